@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+#
+#   make          build the two programs into $(BUILD)/bin and $(BUILD)/libexec
+#   make run      install what is missing, build, and do the main job (URI=nbd://... for your server)
+#   make test     install what is missing, then every test; ends with "N passed, N failed, N skipped"
+#   make check    the quick part: unit tests, lint, a short fuzz of each parser
+#   make help     the other targets
+
+CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+PREFIX  ?= /usr/local
+DESTDIR ?=
+# SAN=address,undefined builds everything with these sanitizers, in a tree of its own.
+SAN     ?=
+BUILD   ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+comma   := ,
+
+BINDIR     := $(PREFIX)/bin
+LIBEXECDIR := $(PREFIX)/libexec/ublk-nbd
+MANDIR     := $(PREFIX)/share/man
+UDEVDIR    ?= $(if $(filter /usr,$(PREFIX)),/usr/lib/udev/rules.d,/etc/udev/rules.d)
+
+VERSION := 0.1.0
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Werror
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -fno-strict-aliasing -fno-omit-frame-pointer \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=undefined, \
+	-D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE) \
+	-D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"' -I. $(CPPFLAGS)
+ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) $(LDFLAGS)
+
+# Which libraries each part may use; nothing else may be linked.
+LIBS_disk := -luring -lssl -lcrypto -ljansson -lpthread
+LIBS_cli  := -lnbd -luriparser -ljansson -lsystemd -luring -lssl -lcrypto -lpthread
+
+PROTO_SRCS  := $(wildcard proto/*.c)
+TLS_SRCS    := $(wildcard tls/*.c)
+COMMON_SRCS := $(wildcard gateway/common/*.c)
+CLI_SRCS    := $(wildcard gateway/cli/*.c)
+DISK_SRCS   := $(wildcard gateway/disk/*.c)
+# uri.c needs uriparser, so it is the command line's alone.
+DISK_PROTO_SRCS := $(filter-out proto/uri.c,$(PROTO_SRCS))
+
+objs = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+PROGRAMS := $(BUILD)/bin/ublk-nbd $(BUILD)/libexec/ublk-nbd-disk
+
+all: $(PROGRAMS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bin/ublk-nbd: $(call objs,$(CLI_SRCS) $(COMMON_SRCS) $(PROTO_SRCS) $(TLS_SRCS))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
+
+$(BUILD)/libexec/ublk-nbd-disk: $(call objs,$(DISK_SRCS) $(COMMON_SRCS) $(DISK_PROTO_SRCS) $(TLS_SRCS))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_disk)
+
+# --- unit tests: one program per tests/unit/test_*.c, linked with all but the two main()s ---------
+UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+UNIT_BINS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRCS))
+TESTED_OBJS := $(call objs,$(PROTO_SRCS) $(TLS_SRCS) $(COMMON_SRCS) \
+	$(filter-out gateway/cli/main.c,$(CLI_SRCS)) $(filter-out gateway/disk/main.c,$(DISK_SRCS)))
+
+$(BUILD)/tests/tested.a: $(TESTED_OBJS)
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/tested.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_cli)
+
+# --- test programs that run inside the guest: one per tests/guest/*.c ------------------------------
+GUEST_SRCS := $(wildcard tests/guest/*.c)
+GUEST_BINS := $(patsubst tests/guest/%.c,$(BUILD)/tests/guest/%,$(GUEST_SRCS))
+
+$(BUILD)/tests/guest/%: $(BUILD)/tests/guest/%.o $(BUILD)/tests/tested.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
+
+guest-programs: $(PROGRAMS) $(GUEST_BINS)
+
+# --- fuzz targets: one per tests/fuzz/fuzz_*.c, with a seed corpus beside it -----------------------
+FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRCS))
+FUZZ_SECONDS ?= 60
+
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(PROTO_SRCS) $(wildcard proto/*.h)
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-D_GNU_SOURCE -I. -o $@ $< $(PROTO_SRCS) -luriparser
+
+fuzz: $(FUZZ_BINS)
+	tests/fuzz/run-all $(FUZZ_SECONDS) $(FUZZ_BINS)
+
+# --- tests ------------------------------------------------------------------------------------------
+deps:
+	tests/deps.sh
+
+unit: $(UNIT_BINS)
+	tests/unit/run-all $(UNIT_BINS)
+
+check: $(PROGRAMS)
+	tests/check $(BUILD)
+
+test: deps
+	tests/all test
+
+test-long: deps
+	tests/all long
+
+bench: deps
+	$(MAKE) guest-programs
+	tests/bench/run
+
+run: deps
+	$(MAKE) guest-programs
+	tests/run-job $(URI)
+
+shell: deps
+	$(MAKE) guest-programs
+	tests/vm/shell
+
+tidy:
+	tests/tidy
+
+install: $(PROGRAMS)
+	install -D -m 755 $(BUILD)/bin/ublk-nbd $(DESTDIR)$(BINDIR)/ublk-nbd
+	install -D -m 755 $(BUILD)/libexec/ublk-nbd-disk $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-disk
+	install -D -m 644 gateway/60-ublk-nbd.rules $(DESTDIR)$(UDEVDIR)/60-ublk-nbd.rules
+	set -e; for page in gateway/man/*.1; do \
+		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man1/$${page##*/}; done
+
+clean:
+	rm -rf build build-*
+
+help:
+	@printf '%s\n' \
+	'all              build (default)' \
+	'run [URI=...]    set up everything and do the main job, in a VM where the kernel has no ublk' \
+	'shell            a shell in that VM' \
+	'test             set up everything and run every test' \
+	'test-long        the long repetitions and sanitizer passes' \
+	'check            unit tests, lint, short fuzz: under 3 minutes' \
+	'bench            guest instructions per I/O, beside the rivals' \
+	'tidy             clang-format, clang-tidy, dependency direction, lengths, file headers' \
+	'unit, fuzz       parts of check; FUZZ_SECONDS=600 for a long fuzz' \
+	'install          DESTDIR= PREFIX=/usr/local' \
+	'SAN=address,undefined   with any of these: a sanitizer build, in a tree of its own'
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: all guest-programs deps unit fuzz check test test-long bench run shell tidy install clean help
+.SECONDARY:

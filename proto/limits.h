@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * limits.h - the largest of everything that a server may make us hold or wait for.
+ */
+#ifndef PROTO_LIMITS_H
+#define PROTO_LIMITS_H
+
+/* "Values": names and other strings are at most 4096 bytes of UTF-8, without a NUL. */
+#define NBD_STRING_BYTES_MAX 4096
+
+/* One option reply's payload. Legal ones are smaller (an INFO with a string); a longer one is
+ * skipped, up to this, and beyond it the handshake fails. */
+#define NBD_OPTION_REPLY_BYTES_MAX (64u << 10)
+
+/* Option replies to one option, and in a whole handshake. */
+#define NBD_OPTION_REPLIES_MAX 1024
+
+/* One structured chunk that is not read data: an error with its message, or a type unknown. */
+#define NBD_CHUNK_CONTROL_BYTES_MAX (64u << 10)
+
+/* Chunks that answer one request: a server that sends more than one for each 512 bytes, and
+ * some for luck, is stalling. The gap list of a request (coverage.h) is bounded as well. */
+#define NBD_CHUNKS_PER_REQUEST_MAX 65536
+#define NBD_COVERAGE_SPANS_MAX     64
+
+/* Block sizes where the server names none ("Block size constraints"). */
+#define NBD_BLOCK_MINIMUM_DEFAULT_BYTES   1u
+#define NBD_BLOCK_PREFERRED_DEFAULT_BYTES 4096u
+#define NBD_PAYLOAD_DEFAULT_BYTES_MAX     (32u << 20)
+
+/* The largest export: offsets and sizes are kept in signed 64 bits by the kernel. */
+#define NBD_EXPORT_BYTES_MAX INT64_MAX
+
+#endif
