@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * disk_config.h - everything a disk's daemon is told when it is started. The command line fills
+ * it, hands it over as one JSON object on a descriptor, and the daemon leaves the same object in
+ * the runtime directory, where `list` and `--idempotent` read it.
+ */
+#ifndef GATEWAY_COMMON_DISK_CONFIG_H
+#define GATEWAY_COMMON_DISK_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/uri.h"
+
+#define DISK_OWNER_BYTES_MAX   64
+#define DISK_COMMAND_ARGS_MAX  64
+#define DISK_CONNECTIONS_MAX   16
+#define DISK_QUEUE_DEPTH_MAX   4096
+#define DISK_QUEUE_DEPTH       128
+#define DISK_TIMEOUT_MS        30000
+#define DISK_CONNECT_TIMEOUT_MS 30000
+#define DISK_MAX_IO_BYTES      (1u << 20)
+
+/* How a block request's bytes reach the daemon; see gateway/disk/payload.h. */
+enum disk_payload {
+	DISK_PAYLOAD_AUTO, /* the best the kernel grants */
+	DISK_PAYLOAD_MAPPED,
+	DISK_PAYLOAD_USER_COPY,
+};
+
+struct disk_config {
+	struct nbd_uri target;        /* unused but for export_name when command is set */
+	char *command[DISK_COMMAND_ARGS_MAX + 1]; /* socket activation: argv, NULL-terminated; owned */
+	char owner[DISK_OWNER_BYTES_MAX + 1];     /* "" when none */
+	int32_t device;               /* ublk device number, -1: the kernel chooses */
+	uint32_t connections;         /* 0: min(4, CPUs) */
+	uint32_t queue_depth;         /* 1..DISK_QUEUE_DEPTH_MAX */
+	uint32_t block_size_bytes;    /* logical block; 0: what the server needs */
+	uint32_t max_io_bytes;        /* largest block request; power of two, 4 KiB..32 MiB */
+	uint32_t timeout_ms;          /* of one request in flight */
+	uint32_t dead_timeout_ms;     /* how long requests wait without any connection: only 0 for now */
+	uint32_t connect_timeout_ms;  /* name, dial, TLS and NBD handshake together */
+	bool read_only;
+	bool no_structured;           /* do not negotiate structured replies: for tests and odd servers */
+	bool foreground;              /* stderr is a person's or a supervisor's: no journal */
+	bool verbose;
+	enum disk_payload payload;
+};
+
+/* Defaults as the man page names them. */
+void disk_config_init(struct disk_config *config);
+/* Frees command. */
+void disk_config_clear(struct disk_config *config);
+
+/* A new JSON object with every field (never a secret: files are named, not read), or NULL without
+ * memory. */
+json_t *disk_config_to_json(const struct disk_config *config);
+/* Reads one back, checking type and range of each field. 0, or -EINVAL with a sentence in error. */
+int disk_config_from_json(struct disk_config *config, const json_t *object, char *error,
+			  size_t error_bytes);
+
+/* Whether both would make the same disk (target, export and options; not device or owner unless
+ * both name one): what --idempotent asks. */
+bool disk_config_same_disk(const struct disk_config *a, const struct disk_config *b);
+
+/* The target for people: a canonical URI, or "[ nbdkit memory 1G ]". */
+void disk_config_describe(const struct disk_config *config, char *out, size_t out_bytes);
+
+#endif

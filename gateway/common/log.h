@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * log.h - the daemon's and the command line's messages: one line each, to stderr, which is a
+ * person's terminal, a supervisor's pipe or the journal's stream. A line never blocks an I/O
+ * thread: those write through log_from_queue(), which drops and counts when the pipe is full.
+ */
+#ifndef GATEWAY_COMMON_LOG_H
+#define GATEWAY_COMMON_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+
+/* name goes before each line. journal_prefix: lines begin with "<N>" as sd-daemon(3) has it.
+ * Sets stderr non-blocking only when it is a pipe or socket of our own (journal_prefix). */
+void log_open(const char *name, bool verbose, bool journal_prefix);
+/* The device, once it has one: "ublkb0" goes into every further line. */
+void log_set_device(const char *device);
+
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A limit for messages that a peer can provoke: at most burst lines in each interval; what was
+ * held back is counted and said with the next line that passes. One per place, static. */
+struct log_limit {
+	uint32_t burst;
+	uint32_t interval_ms;
+	int64_t started_ms;
+	uint32_t used;
+	uint32_t held;
+};
+#define LOG_LIMIT_INIT { .burst = 10, .interval_ms = 5000 }
+/* True when the line may go out. *held is how many were held back before it. Not thread-safe:
+ * one limit belongs to one thread (_Thread_local). */
+bool log_limit_pass(struct log_limit *limit, uint32_t *held);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * transport.h - what carries NBD bytes over a connected socket: plain, kernel TLS, userspace TLS.
+ *
+ * Two phases. While a connection is being made, a helper thread uses read() and write(), which
+ * block up to a deadline. Then the queue's ring takes the socket over, and asks only:
+ *   - direct_tx / direct_rx: the bytes on the socket are the NBD stream itself, so the ring sends
+ *     from and receives into NBD's buffers (plain; kernel TLS);
+ *   - else seal() / open(): turn a staging buffer of NBD bytes into the socket's bytes, and back
+ *     (userspace TLS).
+ * Nothing on a queue's I/O path looks further than this table.
+ */
+#ifndef TLS_TRANSPORT_H
+#define TLS_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct transport;
+
+struct transport_ops {
+	const char *name; /* "plain", ...: shown by status */
+	/* Receives 1..len bytes before the deadline (CLOCK_MONOTONIC). Returns the count, 0 at the
+	 * peer's orderly end, or -errno (-ETIMEDOUT at the deadline). Helper thread. */
+	ssize_t (*read)(struct transport *transport, void *buf, size_t len, int64_t deadline_ms);
+	/* Sends all len bytes before the deadline. Returns 0 or -errno. Helper thread. */
+	int (*write)(struct transport *transport, const void *buf, size_t len, int64_t deadline_ms);
+	/* NULL where direct_tx. Takes len NBD bytes, writes socket bytes to out; returns how many, or
+	 * -errno; -ENOSPC when out is too small. Queue thread. */
+	ssize_t (*seal)(struct transport *transport, const void *buf, size_t len, void *out,
+			size_t out_bytes);
+	/* NULL where direct_rx. Takes len socket bytes (all are kept), writes the NBD bytes that are
+	 * complete; returns how many (0 is normal), or -errno. Queue thread. */
+	ssize_t (*open)(struct transport *transport, const void *buf, size_t len, void *out,
+			size_t out_bytes);
+	/* Frees the transport and closes its socket. Any thread, once no other uses it. */
+	void (*close)(struct transport *transport);
+};
+
+struct transport {
+	const struct transport_ops *ops;
+	int fd; /* connected, non-blocking is not set; owned */
+	bool direct_tx, direct_rx;
+};
+
+/* Wraps a connected socket. On success *out owns fd; on failure (-ENOMEM) the caller keeps it. */
+int transport_plain_open(int fd, struct transport **out);
+
+static inline void transport_close(struct transport *transport)
+{
+	if (transport)
+		transport->ops->close(transport);
+}
+
+#endif
