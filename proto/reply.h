@@ -14,6 +14,7 @@
 #ifndef PROTO_REPLY_H
 #define PROTO_REPLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,9 +24,10 @@ enum nbd_reply_event_type {
 	NBD_REPLY_NEED_MORE, /* all input was used */
 	NBD_REPLY_DATA,      /* read data: data, length_bytes, at offset_bytes of the request */
 	NBD_REPLY_HOLE,      /* zeroes: length_bytes at offset_bytes of the request */
-	NBD_REPLY_ERROR,     /* the server reports wire_error; message, message_bytes (may be 0).
-			      * The reply goes on until NBD_REPLY_FINAL. */
-	NBD_REPLY_FINAL,     /* the request's reply is complete; request->error is its result */
+	NBD_REPLY_ERROR,     /* the server reports wire_error, in a chunk or a simple reply; message,
+			      * message_bytes (may be 0). The reply goes on until FINAL. */
+	NBD_REPLY_FINAL,     /* the request's reply is complete; request->error (wire_error, too) is
+			      * its result */
 };
 
 struct nbd_reply_event {
@@ -36,7 +38,8 @@ struct nbd_reply_event {
 	uint32_t length_bytes;
 	uint32_t wire_error;
 	const uint8_t *data; /* points into the caller's input; valid as long as that is */
-	const char *message; /* ERROR: in the parser, no NUL inside, not trustworthy text; until the next call */
+	const char *message; /* ERROR: in the parser until the next call; not NUL-terminated, no NUL
+			      * inside, untrustworthy text */
 	uint32_t message_bytes;
 };
 
@@ -49,17 +52,20 @@ struct nbd_reply_parser {
 	void *context;
 	/* private: where in the stream we are */
 	uint8_t state;
-	uint8_t final_chunk;           /* the current chunk has NBD_REPLY_FLAG_DONE */
+	bool final_chunk;              /* the current chunk is the last of its reply */
 	uint16_t chunk_type;
-	struct nbd_request *request;   /* of the current header */
-	uint32_t payload_left_bytes;   /* of the current READ payload */
+	uint32_t gathered_bytes;       /* of a header or fixed part that was cut */
+	struct nbd_request *request;   /* of the current chunk */
 	uint64_t payload_offset_bytes; /* where its next byte goes, from the request's offset */
-	uint32_t skip_left_bytes;      /* of a payload nobody needs */
-	uint32_t gathered_bytes, want_bytes;
-	uint8_t gathered[64];          /* a header, or the fixed part of a chunk */
+	uint32_t payload_left_bytes;   /* of the current READ payload */
+	uint32_t skip_left_bytes;      /* of an error chunk, behind its message */
+	uint32_t message_left_bytes;
 	uint32_t message_bytes;
-	char message[512];             /* an error chunk's message, cut to this */
-	char why[160];                 /* after -EPROTO: what the server did wrong */
+	uint32_t wire_error;
+	uint64_t error_offset_bytes;
+	uint8_t gathered[32];
+	char message[512]; /* an error chunk's message, cut to this */
+	char why[160];     /* after -EPROTO: what the server did wrong */
 };
 
 void nbd_reply_parser_init(struct nbd_reply_parser *parser, enum nbd_framing framing,
