@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log.h - the daemon's and the command line's messages: one line each, to stderr, which is a
- * person's terminal, a supervisor's pipe or the journal's stream. A line never blocks an I/O
- * thread: those write through log_from_queue(), which drops and counts when the pipe is full.
+ * log.h - the daemon's and the command line's messages: one line, one write(2), to stderr, which is
+ * a person's terminal, a supervisor's pipe or the journal's stream. The journal's stream is made
+ * non-blocking, so a line never holds up an I/O thread: one that is not taken is counted, and the
+ * count is said with the next that is. Any thread may log.
  */
 #ifndef GATEWAY_COMMON_LOG_H
 #define GATEWAY_COMMON_LOG_H
