@@ -48,6 +48,25 @@ struct disk_config {
 	enum disk_payload payload;
 };
 
+/* What a number may be; options and files are checked against the same table. */
+struct disk_limit {
+	const char *field; /* as in JSON: "queue_depth" */
+	uint32_t minimum, maximum;
+	bool power_of_two;
+	bool zero_too; /* 0 is allowed besides, and means "choose for me" */
+};
+
+/* The limit of a numeric field other than device; never NULL for one that exists (asserted).
+ * block_size_bytes ends at this machine's page size: ublk takes no larger logical block. */
+struct disk_limit disk_config_limit(const char *field);
+/* Whether value is within it. */
+bool disk_limit_allows(const struct disk_limit *limit, uint64_t value);
+
+/* "auto", "mapped", "user-copy". */
+const char *disk_payload_name(enum disk_payload payload);
+/* 0, or -EINVAL when name is none of these. */
+int disk_payload_parse(const char *name, enum disk_payload *payload);
+
 /* Defaults as the man page names them. */
 void disk_config_init(struct disk_config *config);
 /* Frees command. */

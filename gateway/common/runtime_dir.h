@@ -36,7 +36,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The directory; created 0700 if it is not there. 0 or -errno. */
+/* The directory; created 0700 if it is not there, and made 0700 if it is not. 0; -EPERM when it
+ * belongs to another user, -EINVAL when UBLK_NBD_RUNTIME_DIR is no absolute path, or what mkdir(2)
+ * and open(2) say. */
 int runtime_dir_prepare(void);
 const char *runtime_dir_path(void);
 /* Writes "<dir>/<number>.<suffix>" to out; 0 or -ENAMETOOLONG. */
