@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * output.h - what a person and what a program see. Results go to stdout, complaints to stderr, one
+ * line each: "ublk-nbd: connect: what failed, with whom; what to do".
+ */
+#ifndef GATEWAY_CLI_OUTPUT_H
+#define GATEWAY_CLI_OUTPUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* "ublk-nbd: VERB: message\n"; verb NULL leaves it out. What a server or a file may have put into
+ * the message cannot control the terminal: see output_text(). */
+void output_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with "warning: " before the message. */
+void output_warning(const char *verb, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* The same, only with --verbose. */
+void output_progress(bool verbose, const char *verb, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Prints value to stdout (two spaces a level, keys in the order they were set), and frees it; NULL
+ * (no memory) is complained about. Returns EXIT_CODE_OK or EXIT_CODE_FAILURE. */
+int output_json(const char *verb, json_t *value);
+
+/* stdout is flushed and whole: EXIT_CODE_OK; else (disk full, pipe closed) says so and returns
+ * EXIT_CODE_FAILURE. Call it before a verb that printed something returns. */
+int output_finish(const char *verb);
+
+/* A size as people say it, exact where it can be: "1 GiB", "1.5 GiB", "512 bytes", and where it had
+ * to be rounded "1.46 GiB". Returns buf. */
+const char *output_size(char *buf, size_t buf_bytes, uint64_t size_bytes);
+
+/* Text of foreign origin made fit for a terminal: control characters, and bytes that are no UTF-8,
+ * become '?'. Returns buf; what does not fit is cut. */
+const char *output_text(char *buf, size_t buf_bytes, const char *text);
+
+/* "label:        value" in a page for people: labels are padded to one column. */
+void output_field(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
