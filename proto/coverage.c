@@ -6,7 +6,7 @@
 
 #include "proto/coverage.h"
 
-/* The first span that starts at or behind `start`. Most servers answer in order, so from the end. */
+/* The first span that starts at or behind start. Most servers answer in order: from the end. */
 static uint32_t coverage_find(const struct nbd_coverage *coverage, uint32_t start)
 {
 	uint32_t i = coverage->count;

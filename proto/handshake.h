@@ -29,14 +29,15 @@ enum nbd_framing {
 /* What was negotiated about one export. Written by the handshake, constant afterwards. */
 struct nbd_export {
 	uint64_t size_bytes;
-	uint16_t flags; /* NBD_FLAG_* of wire.h, as the server sent them */
+	uint16_t flags; /* NBD_FLAG_* of wire.h, as the server sent them; 0 if it left out HAS_FLAGS */
 	enum nbd_framing framing;
 	bool block_sizes_given; /* the server named its block sizes; else the defaults stand here */
 	uint32_t block_minimum_bytes;   /* power of two, 1..64 KiB */
 	uint32_t block_preferred_bytes; /* power of two, >= minimum */
-	uint32_t payload_max_bytes;     /* largest READ or WRITE; multiple of the minimum; UINT32_MAX
-					 * from the server is kept as it is */
+	uint32_t payload_max_bytes;     /* largest READ or WRITE: >= minimum, rounded down to a
+					 * multiple of it; UINT32_MAX from the server is kept */
 	bool used_export_name;          /* GO was unsupported */
+	/* For showing: printable UTF-8, whatever the server sent (text.h). */
 	char name[NBD_STRING_BYTES_MAX + 1];        /* canonical name; as asked if none was sent */
 	char description[NBD_STRING_BYTES_MAX + 1]; /* "" if none was sent */
 };
@@ -86,7 +87,6 @@ struct nbd_handshake {
 	char error[512];       /* one sentence: what failed and what to do about it */
 	uint8_t in[NBD_OPTION_REPLY_BYTES_MAX + 32]; /* the item being gathered */
 	size_t in_bytes, in_want_bytes;
-	uint32_t skip_bytes;
 	uint8_t out[NBD_STRING_BYTES_MAX + 64];
 	size_t out_bytes, out_sent_bytes;
 };
@@ -108,6 +108,7 @@ size_t nbd_handshake_wanted(const struct nbd_handshake *hs);
 
 /*
  * Feeds len <= wanted() bytes. Any split of the stream gives the same result. Returns the status.
+ * All of output() must have been sent before: a server that answers sooner is refused.
  */
 enum nbd_handshake_status nbd_handshake_feed(struct nbd_handshake *hs, const uint8_t *bytes,
 					     size_t len);
@@ -116,6 +117,12 @@ enum nbd_handshake_status nbd_handshake_status(const struct nbd_handshake *hs);
 /* The TLS handshake succeeded: goes on with the first option after it. Bytes that came in plain
  * after STARTTLS's acknowledgement are the caller's to detect: it must refuse them. */
 void nbd_handshake_tls_done(struct nbd_handshake *hs);
+
+/* The server closed the connection. While ACTIVE: FAILED, with a sentence that says what that means
+ * in this state; else nothing changes. (A server that closes on EXTENDED_HEADERS or
+ * STRUCTURED_REPLY does not know it and cannot say so: dial again with no_extended or
+ * no_structured. hs->state before the call tells.) */
+void nbd_handshake_closed(struct nbd_handshake *hs);
 
 /* "NBD_REP_ERR_POLICY" and so on, or "unknown error 0x8000xxxx" in buf. Never NULL. */
 const char *nbd_option_error_name(uint32_t error, char *buf, size_t buf_bytes);

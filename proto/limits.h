@@ -5,14 +5,16 @@
 #ifndef PROTO_LIMITS_H
 #define PROTO_LIMITS_H
 
+#include <stdint.h>
+
 /* "Values": names and other strings are at most 4096 bytes of UTF-8, without a NUL. */
 #define NBD_STRING_BYTES_MAX 4096
 
-/* One option reply's payload. Legal ones are smaller (an INFO with a string); a longer one is
- * skipped, up to this, and beyond it the handshake fails. */
+/* One option reply's payload. Legal ones are far smaller (an INFO with a string); beyond this the
+ * handshake fails. */
 #define NBD_OPTION_REPLY_BYTES_MAX (64u << 10)
 
-/* Option replies to one option, and in a whole handshake. */
+/* Option replies in a whole handshake. */
 #define NBD_OPTION_REPLIES_MAX 1024
 
 /* One structured chunk that is not read data: an error with its message, or a type unknown. */
@@ -24,6 +26,7 @@
 #define NBD_COVERAGE_SPANS_MAX     64
 
 /* Block sizes where the server names none ("Block size constraints"). */
+#define NBD_BLOCK_MINIMUM_BYTES_MAX       (64u << 10) /* of one that is named */
 #define NBD_BLOCK_MINIMUM_DEFAULT_BYTES   1u
 #define NBD_BLOCK_PREFERRED_DEFAULT_BYTES 4096u
 #define NBD_PAYLOAD_DEFAULT_BYTES_MAX     (32u << 20)

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handshake.c - see handshake.h.
+ *
+ * Input is gathered into hs->in until the item that the state waits for is whole (in_want_bytes):
+ * the greeting, a reply's header and then its payload, or the answer to EXPORT_NAME. Output is one
+ * message at a time; the server has nothing to say until it has all of it.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/handshake.h"
+#include "proto/refusal.h"
+#include "proto/text.h"
+#include "proto/wire.h"
+
+#define GREETING_MAGIC_BYTES  8
+#define GREETING_BYTES	      18
+#define OPTION_HEADER_BYTES   16
+#define REPLY_HEADER_BYTES    20
+#define EXPORT_ANSWER_BYTES   10
+#define EXPORT_ZEROES_BYTES   124
+#define INFO_EXPORT_BYTES     12
+#define INFO_BLOCK_SIZE_BYTES 14
+#define INFO_TYPE_BYTES	      2
+
+__attribute__((format(printf, 3, 4))) static void fail(struct nbd_handshake *hs, int errnum,
+						       const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(hs->error, sizeof(hs->error), format, args);
+	va_end(args);
+	hs->error_errno = errnum;
+	hs->state = NBD_HS_FAILED;
+}
+
+/* --- output ----------------------------------------------------------------------------------- */
+
+static void put_bytes(struct nbd_handshake *hs, const void *bytes, size_t len)
+{
+	assert(len <= sizeof(hs->out) - hs->out_bytes);
+	memcpy(hs->out + hs->out_bytes, bytes, len);
+	hs->out_bytes += len;
+}
+
+static void put16(struct nbd_handshake *hs, uint16_t value)
+{
+	uint8_t field[2];
+
+	wire_put16(field, value);
+	put_bytes(hs, field, sizeof(field));
+}
+
+static void put32(struct nbd_handshake *hs, uint32_t value)
+{
+	uint8_t field[4];
+
+	wire_put32(field, value);
+	put_bytes(hs, field, sizeof(field));
+}
+
+static void put_option(struct nbd_handshake *hs, uint32_t option, size_t data_bytes)
+{
+	uint8_t magic[8];
+
+	wire_put64(magic, NBD_MAGIC_OPTION);
+	put_bytes(hs, magic, sizeof(magic));
+	put32(hs, option);
+	put32(hs, (uint32_t)data_bytes);
+}
+
+static void expect(struct nbd_handshake *hs, enum nbd_handshake_state state, size_t want_bytes)
+{
+	hs->state = state;
+	hs->in_bytes = 0;
+	hs->in_want_bytes = want_bytes;
+}
+
+/* Forgets what an earlier answer said of the export: each request for it starts anew. */
+static void export_reset(struct nbd_handshake *hs)
+{
+	const char *name = hs->options.export_name;
+
+	hs->have_info_export = false;
+	hs->export.block_sizes_given = false;
+	hs->export.block_minimum_bytes = NBD_BLOCK_MINIMUM_DEFAULT_BYTES;
+	hs->export.block_preferred_bytes = NBD_BLOCK_PREFERRED_DEFAULT_BYTES;
+	hs->export.payload_max_bytes = NBD_PAYLOAD_DEFAULT_BYTES_MAX;
+	hs->export.description[0] = '\0';
+	nbd_text_printable(hs->export.name, sizeof(hs->export.name), name, strlen(name));
+}
+
+static uint32_t state_option(const struct nbd_handshake *hs)
+{
+	switch (hs->state) {
+	case NBD_HS_STARTTLS:
+		return NBD_OPT_STARTTLS;
+	case NBD_HS_EXTENDED_HEADERS:
+		return NBD_OPT_EXTENDED_HEADERS;
+	case NBD_HS_STRUCTURED_REPLY:
+		return NBD_OPT_STRUCTURED_REPLY;
+	default:
+		return hs->options.goal == NBD_GOAL_GO ? NBD_OPT_GO : NBD_OPT_INFO;
+	}
+}
+
+static void ask_plain(struct nbd_handshake *hs, enum nbd_handshake_state state)
+{
+	expect(hs, state, REPLY_HEADER_BYTES);
+	put_option(hs, state_option(hs), 0);
+}
+
+/* "NBD_OPT_INFO and NBD_OPT_GO": asking for BLOCK_SIZE binds us to what is answered. */
+static void ask_export(struct nbd_handshake *hs)
+{
+	static const uint16_t wanted[] = { NBD_INFO_BLOCK_SIZE, NBD_INFO_NAME,
+					   NBD_INFO_DESCRIPTION };
+	const size_t count = sizeof(wanted) / sizeof(wanted[0]);
+	size_t name_bytes = strlen(hs->options.export_name);
+
+	expect(hs, NBD_HS_GO, REPLY_HEADER_BYTES);
+	export_reset(hs);
+	put_option(hs, state_option(hs), 4 + name_bytes + 2 + 2 * count);
+	put32(hs, (uint32_t)name_bytes);
+	put_bytes(hs, hs->options.export_name, name_bytes);
+	put16(hs, (uint16_t)count);
+	for (size_t i = 0; i < count; i++)
+		put16(hs, wanted[i]);
+}
+
+static void ask_export_name(struct nbd_handshake *hs)
+{
+	size_t name_bytes = strlen(hs->options.export_name);
+	size_t zeroes_bytes = hs->server_flags & NBD_FLAG_NO_ZEROES ? 0 : EXPORT_ZEROES_BYTES;
+
+	expect(hs, NBD_HS_EXPORT_NAME, EXPORT_ANSWER_BYTES + zeroes_bytes);
+	export_reset(hs);
+	put_option(hs, NBD_OPT_EXPORT_NAME, name_bytes);
+	put_bytes(hs, hs->options.export_name, name_bytes);
+	hs->export.used_export_name = true;
+}
+
+/* The first option of a connection, or of what runs inside TLS. */
+static void ask_first(struct nbd_handshake *hs)
+{
+	if (hs->options.no_structured)
+		ask_export(hs);
+	else if (hs->options.no_extended)
+		ask_plain(hs, NBD_HS_STRUCTURED_REPLY);
+	else
+		ask_plain(hs, NBD_HS_EXTENDED_HEADERS);
+}
+
+/* "NBD_OPT_ABORT": we do not wait for the answer, as the server may close without one. */
+static void refuse(struct nbd_handshake *hs, uint32_t error, const char *message, size_t bytes)
+{
+	hs->option_error = error;
+	hs->error_errno = nbd_refusal_explain(hs, error, message, bytes);
+	hs->state = NBD_HS_FAILED;
+	put_option(hs, NBD_OPT_ABORT, 0);
+}
+
+/* --- greeting --------------------------------------------------------------------------------- */
+
+static void on_greeting(struct nbd_handshake *hs)
+{
+	uint64_t magic;
+
+	if (wire_get64(hs->in) != NBD_MAGIC_INIT) {
+		fail(hs, EPROTO,
+		     "this is no NBD server: its first bytes are not NBD's. Is the port right?");
+		return;
+	}
+	if (hs->in_bytes < GREETING_BYTES) {
+		hs->in_want_bytes = GREETING_BYTES;
+		return;
+	}
+	magic = wire_get64(hs->in + 8);
+	if (magic == NBD_MAGIC_OLDSTYLE) {
+		fail(hs, EPROTONOSUPPORT,
+		     "the server uses the oldstyle handshake, which is not supported: run it "
+		     "without "
+		     "--oldstyle, or update it");
+		return;
+	}
+	if (magic != NBD_MAGIC_OPTION) {
+		fail(hs, EPROTO, "the server's greeting is broken: 0x%016" PRIx64, magic);
+		return;
+	}
+	hs->server_flags = wire_get16(hs->in + 16);
+	if (!(hs->server_flags & NBD_FLAG_FIXED_NEWSTYLE)) {
+		fail(hs, EPROTONOSUPPORT,
+		     "the server does not offer the fixed newstyle handshake, and without it "
+		     "cannot "
+		     "say why it refuses something: update it");
+		return;
+	}
+	put32(hs, hs->server_flags & (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES));
+	if (hs->options.tls)
+		ask_plain(hs, NBD_HS_STARTTLS);
+	else
+		ask_first(hs);
+}
+
+/* --- what is learnt about the export ---------------------------------------------------------- */
+
+static bool take_export(struct nbd_handshake *hs, const uint8_t *size_and_flags)
+{
+	uint64_t size_bytes = wire_get64(size_and_flags);
+	uint16_t flags = wire_get16(size_and_flags + 8);
+
+	if (size_bytes > NBD_EXPORT_BYTES_MAX) {
+		fail(hs, EFBIG,
+		     "the server says that the export has %" PRIu64
+		     " bytes, more than any disk can have",
+		     size_bytes);
+		return false;
+	}
+	hs->export.size_bytes = size_bytes;
+	/* "MUST always be 1": without it the other bits mean nothing. */
+	hs->export.flags = flags & NBD_FLAG_HAS_FLAGS ? flags : 0;
+	hs->have_info_export = true;
+	return true;
+}
+
+static bool is_power_of_two(uint32_t value)
+{
+	return value != 0 && (value & (value - 1)) == 0;
+}
+
+/* Checked with the other facts, when all are known. */
+static void take_block_size(struct nbd_handshake *hs, const uint8_t *info)
+{
+	hs->export.block_minimum_bytes = wire_get32(info + 2);
+	hs->export.block_preferred_bytes = wire_get32(info + 6);
+	hs->export.payload_max_bytes = wire_get32(info + 10);
+	hs->export.block_sizes_given = true;
+}
+
+static void on_info(struct nbd_handshake *hs, const uint8_t *info, size_t len)
+{
+	uint16_t type = len >= INFO_TYPE_BYTES ? wire_get16(info) : 0;
+	const char *text = (const char *)info + INFO_TYPE_BYTES;
+	size_t text_bytes = len - INFO_TYPE_BYTES;
+	bool is_text = type == NBD_INFO_NAME || type == NBD_INFO_DESCRIPTION;
+
+	if (len < INFO_TYPE_BYTES || (type == NBD_INFO_EXPORT && len != INFO_EXPORT_BYTES) ||
+	    (type == NBD_INFO_BLOCK_SIZE && len != INFO_BLOCK_SIZE_BYTES) ||
+	    (is_text && text_bytes > NBD_STRING_BYTES_MAX)) {
+		fail(hs, EPROTO, "the server sent an information of type %u with %zu bytes", type,
+		     len);
+		return;
+	}
+	if (type == NBD_INFO_EXPORT && !take_export(hs, info + INFO_TYPE_BYTES))
+		return;
+	if (type == NBD_INFO_BLOCK_SIZE)
+		take_block_size(hs, info);
+	if (type == NBD_INFO_NAME)
+		nbd_text_printable(hs->export.name, sizeof(hs->export.name), text, text_bytes);
+	if (type == NBD_INFO_DESCRIPTION)
+		nbd_text_printable(hs->export.description, sizeof(hs->export.description), text,
+				   text_bytes);
+}
+
+/*
+ * "Block size constraints". The payload maximum need be no power of two; some revisions ask for a
+ * multiple of the minimum block and some do not, so what is beyond a multiple is left unused.
+ */
+static bool check_block_sizes(struct nbd_handshake *hs)
+{
+	struct nbd_export *export = &hs->export;
+	uint32_t minimum = export->block_minimum_bytes;
+	uint32_t preferred = export->block_preferred_bytes;
+	uint32_t payload = export->payload_max_bytes;
+	uint64_t least = preferred < export->size_bytes ? preferred : export->size_bytes;
+
+	if (!is_power_of_two(minimum) || minimum > NBD_BLOCK_MINIMUM_BYTES_MAX ||
+	    !is_power_of_two(preferred) || preferred < minimum || payload < minimum ||
+	    payload < least) {
+		fail(hs, EPROTO,
+		     "the server's block sizes make no sense: minimum %" PRIu32
+		     ", preferred %" PRIu32 ", largest request %" PRIu32,
+		     minimum, preferred, payload);
+		return false;
+	}
+	if (payload != UINT32_MAX)
+		export->payload_max_bytes = payload - payload % minimum;
+	return true;
+}
+
+static void on_export_ack(struct nbd_handshake *hs)
+{
+	if (!hs->have_info_export) {
+		fail(hs, EPROTO, "the server agreed to the export but never told its size");
+		return;
+	}
+	if (!check_block_sizes(hs))
+		return;
+	hs->state = NBD_HS_DONE;
+	if (hs->options.goal == NBD_GOAL_INFO)
+		put_option(hs, NBD_OPT_ABORT, 0);
+}
+
+static void on_export_name(struct nbd_handshake *hs)
+{
+	if (hs->out_sent_bytes < hs->out_bytes)
+		fail(hs, EPROTO, "the server answered NBD_OPT_EXPORT_NAME before it was asked");
+	else if (take_export(hs, hs->in))
+		hs->state = NBD_HS_DONE;
+}
+
+/* --- option replies --------------------------------------------------------------------------- */
+
+/* The server does not have what the state asked for: the next best, if there is one. */
+static void on_option_error(struct nbd_handshake *hs, uint32_t error, const char *message,
+			    size_t message_bytes)
+{
+	bool fatal = error == NBD_REP_ERR_SHUTDOWN || error == NBD_REP_ERR_TLS_REQD;
+
+	if (!fatal && hs->state == NBD_HS_EXTENDED_HEADERS)
+		ask_plain(hs, NBD_HS_STRUCTURED_REPLY);
+	else if (!fatal && hs->state == NBD_HS_STRUCTURED_REPLY)
+		ask_export(hs);
+	else if (error == NBD_REP_ERR_UNSUP && hs->state == NBD_HS_GO &&
+		 hs->options.goal == NBD_GOAL_GO && hs->export.framing == NBD_FRAMING_EXTENDED)
+		fail(hs, EPROTO,
+		     "the server granted extended headers but does not know NBD_OPT_GO, "
+		     "which it must: this server is faulty");
+	else if (error == NBD_REP_ERR_UNSUP && hs->state == NBD_HS_GO &&
+		 hs->options.goal == NBD_GOAL_GO)
+		ask_export_name(hs);
+	else
+		refuse(hs, error, message, message_bytes);
+}
+
+static void on_ack(struct nbd_handshake *hs)
+{
+	switch (hs->state) {
+	case NBD_HS_STARTTLS:
+		hs->state = NBD_HS_TLS;
+		break;
+	case NBD_HS_EXTENDED_HEADERS:
+		hs->export.framing = NBD_FRAMING_EXTENDED;
+		ask_export(hs);
+		break;
+	case NBD_HS_STRUCTURED_REPLY:
+		hs->export.framing = NBD_FRAMING_STRUCTURED;
+		ask_export(hs);
+		break;
+	default:
+		on_export_ack(hs);
+		break;
+	}
+}
+
+static void on_reply(struct nbd_handshake *hs)
+{
+	uint32_t type = wire_get32(hs->in + 12);
+	const uint8_t *payload = hs->in + REPLY_HEADER_BYTES;
+	size_t payload_bytes = hs->in_bytes - REPLY_HEADER_BYTES;
+
+	hs->in_bytes = 0;
+	hs->in_want_bytes = REPLY_HEADER_BYTES;
+	if (type & NBD_REP_FLAG_ERROR)
+		on_option_error(hs, type, (const char *)payload, payload_bytes);
+	else if (type == NBD_REP_ACK)
+		on_ack(hs);
+	else if (type == NBD_REP_INFO && hs->state == NBD_HS_GO)
+		on_info(hs, payload, payload_bytes);
+	else
+		fail(hs, EPROTO,
+		     "the server answered option %" PRIu32 " with reply type %" PRIu32
+		     ", which does not belong there",
+		     state_option(hs), type);
+}
+
+static void on_reply_header(struct nbd_handshake *hs)
+{
+	uint64_t magic = wire_get64(hs->in);
+	uint32_t option = wire_get32(hs->in + 8);
+	uint32_t payload_bytes = wire_get32(hs->in + 16);
+
+	if (magic != NBD_MAGIC_OPTION_REPLY)
+		fail(hs, EPROTO, "the server's answer to an option is broken: 0x%016" PRIx64,
+		     magic);
+	else if (option != state_option(hs))
+		fail(hs, EPROTO,
+		     "the server answered option %" PRIu32 " when %" PRIu32 " was asked for",
+		     option, state_option(hs));
+	else if (payload_bytes > NBD_OPTION_REPLY_BYTES_MAX)
+		fail(hs, EPROTO,
+		     "the server's answer to option %" PRIu32 " has %" PRIu32 " bytes: too long",
+		     option, payload_bytes);
+	else if (hs->out_sent_bytes < hs->out_bytes)
+		fail(hs, EPROTO, "the server answered option %" PRIu32 " before it was asked",
+		     option);
+	else if (++hs->replies > NBD_OPTION_REPLIES_MAX)
+		fail(hs, EPROTO,
+		     "the server does not come to an end with its answers to option %" PRIu32,
+		     option);
+	else
+		hs->in_want_bytes = REPLY_HEADER_BYTES + payload_bytes;
+}
+
+/* The item that was waited for is whole. */
+static void on_input(struct nbd_handshake *hs)
+{
+	if (hs->state == NBD_HS_GREETING) {
+		on_greeting(hs);
+	} else if (hs->state == NBD_HS_EXPORT_NAME) {
+		on_export_name(hs);
+	} else {
+		if (hs->in_bytes == REPLY_HEADER_BYTES)
+			on_reply_header(hs);
+		if (hs->state != NBD_HS_FAILED && hs->in_bytes == hs->in_want_bytes)
+			on_reply(hs);
+	}
+}
+
+/* --- what the caller sees --------------------------------------------------------------------- */
+
+int nbd_handshake_init(struct nbd_handshake *hs, const struct nbd_handshake_options *options)
+{
+	size_t name_bytes = strlen(options->export_name);
+
+	memset(hs, 0, sizeof(*hs));
+	hs->options = *options;
+	expect(hs, NBD_HS_GREETING, GREETING_MAGIC_BYTES);
+	if (name_bytes > NBD_STRING_BYTES_MAX) {
+		fail(hs, EINVAL, "the export's name has %zu bytes, and NBD allows %d", name_bytes,
+		     NBD_STRING_BYTES_MAX);
+		return -EINVAL;
+	}
+	if (!nbd_text_is_string(options->export_name, name_bytes)) {
+		fail(hs, EINVAL, "the export's name is not UTF-8, which NBD demands");
+		return -EINVAL;
+	}
+	export_reset(hs);
+	return 0;
+}
+
+const uint8_t *nbd_handshake_output(const struct nbd_handshake *hs, size_t *len)
+{
+	*len = hs->out_bytes - hs->out_sent_bytes;
+	return hs->out + hs->out_sent_bytes;
+}
+
+void nbd_handshake_sent(struct nbd_handshake *hs, size_t len)
+{
+	assert(len <= hs->out_bytes - hs->out_sent_bytes);
+	hs->out_sent_bytes += len;
+	if (hs->out_sent_bytes == hs->out_bytes)
+		hs->out_sent_bytes = hs->out_bytes = 0;
+}
+
+enum nbd_handshake_status nbd_handshake_status(const struct nbd_handshake *hs)
+{
+	switch (hs->state) {
+	case NBD_HS_TLS:
+		return NBD_HANDSHAKE_START_TLS;
+	case NBD_HS_DONE:
+		return NBD_HANDSHAKE_DONE;
+	case NBD_HS_FAILED:
+		return NBD_HANDSHAKE_FAILED;
+	default:
+		return NBD_HANDSHAKE_ACTIVE;
+	}
+}
+
+size_t nbd_handshake_wanted(const struct nbd_handshake *hs)
+{
+	if (nbd_handshake_status(hs) != NBD_HANDSHAKE_ACTIVE)
+		return 0;
+	return hs->in_want_bytes - hs->in_bytes;
+}
+
+enum nbd_handshake_status nbd_handshake_feed(struct nbd_handshake *hs, const uint8_t *bytes,
+					     size_t len)
+{
+	assert(len <= nbd_handshake_wanted(hs));
+	if (len > 0) {
+		memcpy(hs->in + hs->in_bytes, bytes, len);
+		hs->in_bytes += len;
+		if (hs->in_bytes == hs->in_want_bytes)
+			on_input(hs);
+	}
+	return nbd_handshake_status(hs);
+}
+
+void nbd_handshake_closed(struct nbd_handshake *hs)
+{
+	if (nbd_handshake_status(hs) != NBD_HANDSHAKE_ACTIVE)
+		return;
+	hs->error_errno = nbd_refusal_explain_close(hs);
+	hs->state = NBD_HS_FAILED;
+	hs->out_bytes = hs->out_sent_bytes = 0;
+}
+
+void nbd_handshake_tls_done(struct nbd_handshake *hs)
+{
+	assert(hs->state == NBD_HS_TLS);
+	ask_first(hs);
+}
+
+const char *nbd_option_error_name(uint32_t error, char *buf, size_t buf_bytes)
+{
+	static const char *const names[] = {
+		[NBD_REP_ERR_UNSUP & 0xff] = "NBD_REP_ERR_UNSUP",
+		[NBD_REP_ERR_POLICY & 0xff] = "NBD_REP_ERR_POLICY",
+		[NBD_REP_ERR_INVALID & 0xff] = "NBD_REP_ERR_INVALID",
+		[NBD_REP_ERR_PLATFORM & 0xff] = "NBD_REP_ERR_PLATFORM",
+		[NBD_REP_ERR_TLS_REQD & 0xff] = "NBD_REP_ERR_TLS_REQD",
+		[NBD_REP_ERR_UNKNOWN & 0xff] = "NBD_REP_ERR_UNKNOWN",
+		[NBD_REP_ERR_SHUTDOWN & 0xff] = "NBD_REP_ERR_SHUTDOWN",
+		[NBD_REP_ERR_BLOCK_SIZE_REQD & 0xff] = "NBD_REP_ERR_BLOCK_SIZE_REQD",
+		[NBD_REP_ERR_TOO_BIG & 0xff] = "NBD_REP_ERR_TOO_BIG",
+		[NBD_REP_ERR_EXT_HEADER_REQD & 0xff] = "NBD_REP_ERR_EXT_HEADER_REQD",
+	};
+	uint32_t index = error ^ NBD_REP_FLAG_ERROR;
+
+	if (index > 0 && index < sizeof(names) / sizeof(names[0]))
+		return names[index];
+	snprintf(buf, buf_bytes, "unknown error 0x%08" PRIx32, error);
+	return buf;
+}

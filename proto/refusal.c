@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* refusal.c - see refusal.h. Source: proto.md, "Option reply types". */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/refusal.h"
+#include "proto/text.h"
+#include "proto/wire.h"
+
+#define SHOWN_NAME_BYTES    128
+#define SHOWN_MESSAGE_BYTES 200
+
+/* One reason: a sentence with the export's title in its middle. */
+struct reason {
+	uint32_t error;
+	int errnum;
+	const char *before, *after;
+};
+
+/* To GO, INFO, and whatever else may be asked before them. */
+static const struct reason reasons[] = {
+	{ NBD_REP_ERR_UNSUP, EOPNOTSUPP, "the server cannot describe",
+	  " before it is used (it lacks NBD_OPT_INFO); connecting to it may still work" },
+	{ NBD_REP_ERR_POLICY, EACCES, "the server's policy forbids",
+	  " to this client: look at the server's access rules" },
+	{ NBD_REP_ERR_INVALID, EINVAL, "the server calls the request for", " invalid" },
+	{ NBD_REP_ERR_PLATFORM, EOPNOTSUPP, "the server cannot serve",
+	  " on the platform that it runs on" },
+	{ NBD_REP_ERR_UNKNOWN, ENOENT, "the server has no",
+	  ": `ublk-nbd exports` lists those it has" },
+	{ NBD_REP_ERR_SHUTDOWN, ESHUTDOWN, "the server is shutting down and does not serve",
+	  " any more: try again later" },
+	{ NBD_REP_ERR_BLOCK_SIZE_REQD, EPROTO, "the server wants block sizes agreed on for",
+	  ", although they were asked for: this server is faulty" },
+	{ NBD_REP_ERR_TOO_BIG, ENAMETOOLONG, "the server finds the request for",
+	  " too long: is the name right?" },
+};
+
+static const char *export_title(const struct nbd_handshake *hs, char *buf, size_t buf_bytes)
+{
+	const char *name = hs->options.export_name;
+	char shown[SHOWN_NAME_BYTES];
+
+	if (!*name)
+		return "default export (the one without a name)";
+	nbd_text_printable(shown, sizeof(shown), name, strlen(name));
+	snprintf(buf, buf_bytes, "export \"%s\"", shown);
+	return buf;
+}
+
+static int explain_known(struct nbd_handshake *hs, uint32_t error, const char *title)
+{
+	char name[64];
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (reasons[i].error != error)
+			continue;
+		snprintf(hs->error, sizeof(hs->error), "%s %s%s", reasons[i].before, title,
+			 reasons[i].after);
+		return reasons[i].errnum;
+	}
+	snprintf(hs->error, sizeof(hs->error), "the server refuses %s: %s", title,
+		 nbd_option_error_name(error, name, sizeof(name)));
+	return EPROTO;
+}
+
+static int explain_tls_required(struct nbd_handshake *hs)
+{
+	if (hs->options.tls) {
+		snprintf(hs->error, sizeof(hs->error),
+			 "the server asks for TLS inside TLS: this server is faulty");
+		return EPROTO;
+	}
+	snprintf(hs->error, sizeof(hs->error),
+		 "the server serves only clients that use TLS: write nbds:// in place of nbd://");
+	return EACCES;
+}
+
+static int explain_no_tls(struct nbd_handshake *hs, uint32_t error)
+{
+	char name[64];
+
+	snprintf(hs->error, sizeof(hs->error),
+		 "the server does not offer TLS (%s): turn it on at the server, or write nbd:// if "
+		 "the network between is to be trusted",
+		 nbd_option_error_name(error, name, sizeof(name)));
+	return error == NBD_REP_ERR_POLICY ? EACCES : EOPNOTSUPP;
+}
+
+static int explain_extended_required(struct nbd_handshake *hs, const char *title)
+{
+	snprintf(hs->error, sizeof(hs->error),
+		 "the server serves %s only with extended headers, %s", title,
+		 hs->options.no_extended || hs->options.no_structured
+			 ? "which were not asked for: allow them"
+			 : "which it refused before: this server is faulty");
+	return EPROTONOSUPPORT;
+}
+
+static void append_message(struct nbd_handshake *hs, const char *message, size_t message_bytes)
+{
+	size_t at = strlen(hs->error);
+	char shown[SHOWN_MESSAGE_BYTES];
+
+	if (message_bytes == 0)
+		return;
+	nbd_text_printable(shown, sizeof(shown), message, message_bytes);
+	snprintf(hs->error + at, sizeof(hs->error) - at, " (the server says: \"%s\")", shown);
+}
+
+int nbd_refusal_explain(struct nbd_handshake *hs, uint32_t error, const char *message,
+			size_t message_bytes)
+{
+	char buf[SHOWN_NAME_BYTES + 16];
+	const char *title = export_title(hs, buf, sizeof(buf));
+	int errnum;
+
+	if (hs->state == NBD_HS_STARTTLS && error != NBD_REP_ERR_SHUTDOWN)
+		errnum = explain_no_tls(hs, error);
+	else if (error == NBD_REP_ERR_TLS_REQD)
+		errnum = explain_tls_required(hs);
+	else if (error == NBD_REP_ERR_EXT_HEADER_REQD)
+		errnum = explain_extended_required(hs, title);
+	else
+		errnum = explain_known(hs, error, title);
+	append_message(hs, message, message_bytes);
+	return errnum;
+}
+
+int nbd_refusal_explain_close(struct nbd_handshake *hs)
+{
+	char buf[SHOWN_NAME_BYTES + 16];
+	const char *title = export_title(hs, buf, sizeof(buf));
+
+	if (hs->state == NBD_HS_GREETING) {
+		snprintf(hs->error, sizeof(hs->error),
+			 "the server closed the connection without a greeting: it may not allow "
+			 "this client, or be no NBD server");
+		return ECONNRESET;
+	}
+	if (hs->state == NBD_HS_EXPORT_NAME) {
+		snprintf(hs->error, sizeof(hs->error),
+			 "the server closed the connection when asked for %s: an old server's way "
+			 "to say that there is none, or not for this client",
+			 title);
+		return ENOENT;
+	}
+	snprintf(hs->error, sizeof(hs->error),
+		 "the server closed the connection while %s was negotiated", title);
+	return ECONNRESET;
+}
