@@ -96,6 +96,8 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(PROTO_SRCS) $(wildcard proto/*.h)
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-D_GNU_SOURCE -I. -o $@ $< $(PROTO_SRCS) -luriparser
 
+fuzz-targets: $(FUZZ_BINS)
+
 fuzz: $(FUZZ_BINS)
 	tests/fuzz/run-all $(FUZZ_SECONDS) $(FUZZ_BINS)
 
@@ -103,10 +105,12 @@ fuzz: $(FUZZ_BINS)
 deps:
 	tests/deps.sh
 
+unit-programs: $(UNIT_BINS)
+
 unit: $(UNIT_BINS)
 	tests/unit/run-all $(UNIT_BINS)
 
-check: $(PROGRAMS)
+check:
 	tests/check $(BUILD)
 
 test: deps
@@ -128,7 +132,7 @@ shell: deps
 	tests/vm/shell
 
 tidy:
-	tests/tidy
+	BUILD=$(BUILD) tests/tidy
 
 install: $(PROGRAMS)
 	install -D -m 755 $(BUILD)/bin/ublk-nbd $(DESTDIR)$(BINDIR)/ublk-nbd
@@ -156,5 +160,6 @@ help:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: all guest-programs deps unit fuzz check test test-long bench run shell tidy install clean help
+.PHONY: all guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long bench run \
+	shell tidy install clean help
 .SECONDARY:
