@@ -9,6 +9,7 @@
 
 LAB_VM=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_TOP=$(cd "$LAB_VM/../.." && pwd)
+# shellcheck disable=SC2034 # used by those who read this file
 LAB_BUILD=${UBLK_NBD_BUILD:-$LAB_TOP/build}
 LAB_CACHE=${UBLK_NBD_CACHE:-$HOME/.cache/ublk-nbd}
 LAB_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -20,6 +21,15 @@ say() { printf '%s\n' "$*" >&2; }
 die() {
 	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
 	exit 1
+}
+
+# temp_folder VARIABLE: makes a folder in the cache that goes when this process ends.
+LAB_TEMP=()
+temp_folder() {
+	mkdir -p "$LAB_CACHE"
+	printf -v "$1" '%s' "$(mktemp -d "$LAB_CACHE/temp.XXXXXX")"
+	LAB_TEMP+=("${!1}")
+	trap 'rm -rf "${LAB_TEMP[@]}"' EXIT
 }
 
 need() {
@@ -60,6 +70,7 @@ debian_site() {
 # Every line: address, release. Only Debian's own suites; the target's release is what the
 # sources list calls it, which needs no earlier `apt-get update`.
 apt_targets() {
+	# shellcheck disable=SC2016 # apt's own words, not the shell's
 	apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
 		awk '$2 ~ /^(bullseye|bookworm|trixie|forky|duke|sid|unstable|testing|stable|oldstable)(-|$)/' |
 		awk '!seen[$0]++'
@@ -108,7 +119,7 @@ apt_private() {
 	shift
 	"$command" -q \
 		-o Dir::Etc::sourcelist="$LAB_APT/sources.list" \
-		-o Dir::Etc::sourceparts=- \
+		-o Dir::Etc::sourceparts=/dev/null \
 		-o Dir::Etc::preferences=/dev/null \
 		-o Dir::Etc::preferencesparts=- \
 		-o Dir::State="$LAB_APT/state" \
@@ -141,16 +152,14 @@ apt_update() {
 apt_unpack() {
 	local into=$1 work package
 	shift
-	work=$(mktemp -d "$LAB_CACHE/unpack.XXXXXX")
+	temp_folder work
 	if ! (cd "$work" && apt_private apt-get download "$@") >"$LAB_APT/log" 2>&1; then
 		tail -n 20 "$LAB_APT/log" >&2
-		rm -rf "$work"
 		die "could not download: $*"
 	fi
 	for package in "$work"/*.deb; do
 		dpkg -x "$package" "$into" || die "$package does not unpack"
 	done
-	rm -rf "$work"
 }
 
 # A stamp holds the sum of each file that matters; a folder whose stamp does not hold is redone.

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# Boots a guest: chooses the accelerator, puts the initramfs together, starts QEMU. To be sourced
+# after lib.sh. The caller sets what follows.
+
+LAB_SERIES=7.3		# kernel series
+LAB_CPUS=2
+LAB_MEMORY_MB=1024
+LAB_TIMEOUT_S=120	# wall clock, the whole guest
+LAB_ICOUNT=0		# 1: count instructions
+LAB_USER_NET=		# not empty: the host's servers are at 10.0.2.2
+LAB_KERNEL_ARGS=
+LAB_MODE="test"		# test, script or shell
+LAB_SCRIPT=		# the file that is run
+LAB_ENV=()		# K=V lines for it
+LAB_ADD=()		# HOST-FILE:GUEST-PATH, put into the guest too
+LAB_DEBIAN=()		# SUITE/PACKAGE, put into the guest under /opt/SUITE
+
+# The node /dev/kvm may be there and yet not work: make a machine and a CPU with it.
+kvm_works() {
+	[ -w /dev/kvm ] || return 1
+	echo quit | timeout 10 qemu-system-x86_64 -M q35 -accel kvm -cpu host -m 64 -S -display none \
+		-nodefaults -monitor stdio >/dev/null 2>&1
+}
+
+# quote VALUE: so that the guest's shell reads it back as one word.
+quote() {
+	printf "'%s'" "${1//\'/\'\\\'\'}"
+}
+
+write_env() {
+	local pair
+	printf 'LAB_MODE=%s\n' "$LAB_MODE"
+	printf 'LAB_USER_NET=%s\n' "$LAB_USER_NET"
+	printf 'export LAB_SERIES=%s LAB_ICOUNT=%s\n' "$LAB_SERIES" "$LAB_ICOUNT"
+	for pair in "${LAB_ENV[@]}"; do
+		[[ $pair =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || die "not of the form NAME=VALUE: $pair"
+		printf 'export %s=%s\n' "${pair%%=*}" "$(quote "${pair#*=}")"
+	done
+}
+
+# copy_into TREE GUEST-PATH FILE...: with the libraries that the base image may lack.
+copy_into() {
+	local tree=$1 at=$2 file library
+	shift 2
+	mkdir -p "$tree$at"
+	for file in "$@"; do
+		[ -f "$file" ] || continue
+		cp -L "$file" "$tree$at/"
+		while read -r library; do
+			[ -e "$tree$library" ] && continue
+			mkdir -p "$tree$(dirname "$library")"
+			cp -L "$library" "$tree$library"
+		done < <(ldd "$file" 2>/dev/null | grep -o '/[^ ]*\.so[^ :]*' | sort -u |
+			sed 's,^/lib,/usr/lib,; s,^/usr/usr,/usr,')
+	done
+}
+
+# small_image FOLDER KERNEL-FOLDER: what changes from run to run; prints the image's path.
+small_image() {
+	local work=$1 kernel=$2 tree=$1/tree release pair
+	release=$(cat "$kernel/version")
+	mkdir -p "$tree/lab"
+	cp "$LAB_VM/init" "$tree/init"
+	chmod 755 "$tree/init"
+	cp "$LAB_TOP"/tests/system/guest/*.sh "$tree/lab/"
+	if [ -n "$LAB_SCRIPT" ]; then
+		cp "$LAB_SCRIPT" "$tree/lab/test"
+	fi
+	write_env >"$tree/lab/env"
+	copy_into "$tree" /usr/local/bin "$LAB_BUILD"/bin/*
+	copy_into "$tree" /usr/local/libexec "$LAB_BUILD"/libexec/*
+	copy_into "$tree" /usr/local/tests "$LAB_BUILD"/tests/guest/*
+	copy_into "$tree" /usr/lib/udev/rules.d "$LAB_BUILD"/udev/*.rules
+	copy_into "$tree" "/usr/lib/modules/$release/updates" "$LAB_BUILD/kernel/$release"/*.ko
+	for pair in "${LAB_ADD[@]}"; do
+		mkdir -p "$tree$(dirname "${pair#*:}")"
+		cp -LR "${pair%%:*}" "$tree${pair#*:}"
+	done
+	make_cpio "$tree" "$work/small.cpio"
+}
+
+make_cpio() {
+	(cd "$1" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --reproducible --quiet) >"$2"
+}
+
+# kernel_image KERNEL-FOLDER: its modules as an image, made once.
+kernel_image() {
+	local image=$1/modules.cpio
+	if [ ! -s "$image" ]; then
+		mkdir -p "$1/tree/usr"
+		cp -R "$1/lib" "$1/tree/usr/lib"
+		make_cpio "$1/tree" "$image.$$"
+		mv "$image.$$" "$image"
+	fi
+	printf '%s\n' "$image"
+}
+
+# boot_prepare FOLDER: fills FOLDER with kernel and initrd.
+boot_prepare() {
+	local work=$1 kernel base modules package
+	local -a images
+	need qemu-system-x86_64 cpio timeout
+	kernel=$("$LAB_VM/fetch-kernel" "$LAB_SERIES" 2>"$work/fetch.log") || {
+		cat "$work/fetch.log" >&2
+		die "no kernel $LAB_SERIES to boot"
+	}
+	grep -v '^kernel ' "$work/fetch.log" >&2 || true
+	base=$("$LAB_VM/base-image")
+	modules=$(kernel_image "$kernel")
+	images=("$base" "$modules")
+	for package in "${LAB_DEBIAN[@]}"; do
+		images+=("$("$LAB_VM/fetch-package" "${package%%/*}" "${package#*/}")")
+	done
+	small_image "$work" "$kernel"
+	ln -s "$kernel/vmlinuz" "$work/vmlinuz"
+	cat "${images[@]}" "$work/small.cpio" >"$work/initrd"
+	rm -rf "$work/tree"
+}
+
+boot_arguments() {
+	BOOT_QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+		-m "$LAB_MEMORY_MB" -smp "$LAB_CPUS")
+	BOOT_APPEND="console=ttyS0 loglevel=6 panic=-1 mitigations=off random.trust_cpu=1 $LAB_KERNEL_ARGS"
+	if [ "$LAB_ICOUNT" = 1 ]; then
+		BOOT_QEMU+=(-M q35 -accel tcg -icount "shift=0,sleep=off" -smp 1 -seed 1 -rtc clock=vm
+			-cpu "max,erms=off,fsrm=off,-la57")
+		BOOT_APPEND+=" nokaslr norandmaps tsc=reliable"
+	elif [ "${UBLK_NBD_ACCEL:-}" != tcg ] && kvm_works; then
+		BOOT_QEMU+=(-M q35 -accel kvm -cpu host)
+	else
+		BOOT_QEMU+=(-M q35 -accel "tcg,thread=multi" -cpu "max,-la57")
+		BOOT_APPEND+=" tsc=reliable"
+	fi
+	if [ -n "$LAB_USER_NET" ]; then
+		BOOT_QEMU+=(-netdev "user,id=net" -device "virtio-net-pci,netdev=net,romfile=")
+	fi
+}
+
+# boot_run FOLDER CONSOLE-LOG: runs the guest until it ends or its time is up; its second serial
+# port is this function's standard output (and input, for a shell). 124: the time was up.
+boot_run() {
+	local work=$1 console=$2
+	boot_arguments
+	timeout --foreground -k 5 "$LAB_TIMEOUT_S" "${BOOT_QEMU[@]}" \
+		-kernel "$work/vmlinuz" -initrd "$work/initrd" -append "$BOOT_APPEND" \
+		-serial "file:$console" -chardev stdio,id=results,signal=off -serial chardev:results
+}
