@@ -125,7 +125,7 @@ bench: deps
 
 run: deps
 	$(MAKE) guest-programs
-	tests/run-job $(URI)
+	tests/run-job '$(URI)'
 
 shell: deps
 	$(MAKE) guest-programs
