@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/cli/device_name.h"
+
+/* All of text is a number from 0 to DEVICE_NUMBER_MAX, without leading zeros. */
+static int number_parse(const char *text, uint32_t *number)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned long value;
+
+	if (digits < 1 || digits > 5 || text[digits] || (text[0] == '0' && digits > 1))
+		return -EINVAL;
+	value = strtoul(text, NULL, 10);
+	if (value > DEVICE_NUMBER_MAX)
+		return -EINVAL;
+	*number = (uint32_t)value;
+	return 0;
+}
+
+/* "ublkb12" or "ublkc12". */
+static int node_parse(const char *name, uint32_t *number)
+{
+	if (strncmp(name, "ublkb", 5) && strncmp(name, "ublkc", 5))
+		return -EINVAL;
+	return number_parse(name + 5, number);
+}
+
+/* "ublkb12p3": */
+static bool is_partition(const char *name)
+{
+	const char *p = strrchr(name, 'p');
+	char disk[16];
+	uint32_t number;
+
+	if (strncmp(name, "ublkb", 5) || !p || (size_t)(p - name) >= sizeof(disk) || !p[1] ||
+	    p[1 + strspn(p + 1, "0123456789")])
+		return false;
+	memcpy(disk, name, (size_t)(p - name));
+	disk[p - name] = '\0';
+	return node_parse(disk, &number) == 0;
+}
+
+static const char *strip_dev(const char *text)
+{
+	return strncmp(text, "/dev/", 5) ? text : text + 5;
+}
+
+int device_name_parse(const char *text, uint32_t *number, char *error, size_t error_bytes)
+{
+	char real[PATH_MAX];
+	const char *name = strip_dev(text);
+
+	if (number_parse(text, number) == 0 || node_parse(name, number) == 0)
+		return 0;
+	/* A link, such as udev makes. */
+	if (text[0] == '/' && realpath(text, real)) {
+		name = strip_dev(real);
+		if (node_parse(name, number) == 0)
+			return 0;
+	}
+	if (is_partition(name))
+		snprintf(error, error_bytes, "'%s' is a partition: name its disk, /dev/%.*s", text,
+			 (int)(strrchr(name, 'p') - name), name);
+	else
+		snprintf(error, error_bytes,
+			 "'%s' is no ublk device: it is written as 0, ublkb0, /dev/ublkb0, or the "
+			 "path "
+			 "of a link to one that exists",
+			 text);
+	return -EINVAL;
+}

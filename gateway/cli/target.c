@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/cli/output.h"
+#include "gateway/cli/target.h"
+#include "gateway/common/disk_config.h"
+
+void target_options_init(struct target_options *wanted)
+{
+	*wanted = (struct target_options){ .connect_timeout_ms = DISK_CONNECT_TIMEOUT_MS };
+}
+
+bool target_option_take(const struct options *options, struct target_options *wanted, int option)
+{
+	struct disk_limit limit = disk_config_limit("connect_timeout_ms");
+
+	switch (option) {
+	case TARGET_OPTION_EXPORT:
+		wanted->export_name = optarg;
+		return true;
+	case TARGET_OPTION_CONNECT_TIMEOUT:
+		return option_duration_ms(options, "--connect-timeout", optarg, &limit,
+					  &wanted->connect_timeout_ms);
+	default:
+		return true;
+	}
+}
+
+/* jansson's validator is UTF-8's. */
+static bool is_utf8(const char *text)
+{
+	json_t *string = json_string(text);
+	bool valid = string != NULL;
+
+	json_decref(string);
+	return valid;
+}
+
+bool target_set_export(const struct options *options, const struct target_options *wanted,
+		       struct nbd_uri *uri)
+{
+	const char *name = wanted->export_name;
+
+	if (!name)
+		return true;
+	if (strlen(name) > NBD_STRING_BYTES_MAX) {
+		output_error(options->verb, "--export: the name is longer than %d bytes",
+			     NBD_STRING_BYTES_MAX);
+		return false;
+	}
+	if (!is_utf8(name)) {
+		output_error(options->verb, "--export: the name is not UTF-8 text");
+		return false;
+	}
+	strcpy(uri->export_name, name);
+	return true;
+}
+
+/* A relative path means the caller's directory, which the daemon does not have. An empty one, an
+ * absolute one and an abstract socket's name stay. */
+static bool make_absolute(const struct options *options, const char *what, char *path,
+			  size_t path_bytes)
+{
+	char directory[PATH_MAX], full[2 * PATH_MAX];
+	int bytes;
+
+	if (!path[0] || path[0] == '/' || path[0] == '@')
+		return true;
+	if (!getcwd(directory, sizeof(directory))) {
+		output_error(options->verb, "%s '%s' is relative to a directory that is gone: %s",
+			     what, path, strerror(errno));
+		return false;
+	}
+	bytes = snprintf(full, sizeof(full), "%s/%s", strcmp(directory, "/") ? directory : "",
+			 path);
+	if (bytes < 0 || (size_t)bytes >= path_bytes) {
+		output_error(options->verb,
+			     "%s '%s' is too long once made absolute (%zu bytes at most): use a "
+			     "shorter path",
+			     what, path, path_bytes - 1);
+		return false;
+	}
+	strcpy(path, full);
+	return true;
+}
+
+enum exit_code target_parse(const struct options *options, const struct target_options *wanted,
+			    const char *text, struct nbd_uri *uri)
+{
+	char error[600];
+
+	if (nbd_uri_parse(uri, text, NBD_URI_ALLOW_FILES, error, sizeof(error))) {
+		output_error(options->verb, "%s", error);
+		return EXIT_CODE_USAGE;
+	}
+	if (uri->tls) {
+		output_error(
+			options->verb,
+			"'%s' asks for TLS, which is not built into this version yet: use nbd:// "
+			"over a network you trust, or a tunnel",
+			text);
+		return EXIT_CODE_TLS;
+	}
+	if (!target_set_export(options, wanted, uri) ||
+	    !make_absolute(options, "the socket", uri->socket_path, sizeof(uri->socket_path)) ||
+	    !make_absolute(options, "tls-certificates", uri->tls_certificates,
+			   sizeof(uri->tls_certificates)) ||
+	    !make_absolute(options, "tls-psk-file", uri->tls_psk_file, sizeof(uri->tls_psk_file)))
+		return EXIT_CODE_USAGE;
+	return EXIT_CODE_OK;
+}
