@@ -314,12 +314,22 @@ static bool attempt_asks_less(struct dial *dial)
 	return true;
 }
 
+/* nbd-server (3.24) answers INFO with a size of 0, since it opens the file only upon GO. */
+static bool attempt_knows_no_size(struct dial *dial)
+{
+	if (dial->open_only || dial->goal != NBD_GOAL_INFO || dial->result->export->size_bytes > 0)
+		return false;
+	dial_result_clear(dial->result);
+	dial->goal = NBD_GOAL_GO;
+	return true;
+}
+
 static enum verdict attempt_verdict(struct dial *dial, int error)
 {
 	enum exit_code code = dial->result->exit_code;
 
 	if (!error)
-		return VERDICT_DONE;
+		return attempt_knows_no_size(dial) ? VERDICT_AGAIN : VERDICT_DONE;
 	if (dial_watch_is_cut(dial->watch))
 		return VERDICT_REFUSED;
 	if (attempt_asks_less(dial))
@@ -346,7 +356,7 @@ static void dial_sum_up(struct dial *dial, uint32_t count)
 	if (count < 2)
 		return;
 	snprintf(result->sentence, sizeof(result->sentence),
-		 "none of the %u addresses of %s works: %s: is the NBD server running there?",
+		 "none of the %u addresses of %.200s works: %s: is the NBD server running there?",
 		 count,
 		 dial->options->addresses_count ? "this server" : dial->options->target->host,
 		 dial->failures);

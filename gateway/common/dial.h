@@ -60,8 +60,8 @@ struct dial_result {
  * Dials: each address in turn (each gets its share of the time that is left, for connection and
  * handshake together), TCP_NODELAY and keepalive set. With goal GO the connection is in transmission
  * when it returns; with INFO the transport is closed and NULL. If a server drops the connection upon
- * an option it does not know, the dial is tried again without that option; if it does not know INFO,
- * with GO, which is then undone by DISC. A server that says no ends the dial; one that does not answer
+ * an option it does not know, the dial is tried again without that option; if it does not know INFO
+ * (or answers it with a size of 0, as nbd-server does), with GO, which is then undone by DISC. A server that says no ends the dial; one that does not answer
  * leaves the next address its chance. Returns 0 or the negative of result->error.
  */
 int dial_run(const struct dial_options *options, struct dial_result *result);

@@ -175,7 +175,7 @@ int dial_socket_connect(int fd, const struct dial_address *address, int64_t dead
 		}
 		if (errno != EAGAIN || sa->sa_family != AF_UNIX)
 			return -errno;
-		if (dial_now_ms() + UNIX_QUEUE_RETRY_MS >= deadline_ms)
+		if (dial_now_ms() >= deadline_ms)
 			return -ETIMEDOUT;
 		poll(NULL, 0, UNIX_QUEUE_RETRY_MS);
 	}
