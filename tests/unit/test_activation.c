@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Goal: a server of one's own is reachable as soon as activation_start() returns, hears nothing of
+ * our signals and descriptors, and leaves neither process nor file behind, however it ends.
+ * Method: nbdkit and qemu-nbd are dialled; shell scripts show their environment from inside.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+
+#include "gateway/common/activation.h"
+#include "tests/unit/peers.h"
+
+static char directory[] = "/tmp/test-activation-XXXXXX";
+
+static int count_entries(void)
+{
+	DIR *dir = opendir(directory);
+	int count = -2;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* Waits for the program's end; the sentence says how it came. */
+static void await_end(const struct activation *activation, char *sentence, size_t bytes)
+{
+	struct pollfd ended = { .fd = activation->pidfd, .events = POLLIN };
+
+	assert_int_equal(poll(&ended, 1, 5000), 1);
+	assert_true(activation_has_ended(activation, sentence, bytes));
+}
+
+static void start(struct activation *activation, char *const argv[])
+{
+	char sentence[300] = "";
+
+	if (activation_start(activation, argv, sentence, sizeof(sentence)))
+		fail_msg("%s", sentence);
+}
+
+static void serves(char *const argv[], uint64_t size_bytes, uint32_t clients)
+{
+	struct activation activation;
+	struct nbd_uri uri = { .export_name = "" };
+	struct dial_options options = { .target = &uri, .timeout_ms = 5000 };
+	struct dial_result results[3];
+	char sentence[300];
+	pid_t pid;
+
+	start(&activation, argv);
+	pid = activation.pid;
+	activation_target(&activation, &uri);
+	for (uint32_t i = 0; i < clients; i++) {
+		if (dial_run(&options, &results[i]))
+			fail_msg("%s", results[i].sentence);
+		assert_int_equal(results[i].export->size_bytes, size_bytes);
+	}
+	assert_false(activation_has_ended(&activation, sentence, sizeof(sentence)));
+	for (uint32_t i = 0; i < clients; i++)
+		dial_result_clear(&results[i]);
+	activation_stop(&activation);
+	assert_int_equal(kill(pid, 0), -1);
+	assert_int_equal(errno, ESRCH);
+	assert_int_equal(count_entries(), 0);
+	assert_int_equal(activation.pid, 0);
+	activation_stop(&activation); /* once more is nothing */
+}
+
+static void test_nbdkit(void **state)
+{
+	char *const argv[] = { "nbdkit", "memory", "1M", NULL };
+	char *const foreground[] = { "nbdkit", "-f", "memory", "1M", NULL };
+
+	(void)state;
+	serves(argv, 1 << 20, 3);
+	serves(foreground, 1 << 20, 1);
+}
+
+static void test_qemu_nbd(void **state)
+{
+	char image[64];
+	char *const argv[] = { "qemu-nbd", "-t", "-e", "3", "-f", "raw", image, NULL };
+	int fd;
+
+	(void)state;
+	snprintf(image, sizeof(image), "%s.img", directory);
+	fd = open(image, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	serves(argv, 1 << 20, 3);
+	unlink(image);
+}
+
+static void test_no_such_program(void **state)
+{
+	char *const unknown[] = { "no-such-server", NULL };
+	char *const no_program[] = { directory, NULL };
+	struct activation activation;
+	char sentence[300];
+	int fds = peer_count_fds();
+
+	(void)state;
+	assert_int_equal(activation_start(&activation, unknown, sentence, sizeof(sentence)),
+			 -ENOENT);
+	assert_string_equal(sentence,
+			    "no-such-server: not found in PATH: is its package installed?");
+	assert_int_equal(activation_start(&activation, no_program, sentence, sizeof(sentence)),
+			 -EACCES);
+	assert_non_null(strstr(sentence, "Permission denied"));
+	assert_int_equal(count_entries(), 0);
+	assert_int_equal(peer_count_fds(), fds);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+static void test_early_end(void **state)
+{
+	char *const refuses[] = { "sh", "-c", "exit 3", NULL };
+	char *const dies[] = { "sh", "-c", "kill -9 $$", NULL };
+	struct nbd_uri uri = { .export_name = "" };
+	struct dial_options options = { .target = &uri, .timeout_ms = 5000 };
+	struct dial_result result;
+	struct activation activation;
+	char sentence[300];
+
+	(void)state;
+	start(&activation, refuses);
+	await_end(&activation, sentence, sizeof(sentence));
+	assert_non_null(strstr(sentence, "exit status 3"));
+	/* Nobody keeps its socket open: dialling fails at once. */
+	activation_target(&activation, &uri);
+	assert_int_equal(dial_run(&options, &result), -ECONNREFUSED);
+	activation_stop(&activation);
+	start(&activation, dies);
+	await_end(&activation, sentence, sizeof(sentence));
+	assert_non_null(strstr(sentence, "signal 9"));
+	activation_stop(&activation);
+	assert_int_equal(count_entries(), 0);
+}
+
+/* What the program finds: written to a file by itself. */
+static void test_surroundings(void **state)
+{
+	char out[64], script[1024], text[4096], sentence[300];
+	char *const argv[] = { "sh", "-c", script, NULL };
+	int extra = open("/dev/null", O_RDONLY), fd; /* without close-on-exec */
+	struct activation activation;
+	sigset_t blocked, before;
+	ssize_t n;
+
+	(void)state;
+	snprintf(out, sizeof(out), "%s.out", directory);
+	snprintf(script, sizeof(script),
+		 "exec >%s; echo \"fds=$LISTEN_FDS pid=$((LISTEN_PID == $$)) names=$LISTEN_FDNAMES "
+		 "notify=$NOTIFY_SOCKET mine=$TEST_MINE\"; echo oom=$(cat "
+		 "/proc/self/oom_score_adj); "
+		 "grep -E '^Sig(Blk|Ign)' /proc/$$/status; ls -l /proc/$$/fd; exit 0",
+		 out);
+	setenv("LISTEN_FDNAMES", "ours", 1);
+	setenv("NOTIFY_SOCKET", "/ours", 1);
+	setenv("TEST_MINE", "kept", 1);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigprocmask(SIG_BLOCK, &blocked, &before);
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(write(fd, "200", 3), 3);
+	start(&activation, argv);
+	assert_int_equal(write(fd, "0", 1), 1);
+	close(fd);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	await_end(&activation, sentence, sizeof(sentence));
+	activation_stop(&activation);
+
+	fd = open(out, O_RDONLY | O_CLOEXEC);
+	n = read(fd, text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	close(fd);
+	close(extra);
+	unlink(out);
+	assert_non_null(strstr(text, "fds=1 pid=1 names= notify= mine=kept\n"));
+	assert_non_null(strstr(text, "oom=0\n"));
+	assert_non_null(strstr(text, "SigBlk:\t0000000000000000\n"));
+	assert_non_null(strstr(text, "SigIgn:\t0000000000000000\n"));
+	assert_non_null(strstr(text, "0 -> /dev/null"));
+	assert_non_null(strstr(text, "3 -> socket:"));
+	assert_null(strstr(text, " 4 -> "));
+	assert_null(strstr(text, " 5 -> "));
+}
+
+/* One that ignores SIGTERM, and has a helper in the background: both end. They hold the pipe's
+ * writing end as their stdout. */
+static void test_stubborn(void **state)
+{
+	char *const argv[] = { "sh", "-c", "trap '' TERM; sleep 60 & sleep 60; sleep 60", NULL };
+	int held[2], standard = dup(STDOUT_FILENO);
+	struct pollfd released = { .events = POLLIN };
+	struct activation activation;
+	int64_t started_ms;
+	char sentence[300];
+
+	(void)state;
+	assert_int_equal(pipe2(held, O_CLOEXEC), 0);
+	released.fd = held[0];
+	dup2(held[1], STDOUT_FILENO);
+	start(&activation, argv);
+	dup2(standard, STDOUT_FILENO);
+	close(standard);
+	close(held[1]);
+	usleep(300000);
+	assert_false(activation_has_ended(&activation, sentence, sizeof(sentence)));
+	assert_int_equal(poll(&released, 1, 0), 0);
+	started_ms = dial_now_ms();
+	activation_stop(&activation);
+	assert_in_range(dial_now_ms() - started_ms, ACTIVATION_STOP_MS, ACTIVATION_STOP_MS + 1500);
+	assert_int_equal(poll(&released, 1, 1000), 1);
+	assert_true(released.revents & POLLHUP);
+	close(held[0]);
+	assert_int_equal(count_entries(), 0);
+}
+
+/* We end without a word: the program does so, too. */
+static void test_orphan(void **state)
+{
+	char *const argv[] = { "sleep", "60", NULL };
+	struct activation activation;
+	int report[2];
+	char sentence[300], path[64], byte;
+	pid_t pid, server;
+
+	(void)state;
+	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (activation_start(&activation, argv, sentence, sizeof(sentence)) ||
+		    write(report[1], &activation.pid, sizeof(activation.pid)) < 0 ||
+		    write(report[1], activation.directory, sizeof(path)) < 0)
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	close(report[1]);
+	assert_int_equal(read(report[0], &server, sizeof(server)), sizeof(server));
+	assert_int_equal(read(report[0], path, sizeof(path)), sizeof(path));
+	assert_int_equal(read(report[0], &byte, 1), 0);
+	close(report[0]);
+	waitpid(pid, NULL, 0);
+	for (int i = 0; i < 200 && kill(server, 0) == 0; i++) {
+		waitpid(server, NULL, WNOHANG);
+		usleep(10000);
+	}
+	/* A container's first process may not reap it: a zombie has ended as well. */
+	snprintf(sentence, sizeof(sentence), "/proc/%d/exe", server);
+	assert_int_equal(readlink(sentence, &byte, 1), -1);
+	/* What a killed process cannot remove. */
+	snprintf(sentence, sizeof(sentence), "%s/nbd.sock", path);
+	unlink(sentence);
+	assert_int_equal(rmdir(path), 0);
+}
+
+static int make_directory(void **state)
+{
+	(void)state;
+	if (!mkdtemp(directory))
+		return -1;
+	return setenv("UBLK_NBD_RUNTIME_DIR", directory, 1);
+}
+
+static int remove_directory(void **state)
+{
+	(void)state;
+	return rmdir(directory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nbdkit),		cmocka_unit_test(test_qemu_nbd),
+		cmocka_unit_test(test_no_such_program), cmocka_unit_test(test_early_end),
+		cmocka_unit_test(test_surroundings),	cmocka_unit_test(test_stubborn),
+		cmocka_unit_test(test_orphan),
+	};
+
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
