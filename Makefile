@@ -71,7 +71,7 @@ TESTED_OBJS := $(call objs,$(PROTO_SRCS) $(TLS_SRCS) $(COMMON_SRCS) \
 $(BUILD)/tests/tested.a: $(TESTED_OBJS)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/tested.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_cli)

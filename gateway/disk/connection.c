@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/disk/connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "gateway/common/log.h"
+#include "gateway/disk/queue.h"
+
+/* A receive brings at most this much through staging: one that is copied on from there is large,
+ * to bring many replies at once; with mapped buffers large payloads bypass it. */
+#define STAGING_BYTES        (256u << 10)
+#define STAGING_MAPPED_BYTES (64u << 10)
+/* Beside the largest payload: headers, and small writes that are waiting with it. */
+#define BATCH_EXTRA_BYTES (256u << 10)
+
+/* The parser's question: which request waits under this cookie? */
+static struct nbd_request *find_request(void *context, uint64_t cookie)
+{
+	struct connection *connection = context;
+	struct queue *queue = connection->queue;
+	uint16_t tag = cookie_tag(cookie), part = cookie_part(cookie);
+	struct wire_request *request;
+	struct slot *slot;
+
+	if (tag > queue->shared->depth)
+		return NULL;
+	slot = tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
+	if (slot->state != SLOT_ACTIVE || part >= slot->parts_count)
+		return NULL;
+	request = &slot->parts[part];
+	if (request->nbd.cookie != cookie || request->connection != connection ||
+	    !wire_request_awaits_reply(request))
+		return NULL;
+	return &request->nbd;
+}
+
+/* The kernel gives a peer that acknowledges nothing up as late as we would: data that was sent
+ * but never acknowledged must not keep the socket open. Fails harmlessly on other families. */
+static void set_user_timeout(int fd, uint32_t timeout_ms)
+{
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+int connection_open(struct connection *connection, struct queue *queue, uint32_t index,
+		    struct transport *transport)
+{
+	bool mapped = queue->shared->payload == DISK_PAYLOAD_MAPPED;
+	uint32_t batch_bytes = BATCH_EXTRA_BYTES + (mapped ? 0 : queue->shared->max_io_bytes);
+	void *staging;
+	int ret;
+
+	memset(connection, 0, sizeof(*connection));
+	connection->queue = queue;
+	connection->index = index;
+	connection->transport = transport;
+	connection->staging_bytes = mapped ? STAGING_MAPPED_BYTES : STAGING_BYTES;
+	staging = mmap(NULL, connection->staging_bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (staging == MAP_FAILED)
+		return -ENOMEM;
+	connection->staging = staging;
+	ret = batch_open(&connection->batch, batch_bytes);
+	if (ret < 0)
+		return ret;
+	nbd_reply_parser_init(&connection->parser, queue->shared->export->framing, find_request,
+			      connection);
+	set_user_timeout(transport->fd, queue->shared->timeout_ms);
+	return 0;
+}
+
+void connection_close(struct connection *connection)
+{
+	assert(!connection->send_armed && !connection->receive_armed);
+	transport_close(connection->transport);
+	connection->transport = NULL;
+	if (connection->staging)
+		munmap(connection->staging, connection->staging_bytes);
+	connection->staging = NULL;
+	batch_close(&connection->batch);
+}
+
+void connection_enqueue(struct connection *connection, struct wire_request *request)
+{
+	assert(connection_state(connection) == CONNECTION_LIVE);
+	wire_request_move_tx(request, TX_QUEUED);
+	request->connection = connection;
+	request->next = NULL;
+	if (connection->waiting_tail)
+		connection->waiting_tail->next = request;
+	else
+		connection->waiting_head = request;
+	connection->waiting_tail = request;
+	connection_count(connection, 1);
+}
+
+static void cancel(struct connection *connection, enum ring_kind kind)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&connection->queue->ring, RING_CANCEL, 0);
+	uint64_t user_data = sqe->user_data;
+
+	io_uring_prep_cancel64(sqe, ring_user_data(kind, connection->index), 0);
+	sqe->user_data = user_data;
+}
+
+/* No more is sent or received: what the ring has of this connection is made to come back. */
+static void abandon(struct connection *connection)
+{
+	atomic_store(&connection->state, CONNECTION_CONDEMNED);
+	shutdown(connection->transport->fd, SHUT_RDWR);
+	if (connection->send_armed)
+		cancel(connection, RING_SEND);
+	if (connection->receive_armed)
+		cancel(connection, RING_RECEIVE);
+	connection_drain(connection);
+}
+
+void connection_leave(struct connection *connection)
+{
+	if (connection_state(connection) == CONNECTION_LIVE)
+		abandon(connection);
+}
+
+void connection_condemn(struct connection *connection, int error, const char *format, ...)
+{
+	char *reason = connection->reason;
+	va_list arguments;
+
+	if (connection_state(connection) != CONNECTION_LIVE)
+		return;
+	va_start(arguments, format);
+	vsnprintf(reason, sizeof(connection->reason), format, arguments);
+	va_end(arguments);
+	if (connection->leaving) {
+		abandon(connection); /* the server closed first, as it may after DISC */
+		return;
+	}
+	stats_add(&connection->queue->stats.connections_lost, 1);
+	log_error("queue %u: connection %u to %s is given up: %s%s%s; %u requests in flight",
+		  connection->queue->id, connection->index, connection->peer_text, reason,
+		  error ? ": " : "", error ? strerror(error) : "", connection->in_flight);
+	abandon(connection);
+}
+
+void connection_drain(struct connection *connection)
+{
+	if (connection_state(connection) != CONNECTION_CONDEMNED || connection->send_armed ||
+	    connection->receive_armed)
+		return;
+	atomic_store(&connection->state, CONNECTION_DEAD);
+	connection->waiting_head = NULL;
+	connection->waiting_tail = NULL;
+	connection->sending_head = NULL;
+	connection->sending_tail = NULL;
+	queue_connection_dead(connection->queue, connection);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * connection.h - one connection of a queue: socket, send batch, receive parser, and the wire
+ * requests that go over it.
+ *
+ *   LIVE --condemned (error, deadline, protocol breach)--> CONDEMNED --every SQE back--> DEAD
+ *
+ * CONDEMNED: the socket is shut down and its SQEs are cancelled; nothing is ended or requeued yet,
+ * since an SQE may still refer to a request's memory. DEAD: what had no final reply was ended with
+ * an error (here a later version requeues it to a new connection); the object waits to be freed
+ * with its queue.
+ *
+ * One send SQE and one receive SQE are in flight at most. Queue thread only.
+ */
+#ifndef GATEWAY_DISK_CONNECTION_H
+#define GATEWAY_DISK_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/disk/batch.h"
+#include "gateway/disk/slot.h"
+#include "proto/reply.h"
+#include "tls/transport.h"
+
+enum connection_state { CONNECTION_LIVE, CONNECTION_CONDEMNED, CONNECTION_DEAD };
+
+struct queue;
+
+struct connection {
+	struct queue *queue;
+	uint32_t index; /* in its queue: the SQEs' index */
+	_Atomic(enum connection_state) state; /* written by the queue's thread; status reads it */
+	struct transport *transport;          /* owned */
+	char peer_text[160];
+	char reason[200]; /* why it was condemned; written before state leaves LIVE */
+
+	/* sending: FIFO of QUEUED requests; those SENDING are in the batch's list */
+	struct wire_request *waiting_head, *waiting_tail;
+	struct wire_request *sending_head, *sending_tail;
+	struct batch batch;
+	bool send_armed;
+
+	/* receiving */
+	struct nbd_reply_parser parser;
+	uint8_t *staging;
+	uint32_t staging_bytes;
+	struct wire_request *direct_request; /* the armed receive goes into its place; else NULL */
+	bool receive_armed;
+	bool leaving; /* DISC was queued: nothing may follow it */
+
+	_Atomic uint32_t in_flight; /* requests of this connection that are not closed */
+};
+
+/* Takes over transport in every case. staging_bytes >= 4096. 0 or -errno. */
+int connection_open(struct connection *connection, struct queue *queue, uint32_t index,
+		    struct transport *transport);
+/* No SQE may be in flight. Safe on a zeroed connection. */
+void connection_close(struct connection *connection);
+
+/* Puts a request (IDLE) at the end of the send queue. Only while LIVE. */
+void connection_enqueue(struct connection *connection, struct wire_request *request);
+
+/* Gives the connection up: error is a positive errno or 0, the format says what happened. Does
+ * nothing when it is not LIVE. Whoever calls must not touch its requests afterwards. */
+void connection_condemn(struct connection *connection, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Ends it in good order, after DISC has left: the same, without a word. */
+void connection_leave(struct connection *connection);
+/* Called whenever an SQE of a condemned connection came back: makes it DEAD when it was the last. */
+void connection_drain(struct connection *connection);
+
+static inline void connection_count(struct connection *connection, uint32_t delta)
+{
+	uint32_t n = atomic_load_explicit(&connection->in_flight, memory_order_relaxed);
+
+	atomic_store_explicit(&connection->in_flight, n + delta, memory_order_relaxed);
+}
+
+static inline enum connection_state connection_state(const struct connection *connection)
+{
+	return atomic_load_explicit(&connection->state, memory_order_relaxed);
+}
+
+/* send.c: starts a send when none is in flight and something waits. */
+void send_kick(struct connection *connection);
+void send_completed(struct connection *connection, int result);
+
+/* receive.c: keeps one receive armed. */
+void receive_arm(struct connection *connection);
+void receive_completed(struct connection *connection, int result);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * disk.h - the daemon's one object: a disk, from its configuration to its removal.
+ *
+ *   DIALING -> ADDED -> STARTING -> SETTLING -> LIVE -> STOPPING -> GONE
+ *                 \________\___________\______________/
+ *
+ *   DIALING   start.c: the server process if there is one, name, dial, handshake, on helper threads
+ *   ADDED     start.c: ADD_DEV and SET_PARAMS done; queues made, their threads fetch
+ *   STARTING  start.c: START_DEV is with the kernel, which reads the partition table through us
+ *   SETTLING  usable.c: node, open, size, first block, udev; on a thread of its own
+ *   LIVE      serve.h: control socket and signals; the queues do the work
+ *   STOPPING  stop.c: in use? fsync, STOP_DEV on a thread of its own; then flush, DISC, DEL_DEV
+ *   GONE      nothing is left in the kernel or in the runtime directory
+ *
+ * Each wait of the states before LIVE ends early when SIGTERM or SIGINT comes, or when whoever
+ * started us closes the ready conversation. All of it runs on the main thread, which is no
+ * queue's and may block for a moment without hurting I/O.
+ */
+#ifndef GATEWAY_DISK_DISK_H
+#define GATEWAY_DISK_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/common/activation.h"
+#include "gateway/common/dial.h"
+#include "gateway/common/disk_config.h"
+#include "gateway/common/exit_code.h"
+#include "gateway/common/ublk_control.h"
+#include "gateway/disk/params.h"
+#include "gateway/disk/queue.h"
+
+enum disk_state {
+	DISK_DIALING,
+	DISK_ADDED,
+	DISK_STARTING,
+	DISK_SETTLING,
+	DISK_LIVE,
+	DISK_STOPPING,
+	DISK_GONE,
+};
+
+struct control_server;
+struct stopper;
+
+struct disk {
+	struct disk_config config;
+	enum disk_state state;
+	int signal_fd;            /* SIGTERM, SIGINT, SIGHUP */
+	int ready_fd;             /* the ready conversation; -1 once it is over */
+	bool stop_requested;      /* by a signal, or the ready conversation was closed */
+
+	struct activation activation; /* pid 0: no server of our own */
+	struct nbd_export *export;
+	struct dial_address peer;     /* that answered first: all connections go to it */
+	char peer_text[160];
+	struct transport *transports[DISK_CONNECTIONS_MAX]; /* until queues take them over */
+	uint32_t transports_count;
+
+	struct disk_geometry geometry;
+	struct ublk_control *control;
+	struct ublksrv_ctrl_dev_info info; /* as granted; dev_id is the number */
+	char device_path[32];              /* "/dev/ublkb0"; "" before ADDED */
+	int char_fd;
+	struct queue_shared shared;
+	struct queue *queues;
+	uint32_t queues_count;      /* made; each is started but in the middle of start.c */
+
+	struct control_server *control_server;
+	struct stopper *stopper;    /* STOPPING, until its thread has reported */
+	bool stopped;               /* the driver has aborted every command, or will have */
+	int flush_errno;            /* positive: flushing on the way out failed */
+
+	enum exit_code exit_code;   /* of a failure, with its sentence */
+	char sentence[700];
+};
+
+/* --- start.c: up to LIVE. false: exit_code and sentence say why; disk_remove() is still due. --- */
+bool disk_start(struct disk *disk);
+
+/* --- wait.c ------------------------------------------------------------------------------------ */
+
+/* Sets exit_code and sentence; returns false, so that callers can return it. */
+bool disk_fail(struct disk *disk, enum exit_code exit_code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Reads what is there of signals and of the ready conversation's end: sets stop_requested. */
+void disk_read_signals(struct disk *disk);
+
+/* Waits until fd is readable. false: a stop was requested, or deadline_ms (CLOCK_MONOTONIC, -1
+ * none) has passed; stop_requested tells them apart. */
+bool disk_wait(struct disk *disk, int fd, int64_t deadline_ms);
+
+/* --- stop.c ------------------------------------------------------------------------------------ */
+
+/* Starts the stopping thread: not forced, it first asks whether the disk is in use. 0 or -errno. */
+int stopper_start(struct disk *disk, bool force);
+/* Readable once it has ended. */
+int stopper_fd(const struct stopper *stopper);
+/* Joins it and frees it. 0: the device is stopped (disk->flush_errno tells of its flush). -EBUSY:
+ * in use, nothing was done. Else the negative errno of STOP_DEV. */
+int stopper_finish(struct disk *disk);
+
+/* Everything that is left, in any state but STOPPING with its thread running: queues, device,
+ * files, server. Bounded. */
+void disk_remove(struct disk *disk);
+
+/* --- usable.c ---------------------------------------------------------------------------------- */
+
+/* Waits (on a thread) until the disk can be used, as far as a user can tell. Same ending as
+ * disk_start(). */
+bool disk_wait_usable(struct disk *disk);
+
+/* --- files.c: N.udev and N.json of the runtime directory ---------------------------------------- */
+
+/* What the udev rule reads: starting keeps other rules off the disk. 0 or -errno. */
+int disk_write_udev_file(const struct disk *disk, bool starting);
+int disk_write_state_file(const struct disk *disk);
+void disk_remove_files(const struct disk *disk);
+/* Has udev look at the disk again, now that it is no longer starting. */
+void disk_announce(const struct disk *disk);
+
+#endif

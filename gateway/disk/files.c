@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * files.c - what a disk leaves in the runtime directory for others to read: N.udev for the udev
+ * rule, N.json for list and --idempotent. Written whole, under another name, then renamed.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/common/log.h"
+#include "gateway/common/runtime_dir.h"
+#include "gateway/disk/disk.h"
+#include "gateway/disk/status.h"
+
+static int write_whole(uint32_t number, const char *suffix, const char *text)
+{
+	char path[PATH_MAX], draft[PATH_MAX + 8];
+	size_t bytes = strlen(text);
+	int fd, ret = runtime_dir_file(path, sizeof(path), number, suffix);
+
+	if (ret < 0)
+		return ret;
+	snprintf(draft, sizeof(draft), "%s.new", path);
+	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, bytes) == (ssize_t)bytes ? 0 : -EIO;
+	if (close(fd) < 0 && ret == 0)
+		ret = -errno;
+	if (ret == 0 && rename(draft, path) < 0)
+		ret = -errno;
+	if (ret < 0)
+		unlink(draft);
+	return ret;
+}
+
+/* What udev takes in a link's name; everything else becomes '_'. */
+static void append_link_part(char *link, size_t link_bytes, const char *text)
+{
+	size_t used = strlen(link);
+
+	for (; *text && used + 1 < link_bytes; text++)
+		link[used++] = isalnum((unsigned char)*text) || strchr("#+-.:=@_", *text) ? *text
+											   : '_';
+	link[used] = '\0';
+}
+
+int disk_write_udev_file(const struct disk *disk, bool starting)
+{
+	const char *export = disk->export->name[0] ? disk->export->name : "default";
+	char owner[DISK_OWNER_BYTES_MAX + 1] = "", name[200] = "", text[1024];
+
+	append_link_part(owner, sizeof(owner),
+			 disk->config.owner[0] ? disk->config.owner : "default");
+	append_link_part(name, sizeof(name), export);
+	snprintf(text, sizeof(text),
+		 "%sUBLK_NBD_OWNER=%s\nUBLK_NBD_EXPORT=%s\nUBLK_NBD_LINK=%s/%s\n",
+		 starting ? "UBLK_NBD_STARTING=1\n" : "", owner, name, owner, name);
+	return write_whole(disk->info.dev_id, "udev", text);
+}
+
+int disk_write_state_file(const struct disk *disk)
+{
+	json_t *object = json_pack("{s:o, s:i, s:s, s:I}", "config",
+				   disk_config_to_json(&disk->config), "pid", (int)getpid(), "device",
+				   disk->device_path, "size_bytes",
+				   (json_int_t)atomic_load(&disk->shared.size_bytes));
+	char *text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
+	int ret = text ? write_whole(disk->info.dev_id, "json", text) : -ENOMEM;
+
+	free(text);
+	json_decref(object);
+	return ret;
+}
+
+void disk_remove_files(const struct disk *disk)
+{
+	static const char *const suffixes[] = { "json", "udev" };
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (runtime_dir_file(path, sizeof(path), disk->info.dev_id, suffixes[i]) == 0)
+			unlink(path);
+}
+
+void disk_announce(const struct disk *disk)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/block/ublkb%u/uevent", disk->info.dev_id);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, "change", 6) != 6)
+		log_debug("%s: %s", path, strerror(errno));
+	close(fd);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - ublk-nbd-disk, the daemon of one disk. Started by `ublk-nbd connect`, which hands over
+ * the configuration and listens for the outcome; not meant to be called by people.
+ *
+ *   ublk-nbd-disk --config-fd=N --ready-fd=N [--journal]
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "gateway/common/log.h"
+#include "gateway/common/runtime_dir.h"
+#include "gateway/disk/disk.h"
+#include "gateway/disk/process.h"
+#include "gateway/disk/ready.h"
+#include "gateway/disk/serve.h"
+
+struct arguments {
+	int config_fd;
+	int ready_fd;
+	bool journal;
+};
+
+static bool parse_fd(const char *text, int *fd)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	*fd = (int)n;
+	return *text && !*end && n > STDERR_FILENO && n < 1024;
+}
+
+static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+	static const struct option options[] = {
+		{ "config-fd", required_argument, NULL, 'c' },
+		{ "ready-fd", required_argument, NULL, 'r' },
+		{ "journal", no_argument, NULL, 'j' },
+		{ 0 },
+	};
+	int option;
+	bool good = true;
+
+	arguments->config_fd = -1;
+	arguments->ready_fd = -1;
+	arguments->journal = false;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (option == 'c')
+			good &= parse_fd(optarg, &arguments->config_fd);
+		else if (option == 'r')
+			good &= parse_fd(optarg, &arguments->ready_fd);
+		else if (option == 'j')
+			arguments->journal = true;
+		else
+			good = false;
+	}
+	if (good && optind == argc && arguments->config_fd >= 0)
+		return true;
+	fprintf(stderr, "usage: ublk-nbd-disk --config-fd=N [--ready-fd=N] [--journal]\n"
+			"This is a disk's daemon; `ublk-nbd connect` starts it.\n");
+	return false;
+}
+
+static bool read_config(int fd, struct disk *disk)
+{
+	json_error_t error;
+	char sentence[512];
+	json_t *object = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
+	int ret;
+
+	close(fd);
+	if (!object)
+		return disk_fail(disk, EXIT_CODE_USAGE, "the configuration is no JSON: %s",
+				 error.text);
+	ret = disk_config_from_json(&disk->config, object, sentence, sizeof(sentence));
+	json_decref(object);
+	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_USAGE, "%s", sentence);
+	return true;
+}
+
+static bool open_signals(struct disk *disk)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP); /* a terminal that closes is no reason to end */
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	disk->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (disk->signal_fd < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "signalfd: %s", strerror(errno));
+	return true;
+}
+
+/* The disk works: tell whoever waits, and serve until it is to end. */
+static void serve_live(struct disk *disk, struct serve *serve)
+{
+	if (disk_write_udev_file(disk, false) == 0)
+		disk_announce(disk);
+	disk_write_state_file(disk);
+	process_confine();
+	log_info("%s: %llu bytes, %u queues of %u, %s, from %s", disk->device_path,
+		 (unsigned long long)disk->geometry.size_bytes, disk->queues_count,
+		 disk->info.queue_depth, disk->queues[0].payload.ops->name, disk->peer_text);
+	ready_done(disk);
+	serve_run(serve);
+}
+
+static enum exit_code run(struct disk *disk)
+{
+	struct serve serve = { .disk = disk };
+
+	if (!open_signals(disk) || !disk_start(disk) || !serve_open(&serve, disk)) {
+		disk_remove(disk);
+		ready_failed(disk);
+		return disk->exit_code;
+	}
+	serve_live(disk, &serve);
+	disk_remove(disk);
+	serve_close(&serve);
+	if (disk->flush_errno) {
+		log_error("flushing on the way out failed: %s: what was written last may be lost",
+			  strerror(disk->flush_errno));
+		return EXIT_CODE_DATA;
+	}
+	return disk->exit_code;
+}
+
+int main(int argc, char **argv)
+{
+	static struct disk disk = { .ready_fd = -1, .char_fd = -1 };
+	struct arguments arguments;
+	enum exit_code exit_code;
+
+	if (!parse_arguments(argc, argv, &arguments))
+		return EXIT_CODE_USAGE;
+	disk_config_init(&disk.config);
+	disk.ready_fd = arguments.ready_fd;
+	disk.activation.pidfd = -1;
+	log_open("ublk-nbd-disk", false, arguments.journal);
+	if (!read_config(arguments.config_fd, &disk)) {
+		ready_failed(&disk);
+		return disk.exit_code;
+	}
+	log_open("ublk-nbd-disk", disk.config.verbose, arguments.journal);
+	exit_code = run(&disk);
+	close(disk.signal_fd);
+	disk_config_clear(&disk.config);
+	return exit_code;
+}

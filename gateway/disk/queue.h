@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * queue.h - one ublk queue: a thread, its ring, a slot for each tag, and one or more connections.
+ *
+ *   NEW -> SERVING -> FLUSHING -> LEAVING -> DONE
+ *
+ *   SERVING   commands are with the driver, or their requests with the server. It ends when the
+ *             driver has aborted every command (STOP_DEV, or the device was never started).
+ *   FLUSHING  one FLUSH of our own, where the server takes it and something was written
+ *   LEAVING   DISC is sent on each live connection
+ *   DONE      the thread returned; fd `done_fd` is readable
+ *
+ * There is no lock: what other threads may do is set a bit in `requested` and write mailbox_fd,
+ * and read what is _Atomic.
+ */
+#ifndef GATEWAY_DISK_QUEUE_H
+#define GATEWAY_DISK_QUEUE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/common/disk_config.h"
+#include "gateway/disk/connection.h"
+#include "gateway/disk/payload.h"
+#include "gateway/disk/ring.h"
+#include "gateway/disk/slot.h"
+#include "gateway/disk/stats.h"
+#include "kernel/ublk_cmd.h"
+
+enum queue_state { QUEUE_NEW, QUEUE_SERVING, QUEUE_FLUSHING, QUEUE_LEAVING, QUEUE_DONE };
+
+/* Bits of `requested`. */
+#define QUEUE_REQUEST_CONDEMN 1u /* condemn every connection: what waits fails now */
+#define QUEUE_REQUEST_GIVE_UP 2u /* leave although commands are with the driver (it never started) */
+
+/* What all queues of a device share; constant once they run, but for size_bytes. */
+struct queue_shared {
+	const struct nbd_export *export;    /* as negotiated at the start */
+	_Atomic uint64_t export_size_bytes; /* now: resize raises both, this one first */
+	_Atomic uint64_t size_bytes;        /* of the device */
+	int char_fd;
+	enum disk_payload payload;
+	uint16_t depth;
+	uint16_t parts_max;
+	uint32_t max_io_bytes;
+	uint32_t timeout_ms;
+	bool fua_always; /* FUA without FLUSH: every write carries it */
+};
+
+struct queue {
+	struct queue_shared *shared;
+	uint16_t id;
+	_Atomic(enum queue_state) state;
+	pthread_t thread;
+	bool thread_started;
+	int mailbox_fd; /* eventfd, read by the ring */
+	int done_fd;    /* eventfd, written when DONE */
+	_Atomic uint32_t requested;
+	_Atomic int failure; /* positive errno of what ended the queue early; or 0 */
+	_Atomic int flush_error; /* positive errno of the last FLUSH; 0 when it was not needed or done */
+
+	/* the thread's own from here on */
+	struct nbd_export *export; /* its copy: its size follows shared->export_size_bytes */
+	struct io_uring ring;
+	struct ublksrv_io_desc *descriptors; /* read-only, shared with the driver */
+	size_t descriptors_bytes;
+	struct payload payload;
+	struct slot *slots;
+	struct wire_request *parts; /* depth x parts_max, then our own */
+	struct slot own;            /* for FLUSH and DISC at the end; its tag is the depth */
+	uint32_t slots_active;
+	uint32_t slots_ended;
+	struct connection connections[DISK_CONNECTIONS_MAX];
+	uint32_t connections_count;
+	uint32_t connection_next;
+	int64_t now_ms;   /* CLOCK_MONOTONIC_COARSE, once each turn of the loop */
+	bool tick_armed;
+	struct __kernel_timespec tick;
+	uint64_t mailbox_value;
+	bool mailbox_armed;
+	bool wrote; /* something was acknowledged that a FLUSH would make durable */
+	struct stats stats;
+};
+
+/* Prepares the queue: slots, payload memory, descriptor mapping, connections (each transport is
+ * taken over, also on failure). 0 or -errno. Control thread. */
+int queue_open(struct queue *queue, struct queue_shared *shared, uint16_t id,
+	       struct transport **transports, uint32_t transports_count);
+/* Starts its thread, which issues FETCH for each tag. 0 or -errno. */
+int queue_start(struct queue *queue);
+/* From any thread. */
+void queue_request(struct queue *queue, uint32_t bits);
+/* Waits for the thread to end; it must have been made to. false at the deadline. */
+bool queue_join(struct queue *queue, uint32_t timeout_ms);
+/* Lets go of all, the ring and the mapping of the char device first. The thread has ended. */
+void queue_close(struct queue *queue);
+
+/* --- for connection.c, send.c, receive.c; queue thread --------------------------------------- */
+
+/* The reply is final, or the send of one whose reply is has completed: closes the part, and
+ * commits the slot with its last. */
+void queue_part_settled(struct queue *queue, struct wire_request *request);
+/* Ends a part that is not closed with an error of our own (negative errno). It must be in no list. */
+void queue_part_fail(struct queue *queue, struct wire_request *request, int error);
+/* The connection became DEAD: its requests must be ended. */
+void queue_connection_dead(struct queue *queue, struct connection *connection);
+
+/* How long before its deadline a request's connection is condemned: the tick's grain. */
+uint32_t queue_tick_ms(const struct queue *queue);
+
+#endif

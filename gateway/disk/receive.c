@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * receive.c - from the socket to the requests' places. One receive is armed at a time: into
+ * staging, where it brings as many replies as there are, or, when much of a READ's payload is
+ * still to come and its place is ours to write to, straight into that.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+
+#include "gateway/common/log.h"
+#include "gateway/disk/connection.h"
+#include "gateway/disk/queue.h"
+#include "proto/error.h"
+
+/* From here on it pays to wait for the whole rest of a payload instead of taking what is there. */
+#define WHOLE_PAYLOAD_BYTES (16u << 10)
+
+static struct wire_request *wire_request_of(struct nbd_request *nbd)
+{
+	return (struct wire_request *)((char *)nbd - offsetof(struct wire_request, nbd));
+}
+
+/* Where the rest of the current payload can be received to, or NULL for staging. */
+static void *direct_place(struct connection *connection, struct nbd_request *nbd,
+			  uint64_t offset_bytes)
+{
+	struct payload *payload = &connection->queue->payload;
+	struct wire_request *request = wire_request_of(nbd);
+
+	return payload->ops->direct(payload, request->tag,
+				    request->slot_offset_bytes + (uint32_t)offset_bytes);
+}
+
+void receive_arm(struct connection *connection)
+{
+	struct io_uring_sqe *sqe;
+	struct nbd_request *nbd = NULL;
+	uint64_t offset_bytes = 0, user_data;
+	uint32_t left_bytes, length_bytes = connection->staging_bytes;
+	void *place = NULL;
+	int flags = 0;
+
+	if (connection->receive_armed || connection_state(connection) != CONNECTION_LIVE)
+		return;
+	left_bytes = nbd_reply_payload_left(&connection->parser, &nbd, &offset_bytes);
+	if (left_bytes >= WHOLE_PAYLOAD_BYTES) {
+		place = direct_place(connection, nbd, offset_bytes);
+		if (place || left_bytes < length_bytes)
+			length_bytes = left_bytes;
+		flags = MSG_WAITALL;
+	}
+	connection->direct_request = place ? wire_request_of(nbd) : NULL;
+	sqe = ring_sqe(&connection->queue->ring, RING_RECEIVE, connection->index);
+	user_data = sqe->user_data;
+	io_uring_prep_recv(sqe, connection->transport->fd, place ? place : connection->staging,
+			   length_bytes, flags);
+	sqe->user_data = user_data;
+	connection->receive_armed = true;
+	stats_add(&connection->queue->stats.receives, 1);
+}
+
+static int take_data(struct connection *connection, const struct nbd_reply_event *event)
+{
+	struct payload *payload = &connection->queue->payload;
+	struct wire_request *request = wire_request_of(event->request);
+	uint32_t offset_bytes = request->slot_offset_bytes + (uint32_t)event->offset_bytes;
+
+	if (event->type == NBD_REPLY_HOLE)
+		return payload->ops->zero(payload, request->tag, offset_bytes,
+					  event->length_bytes);
+	stats_add(&connection->queue->stats.copied_bytes, event->length_bytes); /* the socket's */
+	return payload->ops->store(payload, request->tag, offset_bytes, event->data,
+				   event->length_bytes);
+}
+
+/* The server's message is its own text: what is not plain ASCII is not logged. */
+static void log_server_error(struct connection *connection, const struct nbd_reply_event *event)
+{
+	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
+	struct wire_request *request = wire_request_of(event->request);
+	char message[200];
+	uint32_t held, used = 0;
+
+	if (!log_limit_pass(&limit, &held))
+		return;
+	while (used < event->message_bytes && used < sizeof(message) - 1) {
+		char c = event->message[used];
+
+		message[used++] = c >= ' ' && c <= '~' ? c : '?';
+	}
+	message[used] = '\0';
+	log_warning("queue %u tag %u: the server failed command %u at %llu+%u: %s (%u)%s%s; "
+		    "%u such messages held back",
+		    connection->queue->id, request->tag, request->nbd.command,
+		    (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
+		    nbd_error_name(event->wire_error), event->wire_error, used ? ": " : "",
+		    message, held);
+}
+
+/* One event of the parser. false: the connection was condemned. */
+static bool take_event(struct connection *connection, const struct nbd_reply_event *event)
+{
+	int ret;
+
+	switch (event->type) {
+	case NBD_REPLY_DATA:
+	case NBD_REPLY_HOLE:
+		ret = take_data(connection, event);
+		if (ret == 0)
+			return true;
+		connection_condemn(connection, -ret, "tag %u: cannot store what was read",
+				   wire_request_of(event->request)->tag);
+		return false;
+	case NBD_REPLY_ERROR:
+		log_server_error(connection, event);
+		return true;
+	case NBD_REPLY_FINAL:
+		if (wire_request_of(event->request)->tx == TX_SENT)
+			queue_part_settled(connection->queue, wire_request_of(event->request));
+		return true;
+	case NBD_REPLY_NEED_MORE:
+		break;
+	}
+	assert(!"the parser gave an event that does not exist");
+	return false;
+}
+
+static void parse(struct connection *connection, const uint8_t *bytes, size_t len)
+{
+	for (;;) {
+		struct nbd_reply_event event;
+		size_t used = 0;
+
+		if (nbd_reply_parse(&connection->parser, bytes, len, &used, &event) < 0) {
+			connection_condemn(connection, 0, "the server broke the protocol: %s",
+					   connection->parser.why);
+			return;
+		}
+		bytes += used;
+		len -= used;
+		if (event.type == NBD_REPLY_NEED_MORE || !take_event(connection, &event))
+			return;
+	}
+}
+
+void receive_completed(struct connection *connection, int result)
+{
+	connection->receive_armed = false;
+	if (connection_state(connection) != CONNECTION_LIVE) {
+		connection_drain(connection);
+		return;
+	}
+	if (result == -EINTR || result == -EAGAIN)
+		return;
+	if (result <= 0) {
+		connection_condemn(connection, -result, result ? "receiving failed"
+							       : "the server closed the connection");
+		return;
+	}
+	if (!connection->direct_request) {
+		parse(connection, connection->staging, (size_t)result);
+		return;
+	}
+	stats_add(&connection->queue->stats.copied_bytes, (uint64_t)result);
+	nbd_reply_payload_received(&connection->parser, (uint32_t)result);
+	parse(connection, NULL, 0);
+}

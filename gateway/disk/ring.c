@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/disk/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/common/log.h"
+
+/* Beside one command for each tag: sends and receives of the connections, tick, mailbox, cancels. */
+#define EXTRA_ENTRIES 64
+#define SUBMIT_TRIES  1000
+
+int ring_open(struct io_uring *ring, uint32_t depth)
+{
+	/* 6.1 and later; 6.0; anything. */
+	static const uint32_t ladder[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
+		0,
+	};
+	int ret = -EINVAL;
+
+	for (size_t i = 0; i < sizeof(ladder) / sizeof(ladder[0]) && ret == -EINVAL; i++) {
+		struct io_uring_params params = {
+			.flags = ladder[i] | IORING_SETUP_CQSIZE,
+			.cq_entries = 2 * (depth + EXTRA_ENTRIES),
+		};
+
+		ret = io_uring_queue_init_params(depth + EXTRA_ENTRIES, ring, &params);
+	}
+	if (ret < 0)
+		return ret;
+	io_uring_register_ring_fd(ring); /* saves a lookup at each enter; it works without */
+	return 0;
+}
+
+struct io_uring_sqe *ring_sqe(struct io_uring *ring, enum ring_kind kind, uint32_t index)
+{
+	struct io_uring_sqe *sqe;
+
+	for (int tries = 0; !(sqe = io_uring_get_sqe(ring)); tries++) {
+		int ret = io_uring_submit(ring);
+
+		if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY) {
+			log_error("io_uring takes no submissions: %s", strerror(-ret));
+			abort();
+		}
+		if (tries > SUBMIT_TRIES) {
+			log_error("io_uring takes no submissions after %d tries", tries);
+			abort();
+		}
+	}
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->user_data = ring_user_data(kind, index);
+	return sqe;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ring.h - one queue's io_uring: how it is made, how an SQE is got, and what user_data means.
+ * Queue thread only: the ring has a single issuer.
+ */
+#ifndef GATEWAY_DISK_RING_H
+#define GATEWAY_DISK_RING_H
+
+#include <stdint.h>
+
+#include "gateway/common/uring_compat.h"
+
+/* What an SQE was for; its index (tag, connection) is beside it in user_data. */
+enum ring_kind {
+	RING_UBLK,    /* index: tag */
+	RING_SEND,    /* index: connection */
+	RING_RECEIVE, /* index: connection */
+	RING_MAILBOX,
+	RING_TICK,
+	RING_CANCEL, /* its outcome does not matter: what was cancelled reports for itself */
+};
+
+static inline uint64_t ring_user_data(enum ring_kind kind, uint32_t index)
+{
+	return (uint64_t)kind << 32 | index;
+}
+
+static inline enum ring_kind ring_kind_of(uint64_t user_data)
+{
+	return (enum ring_kind)(user_data >> 32);
+}
+
+static inline uint32_t ring_index_of(uint64_t user_data)
+{
+	return (uint32_t)user_data;
+}
+
+/* A ring for a queue of this depth, with the cheapest flags the kernel takes. The calling thread
+ * becomes its single issuer. 0 or -errno. */
+int ring_open(struct io_uring *ring, uint32_t depth);
+
+/* An SQE, submitting what is queued when the submission queue is full. Never NULL: the ring is
+ * sized so, and the kernel takes submissions at any time; a failure of that is a bug (assert). */
+struct io_uring_sqe *ring_sqe(struct io_uring *ring, enum ring_kind kind, uint32_t index);
+
+#endif

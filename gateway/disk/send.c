@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * send.c - from a connection's waiting requests to one send at a time: everything that waits when
+ * the socket is free goes out in one batch, and what arrives meanwhile forms the next one.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "gateway/disk/connection.h"
+#include "gateway/disk/queue.h"
+
+/* Memory of the batch that a request needs: its header, and its payload where that is copied. */
+static uint32_t batch_bytes_needed(const struct connection *connection,
+				   const struct wire_request *request)
+{
+	const struct queue_shared *shared = connection->queue->shared;
+	uint32_t bytes = nbd_request_header_bytes(shared->export->framing);
+
+	if (request->nbd.command == NBD_CMD_WRITE && shared->payload != DISK_PAYLOAD_MAPPED)
+		bytes += request->nbd.length_bytes;
+	return bytes;
+}
+
+/* Puts one request into the batch. 0, or the negative errno of getting at its payload. */
+static int gather(struct connection *connection, struct wire_request *request)
+{
+	struct queue *queue = connection->queue;
+	enum nbd_framing framing = queue->shared->export->framing;
+	struct batch *batch = &connection->batch;
+	uint32_t header_bytes = nbd_request_header_bytes(framing);
+	int ret;
+
+	nbd_request_encode(&request->nbd, framing, batch_extend(batch, header_bytes));
+	if (request->nbd.command != NBD_CMD_WRITE)
+		return 0;
+	ret = queue->payload.ops->gather(&queue->payload, request->tag, request->slot_offset_bytes,
+					 request->nbd.length_bytes, batch);
+	if (ret < 0)
+		batch_unextend(batch, header_bytes);
+	else
+		stats_add(&queue->stats.copied_bytes, request->nbd.length_bytes); /* the socket's */
+	return ret;
+}
+
+static struct wire_request *pop_waiting(struct connection *connection)
+{
+	struct wire_request *request = connection->waiting_head;
+
+	connection->waiting_head = request->next;
+	if (!connection->waiting_head)
+		connection->waiting_tail = NULL;
+	request->next = NULL;
+	return request;
+}
+
+static void push_sending(struct connection *connection, struct wire_request *request)
+{
+	if (connection->sending_tail)
+		connection->sending_tail->next = request;
+	else
+		connection->sending_head = request;
+	connection->sending_tail = request;
+}
+
+/* From here on the server may answer: the reply can be read before the send's completion. */
+static void start_request(struct connection *connection, struct wire_request *request)
+{
+	wire_request_move_tx(request, TX_SENDING);
+	if (request->nbd.command != NBD_CMD_DISC)
+		nbd_request_expect(&request->nbd);
+	push_sending(connection, request);
+	stats_add(&connection->queue->stats.wire_requests, 1);
+}
+
+static void arm(struct connection *connection)
+{
+	struct batch *batch = &connection->batch;
+	struct io_uring_sqe *sqe =
+		ring_sqe(&connection->queue->ring, RING_SEND, connection->index);
+	uint32_t pieces = batch->iovecs_count - batch->iovecs_first;
+	struct iovec *first = &batch->iovecs[batch->iovecs_first];
+	uint64_t user_data = sqe->user_data;
+
+	if (pieces == 1) {
+		io_uring_prep_send(sqe, connection->transport->fd, first->iov_base, first->iov_len,
+				   MSG_NOSIGNAL | MSG_WAITALL);
+	} else {
+		batch->message = (struct msghdr){ .msg_iov = first, .msg_iovlen = pieces };
+		io_uring_prep_sendmsg(sqe, connection->transport->fd, &batch->message,
+				      MSG_NOSIGNAL | MSG_WAITALL);
+	}
+	sqe->user_data = user_data;
+	connection->send_armed = true;
+	stats_add(&connection->queue->stats.sends, 1);
+}
+
+void send_kick(struct connection *connection)
+{
+	struct batch *batch = &connection->batch;
+
+	if (connection->send_armed || !connection->waiting_head ||
+	    connection_state(connection) != CONNECTION_LIVE)
+		return;
+	batch_reset(batch);
+	while (connection->waiting_head &&
+	       batch_has_room(batch, batch_bytes_needed(connection, connection->waiting_head))) {
+		struct wire_request *request = pop_waiting(connection);
+		int ret = gather(connection, request);
+
+		if (ret < 0)
+			queue_part_fail(connection->queue, request, ret);
+		else
+			start_request(connection, request);
+	}
+	if (!batch_is_empty(batch))
+		arm(connection);
+}
+
+/* The whole batch left: its requests are SENT, and those answered already are settled. */
+static void batch_sent(struct connection *connection)
+{
+	struct wire_request *request = connection->sending_head;
+
+	connection->sending_head = NULL;
+	connection->sending_tail = NULL;
+	while (request) {
+		struct wire_request *next = request->next;
+
+		request->next = NULL;
+		wire_request_move_tx(request, TX_SENT);
+		if (request->nbd.rx == NBD_RX_FINAL || request->nbd.command == NBD_CMD_DISC)
+			queue_part_settled(connection->queue, request);
+		request = next;
+	}
+}
+
+void send_completed(struct connection *connection, int result)
+{
+	connection->send_armed = false;
+	if (connection_state(connection) != CONNECTION_LIVE) {
+		connection_drain(connection);
+		return;
+	}
+	if (result <= 0) {
+		if (result == -EINTR || result == -EAGAIN)
+			arm(connection);
+		else
+			connection_condemn(connection, -result, "sending failed");
+		return;
+	}
+	if (batch_advance(&connection->batch, (uint32_t)result))
+		batch_sent(connection);
+	else
+		arm(connection);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * serve.h - a live disk's main thread, and who of its clients waits for what.
+ */
+#ifndef GATEWAY_DISK_SERVE_H
+#define GATEWAY_DISK_SERVE_H
+
+#include "gateway/disk/control_server.h"
+#include "gateway/disk/disk.h"
+
+struct serve {
+	struct disk *disk;
+	int64_t last_term_ms;          /* of the last SIGTERM; 0 none */
+	control_client_id stop_client; /* is told when the device is gone */
+	bool stop_forced;
+	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
+	struct dial_task *resize_task; /* asks the server for the export's size */
+	control_client_id resize_client;
+	bool server_gone;              /* the server we started has ended */
+};
+
+/* Listens on the control socket. false: disk->sentence says why. */
+bool serve_open(struct serve *serve, struct disk *disk);
+/* Until the device is stopped. */
+void serve_run(struct serve *serve);
+/* Tells who waited how it ended. After disk_remove(). */
+void serve_close(struct serve *serve);
+
+/* --- resize.c ----------------------------------------------------------------------------------- */
+
+/* Dials the server a second time; the answer goes to client. */
+void resize_begin(struct serve *serve, control_client_id client);
+/* The dial has ended. */
+void resize_finish(struct serve *serve);
+void resize_abandon(struct serve *serve);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * start.c - from a configuration to a live disk: dial, negotiate, add, serve, start, settle.
+ * Straight down; each step either succeeds or leaves a sentence, and disk_remove() undoes what
+ * was done.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gateway/common/log.h"
+#include "gateway/disk/disk.h"
+#include "gateway/disk/process.h"
+#include "gateway/disk/ready.h"
+
+#define CHAR_NODE_WAIT_MS 5000
+#define START_POLL_MS     250
+#define START_PROGRESS_MS 5000
+/* After a dial's own deadline: for its thread to say so. */
+#define DIAL_GRACE_MS 1000
+
+static uint32_t usable_cpus(void)
+{
+	cpu_set_t cpus;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return 1;
+	return (uint32_t)CPU_COUNT(&cpus);
+}
+
+/* --- dialling ----------------------------------------------------------------------------------- */
+
+static bool start_server(struct disk *disk)
+{
+	char sentence[512];
+	int ret;
+
+	if (!disk->config.command[0])
+		return true;
+	ret = activation_start(&disk->activation, disk->config.command, sentence, sizeof(sentence));
+	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_UNREACHABLE, "%s", sentence);
+	activation_target(&disk->activation, &disk->config.target);
+	return true;
+}
+
+/* The first connection: which address answers, and what the server grants. */
+static bool dial_first(struct disk *disk)
+{
+	struct dial_options options = {
+		.target = &disk->config.target,
+		.goal = NBD_GOAL_GO,
+		.no_structured = disk->config.no_structured,
+		.timeout_ms = disk->config.connect_timeout_ms,
+	};
+	struct dial_result result;
+	struct dial_task *task;
+	int ret = dial_task_start(&options, &task);
+
+	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "no thread to dial with: %s",
+				 strerror(-ret));
+	if (!disk_wait(disk, dial_task_fd(task),
+		       dial_now_ms() + options.timeout_ms + DIAL_GRACE_MS)) {
+		dial_task_abandon(task);
+		if (disk->stop_requested)
+			return disk_fail(disk, EXIT_CODE_INTERRUPTED, "interrupted while dialling");
+		return disk_fail(disk, EXIT_CODE_UNREACHABLE,
+				 "nothing came of dialling within %u ms: name lookup hangs?",
+				 options.timeout_ms);
+	}
+	dial_task_take(task, &result);
+	if (result.error)
+		return disk_fail(disk, result.exit_code, "%s", result.sentence);
+	disk->export = result.export;
+	disk->peer = result.peer;
+	snprintf(disk->peer_text, sizeof(disk->peer_text), "%s", result.peer_text);
+	disk->transports[disk->transports_count++] = result.transport;
+	return true;
+}
+
+/* Whether a further connection got what the first one got: the disk is built on that. */
+static bool same_export(const struct nbd_export *a, const struct nbd_export *b)
+{
+	return a->size_bytes == b->size_bytes && a->flags == b->flags && a->framing == b->framing &&
+	       a->block_minimum_bytes == b->block_minimum_bytes &&
+	       a->payload_max_bytes == b->payload_max_bytes;
+}
+
+static bool take_further(struct disk *disk, struct dial_result *result)
+{
+	if (result->error) {
+		ready_warning(disk, "one connection less: %s", result->sentence);
+		return true;
+	}
+	if (!same_export(result->export, disk->export)) {
+		dial_result_clear(result);
+		return disk_fail(disk, EXIT_CODE_REFUSED,
+				 "%s promises that connections may be mixed (CAN_MULTI_CONN), but "
+				 "negotiates size, flags or limits differently on another one: use "
+				 "--connections 1",
+				 disk->peer_text);
+	}
+	free(result->export);
+	disk->transports[disk->transports_count++] = result->transport;
+	return true;
+}
+
+/* All to the address that answered first: the promise covers one server. */
+static bool dial_further(struct disk *disk)
+{
+	struct dial_options options = {
+		.target = &disk->config.target,
+		.goal = NBD_GOAL_GO,
+		.no_structured = disk->config.no_structured,
+		.timeout_ms = disk->config.connect_timeout_ms,
+		.addresses = &disk->peer,
+		.addresses_count = 1,
+	};
+	struct dial_task *tasks[DISK_CONNECTIONS_MAX];
+	int64_t deadline_ms = dial_now_ms() + options.timeout_ms + DIAL_GRACE_MS;
+	uint32_t wanted = disk->geometry.connections - 1, started = 0;
+	bool good = true;
+
+	while (started < wanted && dial_task_start(&options, &tasks[started]) == 0)
+		started++;
+	for (uint32_t i = 0; i < started; i++) {
+		struct dial_result result;
+
+		if (!good || !disk_wait(disk, dial_task_fd(tasks[i]), deadline_ms)) {
+			dial_task_abandon(tasks[i]);
+			if (good && disk->stop_requested)
+				good = disk_fail(disk, EXIT_CODE_INTERRUPTED,
+						 "interrupted while dialling");
+			continue;
+		}
+		dial_task_take(tasks[i], &result);
+		good = take_further(disk, &result);
+	}
+	return good;
+}
+
+static bool derive_geometry(struct disk *disk)
+{
+	char sentence[512];
+
+	if (params_derive(&disk->geometry, disk->export, &disk->config, usable_cpus(), sentence,
+			  sizeof(sentence)) < 0)
+		return disk_fail(disk, EXIT_CODE_REFUSED, "%s", sentence);
+	if (disk->geometry.tail_bytes)
+		ready_warning(disk,
+			      "the export has %llu bytes; its last %llu are less than a block of %u "
+			      "and cannot be reached",
+			      (unsigned long long)disk->export->size_bytes,
+			      (unsigned long long)disk->geometry.tail_bytes,
+			      disk->geometry.logical_block_bytes);
+	if (disk->config.connections > disk->geometry.connections)
+		ready_warning(disk,
+			      "one connection instead of %u: the server does not promise that "
+			      "several may be mixed (CAN_MULTI_CONN)",
+			      disk->config.connections);
+	return true;
+}
+
+/* --- the device --------------------------------------------------------------------------------- */
+
+static bool add_failed(struct disk *disk, int error)
+{
+	if (error == EBUSY)
+		return disk_fail(disk, EXIT_CODE_BUSY, "/dev/ublkb%d is taken: choose another "
+				 "--device, or none", disk->config.device);
+	if (error == EPERM || error == EACCES)
+		return disk_fail(disk, EXIT_CODE_SYSTEM,
+				 "the kernel does not let us add a ublk device: run as root (in a "
+				 "container: with CAP_SYS_ADMIN)");
+	return disk_fail(disk, EXIT_CODE_SYSTEM,
+			 "the kernel's ublk driver refuses to add a device (%u queues of %u): %s",
+			 disk->info.nr_hw_queues, disk->info.queue_depth, strerror(error));
+}
+
+/* What was granted decides; asking is not enough: an older driver drops what it does not know. */
+static bool choose_payload(struct disk *disk)
+{
+	bool user_copy = disk->info.flags & UBLK_F_USER_COPY;
+
+	if (disk->config.payload == DISK_PAYLOAD_USER_COPY && !user_copy)
+		return disk_fail(disk, EXIT_CODE_SYSTEM,
+				 "this kernel's ublk driver has no user copy (6.5 has): use "
+				 "--payload mapped");
+	disk->shared.payload = user_copy ? DISK_PAYLOAD_USER_COPY : DISK_PAYLOAD_MAPPED;
+	return true;
+}
+
+static bool add_device(struct disk *disk)
+{
+	uint32_t queues = disk->transports_count, cpus = usable_cpus();
+	char sentence[512];
+	int ret = ublk_control_open(&disk->control, sentence, sizeof(sentence));
+
+	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s", sentence);
+	disk->info = (struct ublksrv_ctrl_dev_info){
+		.nr_hw_queues = (uint16_t)(queues < cpus ? queues : cpus),
+		.queue_depth = (uint16_t)disk->config.queue_depth,
+		.max_io_buf_bytes = disk->geometry.max_io_bytes,
+		.dev_id = (uint32_t)disk->config.device,
+		.ublksrv_pid = getpid(),
+		.flags = UBLK_F_CMD_IOCTL_ENCODE | UBLK_F_UPDATE_SIZE | UBLK_F_SAFE_STOP_DEV |
+			 (disk->config.payload == DISK_PAYLOAD_MAPPED ? 0 : UBLK_F_USER_COPY),
+	};
+	ret = ublk_control_add(disk->control, &disk->info);
+	if (ret < 0)
+		return add_failed(disk, -ret);
+	disk->state = DISK_ADDED;
+	snprintf(disk->device_path, sizeof(disk->device_path), "/dev/ublkb%u", disk->info.dev_id);
+	log_set_device(disk->device_path + strlen("/dev/"));
+	if (disk->info.nr_hw_queues == 0 || disk->info.nr_hw_queues > disk->transports_count ||
+	    disk->info.queue_depth == 0 || disk->info.queue_depth > DISK_QUEUE_DEPTH_MAX)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "the driver granted %u queues of %u",
+				 disk->info.nr_hw_queues, disk->info.queue_depth);
+	return choose_payload(disk);
+}
+
+static bool set_params(struct disk *disk)
+{
+	struct ublk_params params;
+	int ret;
+
+	params_fill(&params, &disk->geometry, disk->export);
+	ret = ublk_control_set_params(disk->control, disk->info.dev_id, &params);
+	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM,
+				 "the driver refuses the disk's parameters (blocks of %u and %u "
+				 "bytes, requests of up to %u): %s",
+				 disk->geometry.logical_block_bytes,
+				 disk->geometry.physical_block_bytes, disk->geometry.max_io_bytes,
+				 strerror(-ret));
+	return true;
+}
+
+static bool open_char_device(struct disk *disk)
+{
+	int64_t deadline_ms = dial_now_ms() + CHAR_NODE_WAIT_MS;
+	struct timespec nap = { .tv_nsec = 2000000 };
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/ublkc%u", disk->info.dev_id);
+	while ((disk->char_fd = open(path, O_RDWR | O_CLOEXEC)) < 0) {
+		if ((errno != ENOENT && errno != ENXIO) || dial_now_ms() > deadline_ms)
+			return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot open %s: %s", path,
+					 strerror(errno));
+		nanosleep(&nap, NULL);
+	}
+	return true;
+}
+
+/* --- queues ------------------------------------------------------------------------------------- */
+
+/* Connections q, q + queues, q + 2 queues ... belong to queue q. */
+static int open_queue(struct disk *disk, uint16_t id)
+{
+	struct transport *own[DISK_CONNECTIONS_MAX];
+	uint32_t own_count = 0;
+	int ret;
+
+	for (uint32_t i = id; i < disk->transports_count; i += disk->info.nr_hw_queues) {
+		own[own_count++] = disk->transports[i];
+		disk->transports[i] = NULL;
+	}
+	ret = queue_open(&disk->queues[id], &disk->shared, id, own, own_count);
+	disk->queues_count++;
+	for (uint32_t i = 0; i < own_count; i++)
+		snprintf(disk->queues[id].connections[i].peer_text, sizeof(disk->peer_text), "%s",
+			 disk->peer_text);
+	return ret;
+}
+
+static bool open_queues(struct disk *disk)
+{
+	struct queue_shared *shared = &disk->shared;
+
+	shared->export = disk->export;
+	atomic_store(&shared->export_size_bytes, disk->export->size_bytes);
+	atomic_store(&shared->size_bytes, disk->geometry.size_bytes);
+	shared->char_fd = disk->char_fd;
+	shared->depth = disk->info.queue_depth;
+	shared->parts_max = disk->geometry.parts_max;
+	shared->max_io_bytes = disk->geometry.max_io_bytes;
+	shared->timeout_ms = disk->config.timeout_ms;
+	shared->fua_always = disk->geometry.fua_always;
+	disk->queues = calloc(disk->info.nr_hw_queues, sizeof(*disk->queues));
+	if (!disk->queues)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "out of memory");
+	for (uint16_t id = 0; id < disk->info.nr_hw_queues; id++) {
+		int ret = open_queue(disk, id);
+
+		if (ret < 0)
+			return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot set up queue %u: %s", id,
+					 strerror(-ret));
+	}
+	return true;
+}
+
+static bool start_queues(struct disk *disk)
+{
+	for (uint32_t id = 0; id < disk->queues_count; id++) {
+		int ret = queue_start(&disk->queues[id]);
+
+		if (ret < 0)
+			return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot start queue %u: %s", id,
+					 strerror(-ret));
+	}
+	return true;
+}
+
+static bool queues_are_well(struct disk *disk)
+{
+	for (uint32_t id = 0; id < disk->queues_count; id++) {
+		int failure = atomic_load(&disk->queues[id].failure);
+
+		if (failure)
+			return disk_fail(disk, EXIT_CODE_SYSTEM,
+					 "queue %u failed: %s: see `ublk-nbd doctor`", id,
+					 strerror(failure));
+	}
+	return true;
+}
+
+/*
+ * START_DEV waits for every tag's first command, and (6.12) for the partition table to be read
+ * through us: each read is bounded by --timeout, so this wait is too, without a deadline of its
+ * own. Interrupted, the reads are made to fail and it comes back.
+ */
+static bool start_device(struct disk *disk)
+{
+	int64_t progress_ms = dial_now_ms() + START_PROGRESS_MS;
+	int ret = ublk_control_start_submit(disk->control, disk->info.dev_id);
+	bool condemned = false;
+
+	disk->state = DISK_STARTING;
+	while (ret == 0 && (ret = ublk_control_start_result(disk->control)) == -EAGAIN) {
+		if (!queues_are_well(disk))
+			return false;
+		if (disk->stop_requested && !condemned) {
+			for (uint32_t id = 0; id < disk->queues_count; id++)
+				queue_request(&disk->queues[id], QUEUE_REQUEST_CONDEMN);
+			condemned = true;
+		}
+		if (dial_now_ms() >= progress_ms) {
+			ready_progress(disk, "waiting for the kernel to read the partition table");
+			progress_ms = dial_now_ms() + START_PROGRESS_MS;
+		}
+		if (condemned)
+			poll(&(struct pollfd){ .fd = ublk_control_fd(disk->control),
+					       .events = POLLIN },
+			     1, START_POLL_MS);
+		else
+			disk_wait(disk, ublk_control_fd(disk->control),
+				  dial_now_ms() + START_POLL_MS);
+		ret = 0;
+	}
+	if (disk->stop_requested)
+		return disk_fail(disk, EXIT_CODE_INTERRUPTED, "interrupted while starting");
+	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "the driver does not start %s: %s",
+				 disk->device_path, strerror(-ret));
+	return true;
+}
+
+static bool note_files(struct disk *disk)
+{
+	int ret = disk_write_udev_file(disk, true);
+
+	if (ret < 0)
+		ready_warning(disk, "cannot write for udev: %s: no link will name this disk",
+			      strerror(-ret));
+	return true;
+}
+
+bool disk_start(struct disk *disk)
+{
+	if (!start_server(disk))
+		return false;
+	process_prepare();
+	if (!dial_first(disk) || !derive_geometry(disk) || !dial_further(disk))
+		return false;
+	if (!add_device(disk) || !set_params(disk) || !open_char_device(disk) ||
+	    !open_queues(disk))
+		return false;
+	process_lock();
+	if (!start_queues(disk) || !note_files(disk) || !start_device(disk))
+		return false;
+	disk->state = DISK_SETTLING;
+	if (!disk_wait_usable(disk))
+		return false;
+	disk->state = DISK_LIVE;
+	return true;
+}
