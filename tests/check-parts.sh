@@ -3,7 +3,7 @@
 #
 # check-parts.sh - the parts of tests/check, which tests/all runs first.
 
-CHECK_FUZZ_S=60 # for all targets together
+CHECK_FUZZ_S=60 # of fuzzing, for all targets together
 
 # What can be built from here goes on only if it builds: tests of an older program prove nothing.
 parts_of_check() {
@@ -12,8 +12,15 @@ parts_of_check() {
 	part_step build-clang 600 make -j2 CC=clang "BUILD=$BUILD/clang" all
 	part tidy-self-test 300 tests/tidy --self-test
 	part tidy 600 env "BUILD=$BUILD" tests/tidy
-	part_step build-fuzz 600 make -j2 "BUILD=$BUILD" fuzz-targets &&
-		part fuzz $((CHECK_FUZZ_S + 60)) make -s "BUILD=$BUILD" FUZZ_SECONDS=$CHECK_FUZZ_S fuzz
+	part_step build-fuzz 600 make -j2 "BUILD=$BUILD" fuzz-targets && part_of_fuzz
+}
+
+# Each target gets its share of the minute; two run at once.
+part_of_fuzz() {
+	local -a targets=(tests/fuzz/fuzz_*.c)
+	local share_s=$((CHECK_FUZZ_S / ${#targets[@]}))
+	[ $share_s -gt 0 ] || share_s=1
+	part fuzz 300 make -s "BUILD=$BUILD" FUZZ_SECONDS=$share_s fuzz
 }
 
 parts_of_programs() {
