@@ -4,9 +4,12 @@
 # Boots a guest: chooses the accelerator, puts the initramfs together, starts QEMU. To be sourced
 # after lib.sh. The caller sets what follows.
 
+# shellcheck disable=SC2034 # some are read by those who read this file
+{
 LAB_SERIES=7.3		# kernel series
 LAB_CPUS=2
 LAB_MEMORY_MB=1024
+LAB_GUESTS_MAX=${UBLK_NBD_GUESTS:-2}	# at once, on the whole machine
 LAB_TIMEOUT_S=120	# wall clock, the whole guest
 LAB_ICOUNT=0		# 1: count instructions
 LAB_USER_NET=		# not empty: the host's servers are at 10.0.2.2
@@ -16,6 +19,7 @@ LAB_SCRIPT=		# the file that is run
 LAB_ENV=()		# K=V lines for it
 LAB_ADD=()		# HOST-FILE:GUEST-PATH, put into the guest too
 LAB_DEBIAN=()		# SUITE/PACKAGE, put into the guest under /opt/SUITE
+}
 
 # The node /dev/kvm may be there and yet not work: make a machine and a CPU with it.
 kvm_works() {
@@ -70,9 +74,9 @@ small_image() {
 	fi
 	write_env >"$tree/lab/env"
 	copy_into "$tree" /usr/local/bin "$LAB_BUILD"/bin/*
-	copy_into "$tree" /usr/local/libexec "$LAB_BUILD"/libexec/*
+	copy_into "$tree" /usr/local/libexec/ublk-nbd "$LAB_BUILD"/libexec/*
 	copy_into "$tree" /usr/local/tests "$LAB_BUILD"/tests/guest/*
-	copy_into "$tree" /usr/lib/udev/rules.d "$LAB_BUILD"/udev/*.rules
+	copy_into "$tree" /usr/lib/udev/rules.d "$LAB_TOP"/gateway/*.rules
 	copy_into "$tree" "/usr/lib/modules/$release/updates" "$LAB_BUILD/kernel/$release"/*.ko
 	for pair in "${LAB_ADD[@]}"; do
 		mkdir -p "$tree$(dirname "${pair#*:}")"
@@ -101,7 +105,7 @@ kernel_image() {
 boot_prepare() {
 	local work=$1 kernel base modules package
 	local -a images
-	need qemu-system-x86_64 cpio timeout
+	need qemu-system-x86_64 cpio timeout setpriv
 	kernel=$("$LAB_VM/fetch-kernel" "$LAB_SERIES" 2>"$work/fetch.log") || {
 		cat "$work/fetch.log" >&2
 		die "no kernel $LAB_SERIES to boot"
@@ -122,7 +126,7 @@ boot_prepare() {
 boot_arguments() {
 	BOOT_QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 		-m "$LAB_MEMORY_MB" -smp "$LAB_CPUS")
-	BOOT_APPEND="console=ttyS0 loglevel=6 panic=-1 mitigations=off random.trust_cpu=1 $LAB_KERNEL_ARGS"
+	BOOT_APPEND="console=ttyS0 loglevel=7 panic=-1 mitigations=off random.trust_cpu=1 $LAB_KERNEL_ARGS"
 	if [ "$LAB_ICOUNT" = 1 ]; then
 		BOOT_QEMU+=(-M q35 -accel tcg -icount "shift=0,sleep=off" -smp 1 -seed 1 -rtc clock=vm
 			-cpu "max,erms=off,fsrm=off,-la57")
@@ -138,12 +142,13 @@ boot_arguments() {
 	fi
 }
 
-# boot_run FOLDER CONSOLE-LOG: runs the guest until it ends or its time is up; its second serial
-# port is this function's standard output (and input, for a shell). 124: the time was up.
+# boot_run FOLDER CONSOLE-LOG: becomes the guest, until it ends or its time is up; the guest's second
+# serial port is standard output (and input, for a shell). 124: the time was up. It dies with its
+# parent, so call it as `boot_run ... &`.
 boot_run() {
 	local work=$1 console=$2
 	boot_arguments
-	timeout --foreground -k 5 "$LAB_TIMEOUT_S" "${BOOT_QEMU[@]}" \
+	exec setpriv --pdeathsig TERM timeout --foreground -k 5 "$LAB_TIMEOUT_S" "${BOOT_QEMU[@]}" \
 		-kernel "$work/vmlinuz" -initrd "$work/initrd" -append "$BOOT_APPEND" \
-		-serial "file:$console" -chardev stdio,id=results,signal=off -serial chardev:results
+		-serial "file:$console" -chardev "${BOOT_CHARDEV:-stdio,id=results,signal=off}" -serial chardev:results
 }

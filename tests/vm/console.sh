@@ -23,7 +23,7 @@ CONSOLE_FAULTS=(
 	'list_(add|del) corruption'
 	'Bad page (state|map)'
 	'Out of memory: Killed process'
-	'segfault at|traps: .* (general protection|trap)'
+	'segfault at|traps: .* (general protection|trap)|fatal signal (4|5|6|7|8|11)\.'
 	'unregister_netdevice: waiting'
 )
 

@@ -10,10 +10,11 @@
 LAB_VM=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_TOP=$(cd "$LAB_VM/../.." && pwd)
 # shellcheck disable=SC2034 # used by those who read this file
-LAB_BUILD=${UBLK_NBD_BUILD:-$LAB_TOP/build}
+LAB_BUILD=$(cd "$LAB_TOP" && realpath -m "${UBLK_NBD_BUILD:-${BUILD:-build}}")
 LAB_CACHE=${UBLK_NBD_CACHE:-$HOME/.cache/ublk-nbd}
 LAB_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 LAB_LOCK_WAIT_S=900
+LAB_SLOT_WAIT_S=3600
 LAB_APT_MAX_AGE_S=3600
 
 say() { printf '%s\n' "$*" >&2; }
@@ -45,14 +46,27 @@ need() {
 lock() {
 	mkdir -p "$LAB_CACHE/lock"
 	exec {LAB_LOCK_FD}>"$LAB_CACHE/lock/$1"
-	flock -n "$LAB_LOCK_FD" && return
+	flock -w 3 "$LAB_LOCK_FD" && return
 	say "waiting for another run that holds $LAB_CACHE/lock/$1"
 	flock -w "$LAB_LOCK_WAIT_S" "$LAB_LOCK_FD" ||
 		die "the lock $LAB_CACHE/lock/$1 was not free in $LAB_LOCK_WAIT_S s"
 }
 
-unlock() {
-	exec {LAB_LOCK_FD}>&-
+# lock_any NAME COUNT: one of COUNT locks NAME-1, NAME-2, ...: at most COUNT processes have one.
+lock_any() {
+	local name=$1 count=$2 end=$((SECONDS + LAB_SLOT_WAIT_S)) told=0 i
+	mkdir -p "$LAB_CACHE/lock"
+	while [ "$SECONDS" -lt "$end" ]; do
+		for ((i = 1; i <= count; i++)); do
+			exec {LAB_LOCK_FD}>"$LAB_CACHE/lock/$name-$i"
+			flock -n "$LAB_LOCK_FD" && return
+			exec {LAB_LOCK_FD}>&-
+		done
+		[ $told = 1 ] || say "waiting: $count guests are running already"
+		told=1
+		sleep 0.5
+	done
+	die "no place for another guest in $LAB_SLOT_WAIT_S s (UBLK_NBD_GUESTS=$count)"
 }
 
 # debian_site main|security: the address of Debian's archive, as this machine's apt has it.
