@@ -31,7 +31,6 @@ struct dial {
 	struct dial_result *result;
 	struct dial_watch *watch; /* NULL: nobody can cut it */
 	struct nbd_handshake *handshake;
-	bool open_only;
 	bool no_extended, no_structured;
 	enum nbd_handshake_goal goal; /* becomes GO when INFO is unknown to the server */
 	uint32_t retries;
@@ -253,9 +252,9 @@ static void attempt_disconnect(struct transport *transport, enum nbd_framing fra
 static int attempt_publish(struct dial *dial, struct transport **transport)
 {
 	struct dial_result *result = dial->result;
-	bool keep = dial->open_only || dial->options->goal == NBD_GOAL_GO;
+	bool keep = dial->options->open_only || dial->options->goal == NBD_GOAL_GO;
 
-	if (!dial->open_only) {
+	if (!dial->options->open_only) {
 		result->export = malloc(sizeof(*result->export));
 		if (!result->export) {
 			snprintf(result->sentence, sizeof(result->sentence), "out of memory");
@@ -282,7 +281,7 @@ static int dial_attempt(struct dial *dial, const struct dial_address *address)
 
 	if (error)
 		return error;
-	if (!dial->open_only)
+	if (!dial->options->open_only)
 		error = dial_handshake(dial, transport);
 	if (!error)
 		error = attempt_publish(dial, &transport);
@@ -317,7 +316,8 @@ static bool attempt_asks_less(struct dial *dial)
 /* nbd-server (3.24) answers INFO with a size of 0, since it opens the file only upon GO. */
 static bool attempt_knows_no_size(struct dial *dial)
 {
-	if (dial->open_only || dial->goal != NBD_GOAL_INFO || dial->result->export->size_bytes > 0)
+	if (dial->options->open_only || dial->goal != NBD_GOAL_INFO ||
+	    dial->result->export->size_bytes > 0)
 		return false;
 	dial_result_clear(dial->result);
 	dial->goal = NBD_GOAL_GO;
@@ -428,14 +428,13 @@ static int dial_prepare(struct dial *dial)
 	return dial_fail(dial, DIAL_RESOLVE, ENOMEM, EXIT_CODE_SYSTEM);
 }
 
-int dial_execute(const struct dial_options *options, bool open_only, struct dial_watch *watch,
+int dial_execute(const struct dial_options *options, struct dial_watch *watch,
 		 struct dial_result *result)
 {
 	struct dial dial = {
 		.options = options,
 		.result = result,
 		.watch = watch,
-		.open_only = open_only,
 		.no_structured = options->no_structured,
 		.goal = options->goal,
 		.deadline_ms = dial_now_ms() + options->timeout_ms,
@@ -459,12 +458,15 @@ int dial_execute(const struct dial_options *options, bool open_only, struct dial
 
 int dial_run(const struct dial_options *options, struct dial_result *result)
 {
-	return dial_execute(options, false, NULL, result);
+	return dial_execute(options, NULL, result);
 }
 
 int dial_open(const struct dial_options *options, struct dial_result *result)
 {
-	return dial_execute(options, true, NULL, result);
+	struct dial_options stopping = *options;
+
+	stopping.open_only = true;
+	return dial_execute(&stopping, NULL, result);
 }
 
 void dial_result_clear(struct dial_result *result)

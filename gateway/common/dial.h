@@ -29,11 +29,12 @@ struct dial_address {
 enum dial_stage { DIAL_RESOLVE, DIAL_CONNECT, DIAL_TLS, DIAL_HANDSHAKE, DIAL_DONE };
 
 struct dial_options {
-	const struct nbd_uri *target;   /* borrowed for the whole dial; a task copies it */
+	const struct nbd_uri *target; /* borrowed for the whole dial; a task copies it */
 	enum nbd_handshake_goal goal;
 	bool no_structured;
-	uint32_t timeout_ms;            /* for all stages together */
-	uint32_t tcp_user_timeout_ms;   /* TCP_USER_TIMEOUT of the socket; 0: the system's own */
+	bool open_only;		      /* stop where dial_open() stops */
+	uint32_t timeout_ms;	      /* for all stages together */
+	uint32_t tcp_user_timeout_ms; /* TCP_USER_TIMEOUT of the socket; 0: the system's own */
 	const struct dial_address *addresses; /* when count > 0: use these, resolve nothing */
 	uint32_t addresses_count;
 	/* Each step as it succeeds or fails, for doctor and --verbose; NULL when nobody listens.
@@ -44,16 +45,16 @@ struct dial_options {
 };
 
 struct dial_result {
-	struct transport *transport;  /* owned by whoever takes the result; NULL unless error is 0 */
-	struct nbd_export *export;    /* malloc()ed, owned likewise */
-	struct dial_address peer;     /* the address that answered */
-	char peer_text[DIAL_PEER_TEXT_BYTES]; /* as dial_address_text() has it */
+	struct transport *transport; /* owned by whoever takes the result; NULL unless error is 0 */
+	struct nbd_export *export;   /* malloc()ed, owned likewise */
+	struct dial_address peer;    /* the address that answered */
+	char peer_text[DIAL_PEER_TEXT_BYTES];  /* as dial_address_text() has it */
 	uint8_t greeting[DIAL_GREETING_BYTES]; /* dial_open() only: what dial_open() says */
 	uint32_t greeting_bytes;
-	enum dial_stage stage;        /* DIAL_DONE, or where it ended */
-	int error;                    /* positive errno, 0 on success */
+	enum dial_stage stage; /* DIAL_DONE, or where it ended */
+	int error;	       /* positive errno, 0 on success */
 	enum exit_code exit_code;
-	char sentence[700];           /* on failure: what failed, with whom, what to do */
+	char sentence[700]; /* on failure: what failed, with whom, what to do */
 };
 
 /*

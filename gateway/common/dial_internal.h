@@ -37,8 +37,8 @@ int dial_socket_connect(int fd, const struct dial_address *address, int64_t dead
 /* TCP_USER_TIMEOUT; nothing where the socket is no TCP one. */
 void dial_socket_set_user_timeout(int fd, uint32_t timeout_ms);
 
-/* dial_run() or, with open_only, dial_open(), on a watched socket. */
-int dial_execute(const struct dial_options *options, bool open_only, struct dial_watch *watch,
+/* dial_run() on a watched socket. */
+int dial_execute(const struct dial_options *options, struct dial_watch *watch,
 		 struct dial_result *result);
 
 /* The sentence for a connection that failed, and its exit code. */

@@ -65,7 +65,7 @@ static void *task_main(void *argument)
 	const uint64_t one = 1;
 	bool abandoned;
 
-	dial_execute(&task->options, false, &task->watch, &task->result);
+	dial_execute(&task->options, &task->watch, &task->result);
 	pthread_mutex_lock(&task->watch.mutex);
 	abandoned = task->watch.cut;
 	task->done = true;

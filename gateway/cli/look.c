@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/cli/look.h"
+#include "gateway/cli/output.h"
+
+/* A server that refuses its own arguments closes the connection before it has ended. */
+#define LOOK_END_MS 300
+
+static bool is_word(const char *word, const char *bracket)
+{
+	return !strcmp(word, bracket);
+}
+
+enum exit_code look_take_command(struct look *look, const struct options *options, int *argc,
+				 char **argv)
+{
+	int first = 1, last = *argc - 1, words;
+
+	memset(look, 0, sizeof(*look));
+	look->verb = options->verb;
+	while (first < *argc && !is_word(argv[first], "["))
+		first++;
+	if (first == *argc)
+		return EXIT_CODE_OK;
+	while (last > first && !is_word(argv[last], "]"))
+		last--;
+	words = last - first - 1;
+	if (words < 1 || words > DISK_COMMAND_ARGS_MAX) {
+		output_error(
+			look->verb,
+			"a server to start is written as [ COMMAND WORD... ], %d words at most, "
+			"each bracket a word of its own",
+			DISK_COMMAND_ARGS_MAX);
+		return EXIT_CODE_USAGE;
+	}
+	memcpy(look->command, argv + first + 1, (size_t)words * sizeof(argv[0]));
+	memmove(argv + first, argv + last + 1, (size_t)(*argc - last) * sizeof(argv[0]));
+	*argc -= words + 2;
+	return EXIT_CODE_OK;
+}
+
+bool look_is_given(const struct look *look, int argc)
+{
+	return look->command[0] || optind < argc;
+}
+
+static void look_describe(struct look *look)
+{
+	size_t used = 0, room = sizeof(look->described);
+
+	if (!look->command[0]) {
+		if (nbd_uri_format(&look->uri, look->described, sizeof(look->described)))
+			snprintf(look->described, sizeof(look->described), "%s", look->uri.host);
+		return;
+	}
+	used = (size_t)snprintf(look->described, room, "[");
+	for (int i = 0; look->command[i] && used < room; i++)
+		used += (size_t)snprintf(look->described + used, room - used, " %s",
+					 look->command[i]);
+	if (used < room)
+		snprintf(look->described + used, room - used, " ]");
+}
+
+static enum exit_code look_start(struct look *look)
+{
+	char sentence[400];
+
+	if (!activation_start(&look->activation, look->command, sentence, sizeof(sentence))) {
+		activation_target(&look->activation, &look->uri);
+		return EXIT_CODE_OK;
+	}
+	output_error(look->verb, "%s", sentence);
+	return EXIT_CODE_FAILURE;
+}
+
+enum exit_code look_open(struct look *look, const struct options *options,
+			 const struct target_options *wanted, int argc, char **argv)
+{
+	enum exit_code exit_code = EXIT_CODE_OK;
+	int words = look->command[0] ? 0 : 1;
+
+	look->connect_timeout_ms = wanted->connect_timeout_ms;
+	if (!options_check_words(options, argc, words, words,
+				 words ? "TARGET" : "either TARGET or [ COMMAND ]"))
+		return EXIT_CODE_USAGE;
+	if (words)
+		exit_code = target_parse(options, wanted, argv[optind], &look->uri);
+	else if (!target_set_export(options, wanted, &look->uri))
+		exit_code = EXIT_CODE_USAGE;
+	if (exit_code == EXIT_CODE_OK && look->command[0])
+		exit_code = look_start(look);
+	look_describe(look);
+	return exit_code;
+}
+
+bool look_server_has_ended(struct look *look, char *sentence, size_t sentence_bytes)
+{
+	struct pollfd ended = { .fd = look->activation.pidfd, .events = POLLIN };
+
+	if (look->activation.pid == 0)
+		return false;
+	poll(&ended, 1, LOOK_END_MS);
+	return activation_has_ended(&look->activation, sentence, sentence_bytes);
+}
+
+int look_dial(struct look *look, struct dial_options *options, struct dial_result *result)
+{
+	char ended[sizeof(result->sentence)];
+
+	options->target = &look->uri;
+	options->timeout_ms = look->connect_timeout_ms;
+	if (!dial_run_bounded(options, result))
+		return 0;
+	/* "[ nbdkit nonsense ]": that it ended says more than that nobody listens. */
+	if (result->exit_code == EXIT_CODE_UNREACHABLE &&
+	    look_server_has_ended(look, ended, sizeof(ended)))
+		memcpy(result->sentence, ended, sizeof(ended));
+	return -result->error;
+}
+
+void look_close(struct look *look)
+{
+	activation_stop(&look->activation);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * look.h - the server that a verb which only looks (exports, map, info, doctor) talks to: a TARGET,
+ * or one that is started for it, "[ nbdkit memory 1G ]".
+ *
+ *	struct look look;
+ *
+ *	exit_code = look_take_command(&look, &options, &argc, argv);
+ *	... options_next() until OPTION_END ...
+ *	exit_code = look_open(&look, &options, &wanted, argc, argv);
+ *	...
+ *	look_close(&look);
+ */
+#ifndef GATEWAY_CLI_LOOK_H
+#define GATEWAY_CLI_LOOK_H
+
+#include "gateway/cli/options.h"
+#include "gateway/cli/target.h"
+#include "gateway/common/activation.h"
+#include "gateway/common/dial.h"
+#include "gateway/common/disk_config.h"
+
+struct look {
+	const char *verb;
+	struct nbd_uri uri; /* where to dial */
+	uint32_t connect_timeout_ms;
+	char *command[DISK_COMMAND_ARGS_MAX +
+		      1]; /* borrowed from argv; command[0] NULL: a TARGET */
+	struct activation activation;
+	char described[8192]; /* for people: the URI, or "[ nbdkit memory 1G ]" */
+};
+
+/*
+ * Initialises *look, and takes "[ WORD... ]" out of argv, so that its words are not mistaken for
+ * options. EXIT_CODE_OK, or EXIT_CODE_USAGE having complained.
+ */
+enum exit_code look_take_command(struct look *look, const struct options *options, int *argc,
+				 char **argv);
+
+/* Whether a TARGET or a command is there; after the options were read. */
+bool look_is_given(const struct look *look, int argc);
+
+/* Parses the TARGET, or starts the command. EXIT_CODE_OK, or another having complained. To be
+ * closed in either case. */
+enum exit_code look_open(struct look *look, const struct options *options,
+			 const struct target_options *wanted, int argc, char **argv);
+
+/* Dials with these options (target and timeout_ms are filled in), bounded; a failure is completed
+ * by what became of the started server. As dial_run(); complains about nothing. */
+int look_dial(struct look *look, struct dial_options *options, struct dial_result *result);
+
+/* When the started server has ended: how, into sentence. */
+bool look_server_has_ended(struct look *look, char *sentence, size_t sentence_bytes);
+
+/* Ends what was started. */
+void look_close(struct look *look);
+
+#endif

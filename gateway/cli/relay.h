@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * relay.h - lets another NBD client (libnbd) speak over a connection that we dialled: it gets one
+ * end of a socketpair, a thread carries the bytes between the other end and the server. So there
+ * is one way to dial, one TLS stack, and one deadline: when it comes, both ends are cut, and the
+ * client's call, whichever it is, fails.
+ */
+#ifndef GATEWAY_CLI_RELAY_H
+#define GATEWAY_CLI_RELAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/common/dial.h"
+
+struct relay;
+
+/*
+ * Starts to relay what dial_open() opened. If the server's greeting was consumed on the way, it is
+ * replayed to the client, whose answer to it is swallowed. 0: opened->transport is the relay's
+ * (and NULL); else -errno, and nothing is changed.
+ */
+int relay_start(struct relay **out, struct dial_result *opened, int64_t deadline_ms);
+
+/* The client's end: the caller owns it from now on. Once. */
+int relay_take_fd(struct relay *relay);
+
+/* Whether the deadline has cut it: what to say of a call that failed. */
+bool relay_is_late(struct relay *relay);
+
+/* Cuts both ends, waits for the thread (which then has nothing to wait for), frees. */
+void relay_stop(struct relay *relay);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - libnbd on a connection that we dialled (relay.h), for the verbs that ask a server
+ * what connect never asks: lists and block status. Everything ends at one deadline.
+ */
+#ifndef GATEWAY_CLI_SESSION_H
+#define GATEWAY_CLI_SESSION_H
+
+#include <libnbd.h>
+
+#include "gateway/cli/look.h"
+#include "gateway/cli/relay.h"
+
+struct session {
+	struct look *look;
+	struct nbd_handle *nbd;
+	struct relay *relay;
+	uint32_t timeout_ms; /* of all of it, for messages */
+	int64_t deadline_ms; /* CLOCK_MONOTONIC */
+};
+
+/* A handle in option mode, for the export that look names, not connected yet: what else it is to
+ * be set up with is the caller's. EXIT_CODE_OK, or another having complained; to be closed in
+ * either case. */
+enum exit_code session_open(struct session *session, struct look *look, uint32_t timeout_ms);
+
+/* Dials (within look's connect timeout and the session's), and lets libnbd negotiate up to the
+ * options. EXIT_CODE_OK, or another having complained. */
+enum exit_code session_connect(struct session *session);
+
+/*
+ * Complains about a libnbd call that has just failed: "doing: what libnbd says", or that the time
+ * was up, or that the started server has ended. Returns what to exit with: refused for a server
+ * that said no.
+ */
+enum exit_code session_fail(struct session *session, const char *doing);
+
+/* Leaves the server properly if it still listens, and frees everything. */
+void session_close(struct session *session);
+
+#endif
