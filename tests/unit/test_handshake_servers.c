@@ -110,7 +110,8 @@ static void server_start(const char *const *argv)
 {
 	pid_t parent = getpid();
 
-	need(argv[0]);
+	if (argv[0][0] != '/')
+		need(argv[0]);
 	unlink(socket_path);
 	server_pid = fork();
 	assert_true(server_pid >= 0);
@@ -630,6 +631,59 @@ static void qemu_nbd_export_that_is_not_there(void **state)
 	must_fail(&absent, ENOENT, "the server says: ");
 }
 
+/*
+ * Debian 12's qemu-nbd does not know extended headers: 8.2 and later do. NEW_QEMU_NBD names such a
+ * program; the guest's tests have one.
+ */
+static void qemu_nbd_extended_headers(void **state)
+{
+	const char *program = getenv("NEW_QEMU_NBD");
+
+	(void)state;
+	if (!program) {
+		print_message("SKIP: NEW_QEMU_NBD does not name a qemu-nbd of 8.2 or later "
+			      "(tests/vm/fetch-package trixie qemu-utils gets one)\n");
+		skip();
+	}
+	make_file();
+	SERVER(program, "-k", socket_path, "-f", "raw", "-t", "--discard=unmap", "-x", "disk",
+	       file_path);
+	must_shake(&named);
+	assert_int_equal(disk.hs.export.framing, NBD_FRAMING_EXTENDED);
+	write_and_read_back();
+}
+
+static void qemu_nbd_extended_holes_and_errors(void **state)
+{
+	const char *program = getenv("NEW_QEMU_NBD");
+
+	(void)state;
+	if (!program) {
+		print_message("SKIP: NEW_QEMU_NBD does not name a qemu-nbd of 8.2 or later\n");
+		skip();
+	}
+	make_file();
+	SERVER(program, "-k", socket_path, "-f", "raw", "-t", "-r", "-x", "disk", file_path);
+	must_shake(&named);
+	begin_transmission();
+	memset(disk.data[0], 0xff, DATA_BYTES);
+	submit(0, NBD_CMD_READ, 0, 0, DATA_BYTES);
+	submit(1, NBD_CMD_WRITE, 0, 0, 4096);
+	submit(2, NBD_CMD_READ, 0, (1 << 20) - 512, 4096);
+	submit(3, NBD_CMD_FLUSH, 0, 0, 0);
+	collect(4);
+	assert_int_equal(disk.requests[0].error, 0);
+	assert_int_equal(disk.requests[1].error, NBD_EINVAL); /* qemu 10's word for read-only */
+	assert_int_equal(disk.requests[2].error, NBD_EINVAL);
+	assert_int_equal(disk.errors, 2);
+	assert_int_equal(disk.requests[3].error, 0);
+	assert_true(disk.holes > 0);
+	assert_memory_equal(disk.data[0], "start", 5);
+	for (uint32_t i = 5; i < DATA_BYTES; i++)
+		assert_int_equal(disk.data[0][i], 0);
+	disconnect();
+}
+
 /* --- nbd-server -------------------------------------------------------------------------------- */
 
 static void nbd_server_start(void)
@@ -689,6 +743,8 @@ int main(void)
 		server_test(qemu_nbd_simple_replies),
 		server_test(qemu_nbd_holes),
 		server_test(qemu_nbd_export_that_is_not_there),
+		server_test(qemu_nbd_extended_headers),
+		server_test(qemu_nbd_extended_holes_and_errors),
 		server_test(nbd_server_writes),
 		server_test(nbd_server_export_that_is_not_there),
 	};
