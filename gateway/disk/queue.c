@@ -97,7 +97,6 @@ static void commit(struct queue *queue, struct slot *slot)
 
 		if (request->tx != TX_IDLE)
 			wire_request_move_tx(request, TX_IDLE);
-		request->connection = NULL;
 	}
 	count_committed(queue, slot);
 	slot_move(slot, SLOT_PARKED);
@@ -132,6 +131,7 @@ void queue_part_settled(struct queue *queue, struct wire_request *request)
 
 	assert(request->tx == TX_SENT);
 	connection_count(request->connection, -1u);
+	request->connection = NULL; /* a further reply under this cookie finds nothing */
 	close_part(queue, slot_of(queue, request), error);
 }
 
@@ -139,6 +139,7 @@ void queue_part_fail(struct queue *queue, struct wire_request *request, int erro
 {
 	if (request->connection)
 		connection_count(request->connection, -1u);
+	request->connection = NULL;
 	if (request->tx != TX_IDLE)
 		wire_request_move_tx(request, TX_IDLE);
 	request->nbd.rx = NBD_RX_IDLE;
