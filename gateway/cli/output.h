@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/common/exit_code.h"
+
 /* "ublk-nbd: VERB: message\n"; verb NULL leaves it out. What a server or a file may have put into
  * the message cannot control the terminal: see output_text(). */
 void output_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "gateway/common/log.h"
+#include "gateway/common/server_tag.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
@@ -211,6 +212,7 @@ static bool add_device(struct disk *disk)
 		.max_io_buf_bytes = disk->geometry.max_io_bytes,
 		.dev_id = (uint32_t)disk->config.device,
 		.ublksrv_pid = getpid(),
+		.ublksrv_flags = server_tag_make(getpid()),
 		.flags = UBLK_F_CMD_IOCTL_ENCODE | UBLK_F_UPDATE_SIZE | UBLK_F_SAFE_STOP_DEV |
 			 (disk->config.payload == DISK_PAYLOAD_MAPPED ? 0 : UBLK_F_USER_COPY),
 	};

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/cli/commands.h"
+#include "gateway/cli/device_name.h"
+#include "gateway/cli/disconnect.h"
+#include "gateway/cli/disks.h"
+#include "gateway/cli/options.h"
+#include "gateway/cli/output.h"
+#include "gateway/cli/owner.h"
+
+#define VERB	       "disconnect"
+
+#define TIMEOUT_MS     60000
+#define TIMEOUT_MS_MIN 1000
+#define TIMEOUT_MS_MAX (3600u * 1000)
+
+static const char help[] =
+	"Usage: ublk-nbd disconnect [OPTION...] DEVICE\n"
+	"       ublk-nbd disconnect [OPTION...] --all [--owner NAME]\n"
+	"Writes out what is unwritten, and removes the device. A disk in use is refused.\n"
+	"\n"
+	"      --all           every disk of this machine that ublk-nbd made\n"
+	"      --owner NAME    with --all: only those connected with this --owner\n"
+	"      --force         also a disk in use: its I/O fails, unwritten data is lost;\n"
+	"                      also a ublk device of another program\n"
+	"  -t, --timeout TIME  how long one device may take (60s)\n"
+	"  -v, --verbose       tell each step\n"
+	"  -h, --help          this text; ublk-nbd-disconnect(1) has more\n"
+	"\n"
+	"DEVICE is 0, ublkb0 or /dev/ublkb0, also when its node is gone. Exit status 6:\n"
+	"in use; 7: no such device; 8: removed, but the last flush failed.\n";
+
+enum { ALL = OPTION_OWN, OWNER, FORCE };
+
+static const struct option longs[] = {
+	{ "all", no_argument, NULL, ALL },
+	{ "owner", required_argument, NULL, OWNER },
+	{ "force", no_argument, NULL, FORCE },
+	{ "timeout", required_argument, NULL, 't' },
+	OPTIONS_COMMON,
+	{ 0 },
+};
+
+struct wanted {
+	struct options common;
+	struct disconnect_options how;
+	bool all;
+	char owner[DISK_OWNER_BYTES_MAX + 1]; /* "": any */
+};
+
+static bool take_option(struct wanted *wanted, int option)
+{
+	struct disk_limit limit = { .minimum = TIMEOUT_MS_MIN, .maximum = TIMEOUT_MS_MAX };
+
+	switch (option) {
+	case ALL:
+		wanted->all = true;
+		return true;
+	case FORCE:
+		wanted->how.force = true;
+		return true;
+	case OWNER:
+		return owner_take(&wanted->common, optarg, wanted->owner);
+	default:
+		return option_duration_ms(&wanted->common, "--timeout", optarg, &limit,
+					  &wanted->how.timeout_ms);
+	}
+}
+
+static bool is_owned(uint32_t number, const char *owner)
+{
+	struct disk_record record;
+	char error[400];
+	bool same;
+
+	if (!owner[0])
+		return true;
+	if (disk_record_load(number, &record, error, sizeof(error)))
+		return false;
+	same = !strcmp(record.config.owner, owner);
+	disk_record_clear(&record);
+	return same;
+}
+
+/* Each in turn; one that cannot be removed does not spare the others. The first failure's exit
+ * code. */
+static int disconnect_all(const struct wanted *wanted)
+{
+	enum exit_code first = EXIT_CODE_OK;
+	uint32_t *numbers;
+	size_t count;
+	int error = disks_list(&numbers, &count);
+
+	if (error) {
+		output_error(VERB, "the disks of this machine cannot be listed: %s; try sudo",
+			     strerror(-error));
+		return EXIT_CODE_SYSTEM;
+	}
+	for (size_t i = 0; i < count; i++) {
+		enum exit_code exit_code;
+
+		if (!is_owned(numbers[i], wanted->owner))
+			continue;
+		exit_code = disconnect_device(numbers[i], &wanted->how);
+		if (first == EXIT_CODE_OK)
+			first = exit_code;
+	}
+	free(numbers);
+	return (int)first;
+}
+
+int cmd_disconnect(int argc, char **argv)
+{
+	struct wanted wanted = {
+		.common = { .verb = VERB, .help = help, .longs = longs },
+		.how = { .timeout_ms = TIMEOUT_MS },
+	};
+	char error[600];
+	uint32_t number;
+	int option;
+
+	while ((option = options_next(&wanted.common, argc, argv)) >= 0) {
+		if (!take_option(&wanted, option))
+			return EXIT_CODE_USAGE;
+	}
+	if (option == OPTION_EXIT)
+		return wanted.common.exit_code;
+	if (!options_check_words(&wanted.common, argc, !wanted.all, !wanted.all, "DEVICE"))
+		return EXIT_CODE_USAGE;
+	wanted.how.verbose = wanted.common.verbose;
+	if (wanted.all)
+		return disconnect_all(&wanted);
+	if (wanted.owner[0]) {
+		output_error(VERB, "--owner goes with --all");
+		return EXIT_CODE_USAGE;
+	}
+	if (device_name_parse(argv[optind], &number, error, sizeof(error))) {
+		output_error(VERB, "%s", error);
+		return EXIT_CODE_USAGE;
+	}
+	return (int)disconnect_device(number, &wanted.how);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/cli/commands.h"
+#include "gateway/cli/device_name.h"
+#include "gateway/cli/disk_state.h"
+#include "gateway/cli/disks.h"
+#include "gateway/cli/options.h"
+#include "gateway/cli/output.h"
+#include "gateway/cli/reap.h"
+
+#define VERB "status"
+
+static const char help[] =
+	"Usage: ublk-nbd status [OPTION...] DEVICE\n"
+	"Shows all about one disk: what was negotiated, its connections, what it has done.\n"
+	"\n"
+	"  -o, --output json|text  json: one object\n"
+	"  -v, --verbose           tell each step\n"
+	"  -h, --help              this text; ublk-nbd-status(1) has more\n"
+	"\n"
+	"DEVICE is 0, ublkb0 or /dev/ublkb0. Exit status 0: its daemon answered; 1: it does\n"
+	"not (what is known is shown); 7: no such device.\n";
+
+static const struct option longs[] = { OPTIONS_COMMON, { 0 } };
+
+/* --- the page --------------------------------------------------------------------------------------------- */
+
+static const char *string_of(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
+static uint64_t number_of(const json_t *object, const char *key)
+{
+	json_int_t value = json_integer_value(json_object_get(object, key));
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+static void print_string(const json_t *status, const char *key, const char *label)
+{
+	const char *value = string_of(status, key);
+
+	if (value[0])
+		output_field(label, "%s", value);
+}
+
+static void print_bytes(const json_t *status, const char *key, const char *label)
+{
+	uint64_t bytes = number_of(status, key);
+	char size[32];
+
+	if (!json_object_get(status, key))
+		return;
+	output_size(size, sizeof(size), bytes);
+	if (bytes < 1024)
+		output_field(label, "%s", size);
+	else
+		output_field(label, "%s (%" PRIu64 " bytes)", size, bytes);
+}
+
+static void print_features(const json_t *status)
+{
+	char line[512] = "";
+	const json_t *feature;
+	size_t i, used = 0;
+
+	json_array_foreach(json_object_get(status, "features"), i, feature)
+	{
+		const char *name = json_string_value(feature);
+
+		if (name && used + strlen(name) + 3 < sizeof(line))
+			used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s",
+						 used ? ", " : "", name);
+	}
+	if (used)
+		output_field("Server offers", "%s", line);
+}
+
+static void print_connections(const json_t *status)
+{
+	const json_t *connection;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "connections"), i, connection)
+	{
+		const char *reason = string_of(connection, "reason");
+
+		output_field("Connection",
+			     "%s, %s, queue %" PRIu64 ", %s, %" PRIu64 " in flight%s%s",
+			     string_of(connection, "peer"), string_of(connection, "transport"),
+			     number_of(connection, "queue"), string_of(connection, "state"),
+			     number_of(connection, "in_flight"), reason[0] ? ": " : "", reason);
+	}
+}
+
+/* "read_bytes" becomes "read bytes"; those that are still 0 say nothing and are left out. */
+static void print_counters(const json_t *status)
+{
+	const json_t *value;
+	const char *key;
+	bool any = false;
+
+	json_object_foreach(json_object_get(status, "stats"), key, value)
+	{
+		char label[64], size[32];
+		size_t bytes = strlen(key);
+		uint64_t count = (uint64_t)json_integer_value(value);
+
+		if (!count || bytes >= sizeof(label))
+			continue;
+		for (size_t i = 0; i <= bytes; i++)
+			label[i] = key[i] == '_' ? ' ' : key[i];
+		if (!any)
+			puts("Since it was connected:");
+		any = true;
+		if (bytes > 6 && !strcmp(key + bytes - 6, "_bytes"))
+			output_field(label, "%s", output_size(size, sizeof(size), count));
+		else
+			output_field(label, "%" PRIu64, count);
+	}
+}
+
+static int print_page(const json_t *status)
+{
+	output_field("Device", "%s%s", string_of(status, "device"),
+		     json_is_true(json_object_get(status, "read_only")) ? ", read-only" : "");
+	output_field("State", "%s", disk_state_word(status));
+	print_string(status, "target", "Target");
+	print_string(status, "export", "Export");
+	print_string(status, "description", "Description");
+	print_string(status, "owner", "Owner");
+	if (number_of(status, "pid"))
+		output_field("Daemon", "process %" PRIu64, number_of(status, "pid"));
+	print_bytes(status, "size_bytes", "Size");
+	print_bytes(status, "logical_block_bytes", "Logical block");
+	print_bytes(status, "physical_block_bytes", "Physical block");
+	print_bytes(status, "max_io_bytes", "Largest request");
+	if (json_object_get(status, "queues"))
+		output_field("Queues", "%" PRIu64 " of %" PRIu64 " requests, payload %s",
+			     number_of(status, "queues"), number_of(status, "queue_depth"),
+			     string_of(status, "payload"));
+	print_string(status, "framing", "Replies");
+	print_features(status);
+	if (json_object_get(status, "timeout_ms"))
+		output_field("Timeout", "%g s", (double)number_of(status, "timeout_ms") / 1000);
+	print_connections(status);
+	print_string(status, "last_error", "Last error");
+	print_counters(status);
+	return output_finish(VERB);
+}
+
+/* --- the verb --------------------------------------------------------------------------------------------- */
+
+/* Somebody answered, or the disk is not well: then a program shall notice. */
+static int judge(const json_t *status)
+{
+	const char *state = string_of(status, "state");
+	const char *device = string_of(status, "device");
+
+	if (strcmp(state, "dead") && strcmp(state, "silent") && strcmp(state, "starting"))
+		return EXIT_CODE_OK;
+	if (!strcmp(state, "dead"))
+		output_error(VERB,
+			     "the daemon of %s is dead, its I/O fails: 'ublk-nbd disconnect %s' "
+			     "removes what is left",
+			     device, device);
+	else if (!strcmp(state, "silent"))
+		output_error(VERB,
+			     "the daemon of %s does not answer: 'ublk-nbd disconnect %s' ends it",
+			     device, device);
+	else
+		output_error(VERB, "%s is still being connected", device);
+	return EXIT_CODE_FAILURE;
+}
+
+static bool exists(uint32_t number)
+{
+	struct ublksrv_ctrl_dev_info info;
+
+	return disk_has_files(number) || !reap_look(number, &info);
+}
+
+static int show(const struct options *options, uint32_t number)
+{
+	json_t *status = disk_state_full(number);
+	int exit_code, printed;
+
+	if (!status)
+		return output_json(VERB, NULL);
+	exit_code = judge(status);
+	if (options->json) {
+		printed = output_json(VERB, status);
+	} else {
+		printed = print_page(status);
+		json_decref(status);
+	}
+	return exit_code ? exit_code : printed;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct options options = { .verb = VERB, .help = help, .longs = longs };
+	char error[600];
+	uint32_t number;
+
+	if (options_next(&options, argc, argv) == OPTION_EXIT)
+		return options.exit_code;
+	if (!options_check_words(&options, argc, 1, 1, "DEVICE"))
+		return EXIT_CODE_USAGE;
+	if (device_name_parse(argv[optind], &number, error, sizeof(error))) {
+		output_error(VERB, "%s", error);
+		return EXIT_CODE_USAGE;
+	}
+	if (exists(number))
+		return show(&options, number);
+	output_error(VERB,
+		     "there is no device %u (or only root may see it): 'ublk-nbd list' shows "
+		     "those there are",
+		     number);
+	return EXIT_CODE_NO_DEVICE;
+}

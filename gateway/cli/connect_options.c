@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/cli/connect_options.h"
+#include "gateway/cli/device_name.h"
+#include "gateway/cli/output.h"
+#include "gateway/cli/owner.h"
+#include "gateway/cli/target.h"
+
+static const char help[] =
+	"Usage: ublk-nbd connect [OPTION...] TARGET\n"
+	"       ublk-nbd connect [OPTION...] [ PROGRAM ARGUMENT... ]\n"
+	"Makes a block device of an NBD export and prints its path once it is usable.\n"
+	"      --export NAME          the export, instead of the one in TARGET\n"
+	"      --device N             the device's number (default: the first free one)\n"
+	"      --owner NAME           whose it is, for list and disconnect --all\n"
+	"      --idempotent           print the device that is connected like this already\n"
+	"  -r, --read-only            refuse writes\n"
+	"  -t, --timeout TIME         what a request in flight may take (30s)\n"
+	"      --connect-timeout TIME what name, dial and handshake may take (30s)\n"
+	"      --dead-timeout 0       what requests wait without a connection: only 0 so far\n"
+	"      --connections N        1 to 16, where the server allows it (4, or the CPUs)\n"
+	"      --queue-depth N        requests at once in each queue, 1 to 4096 (128)\n"
+	"      --block-size SIZE      logical block (512, or what the server needs)\n"
+	"      --max-io-size SIZE     largest request, for tuning (1M)\n"
+	"      --payload HOW          auto, mapped or user-copy, for tuning (auto)\n"
+	"      --no-structured        simple replies only, for odd servers\n"
+	"      --foreground           stay, log to stderr, end with the device\n"
+	"  -o, --output json|text     json: all about the device\n"
+	"  -v, --verbose              tell each step\n"
+	"  -h, --help                 this text; ublk-nbd-connect(1) has more\n"
+	"TIME is 30, 500ms, 2m or 1h; SIZE is 4096, 64K or 1M.\n";
+
+enum {
+	DEVICE = OPTION_OWN,
+	OWNER,
+	IDEMPOTENT,
+	DEAD_TIMEOUT,
+	CONNECTIONS,
+	QUEUE_DEPTH,
+	BLOCK_SIZE,
+	MAX_IO_SIZE,
+	PAYLOAD,
+	NO_STRUCTURED,
+	FOREGROUND,
+};
+
+static const struct option longs[] = {
+	TARGET_OPTIONS,
+	{ "device", required_argument, NULL, DEVICE },
+	{ "owner", required_argument, NULL, OWNER },
+	{ "idempotent", no_argument, NULL, IDEMPOTENT },
+	{ "read-only", no_argument, NULL, 'r' },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "dead-timeout", required_argument, NULL, DEAD_TIMEOUT },
+	{ "connections", required_argument, NULL, CONNECTIONS },
+	{ "queue-depth", required_argument, NULL, QUEUE_DEPTH },
+	{ "block-size", required_argument, NULL, BLOCK_SIZE },
+	{ "max-io-size", required_argument, NULL, MAX_IO_SIZE },
+	{ "payload", required_argument, NULL, PAYLOAD },
+	{ "no-structured", no_argument, NULL, NO_STRUCTURED },
+	{ "foreground", no_argument, NULL, FOREGROUND },
+	OPTIONS_COMMON,
+	{ 0 },
+};
+
+/* --- "[ PROGRAM ARGUMENT... ]" --------------------------------------------------------------------------- */
+
+static int word_find(int argc, char **argv, const char *word, bool last)
+{
+	int found = -1;
+
+	for (int i = 1; i < argc && (found < 0 || last); i++) {
+		if (!strcmp(argv[i], word))
+			found = i;
+	}
+	return found;
+}
+
+static bool command_copy(struct connect_options *wanted, char **words, int count)
+{
+	const char *verb = wanted->common.verb;
+
+	if (count < 1 || count > DISK_COMMAND_ARGS_MAX) {
+		output_error(verb,
+			     "between '[' and ']' stand %d words: the program and up to %d more",
+			     count, DISK_COMMAND_ARGS_MAX - 1);
+		return false;
+	}
+	for (int i = 0; i < count; i++) {
+		json_t *text = json_string(words[i]);
+
+		json_decref(text);
+		if (!text) {
+			output_error(verb, "a word between '[' and ']' is not UTF-8 text");
+			return false;
+		}
+		wanted->config.command[i] = strdup(words[i]);
+		if (!wanted->config.command[i]) {
+			output_error(verb, "out of memory");
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Takes the bracketed words out of argv before getopt sees them: their options are not ours. */
+static bool command_cut(struct connect_options *wanted, int *argc, char **argv)
+{
+	int open = word_find(*argc, argv, "[", false);
+	int close = word_find(*argc, argv, "]", true);
+
+	if (open < 0 && close < 0)
+		return true;
+	if (open < 0 || close < open) {
+		output_error(wanted->common.verb,
+			     "'%s' without its '%s': a server to start is written "
+			     "[ PROGRAM ARGUMENT... ], with spaces",
+			     open < 0 ? "]" : "[", open < 0 ? "[" : "]");
+		return false;
+	}
+	if (!command_copy(wanted, argv + open + 1, close - open - 1))
+		return false;
+	memmove(argv + open, argv + close + 1, sizeof(*argv) * (size_t)(*argc - close));
+	*argc -= close - open + 1;
+	return true;
+}
+
+/* --- options --------------------------------------------------------------------------------------------- */
+
+static bool take_device(struct connect_options *wanted)
+{
+	char error[400];
+	uint32_t number;
+
+	if (device_name_parse(optarg, &number, error, sizeof(error))) {
+		output_error(wanted->common.verb, "--device: %s", error);
+		return false;
+	}
+	wanted->config.device = (int32_t)number;
+	return true;
+}
+
+static bool take_payload(struct connect_options *wanted)
+{
+	if (!disk_payload_parse(optarg, &wanted->config.payload))
+		return true;
+	output_error(wanted->common.verb, "--payload: '%s' is none of auto, mapped, user-copy",
+		     optarg);
+	return false;
+}
+
+static bool take_dead_timeout(struct connect_options *wanted)
+{
+	struct disk_limit any = { .field = "", .minimum = 0, .maximum = UINT32_MAX };
+	uint32_t ms;
+
+	if (!option_duration_ms(&wanted->common, "--dead-timeout", optarg, &any, &ms))
+		return false;
+	if (ms == 0)
+		return true;
+	output_error(
+		wanted->common.verb,
+		"--dead-timeout: '%s': this version does not reconnect yet, so requests cannot "
+		"wait for it: 0 is all it takes",
+		optarg);
+	return false;
+}
+
+static bool take_number(struct connect_options *wanted, int option)
+{
+	const struct options *common = &wanted->common;
+	struct disk_config *config = &wanted->config;
+	struct disk_limit limit;
+
+	switch (option) {
+	case 't':
+		limit = disk_config_limit("timeout_ms");
+		return option_duration_ms(common, "--timeout", optarg, &limit, &config->timeout_ms);
+	case CONNECTIONS:
+		limit = disk_config_limit("connections");
+		return option_number(common, "--connections", optarg, &limit, &config->connections);
+	case QUEUE_DEPTH:
+		limit = disk_config_limit("queue_depth");
+		return option_number(common, "--queue-depth", optarg, &limit, &config->queue_depth);
+	case BLOCK_SIZE:
+		limit = disk_config_limit("block_size_bytes");
+		return option_bytes(common, "--block-size", optarg, &limit,
+				    &config->block_size_bytes);
+	case MAX_IO_SIZE:
+		limit = disk_config_limit("max_io_bytes");
+		return option_bytes(common, "--max-io-size", optarg, &limit, &config->max_io_bytes);
+	default:
+		return true;
+	}
+}
+
+static bool take_option(struct connect_options *wanted, int option)
+{
+	switch (option) {
+	case 'r':
+		wanted->config.read_only = true;
+		return true;
+	case IDEMPOTENT:
+		wanted->idempotent = true;
+		return true;
+	case NO_STRUCTURED:
+		wanted->config.no_structured = true;
+		return true;
+	case FOREGROUND:
+		wanted->config.foreground = true;
+		return true;
+	case DEVICE:
+		return take_device(wanted);
+	case OWNER:
+		return owner_take(&wanted->common, optarg, wanted->config.owner);
+	case PAYLOAD:
+		return take_payload(wanted);
+	case DEAD_TIMEOUT:
+		return take_dead_timeout(wanted);
+	default:
+		return take_number(wanted, option);
+	}
+}
+
+static int exit_with(struct connect_options *wanted, int exit_code)
+{
+	connect_options_clear(wanted);
+	wanted->common.exit_code = exit_code;
+	return OPTION_EXIT;
+}
+
+/* What follows the options: TARGET, unless a command was there. */
+static int take_words(struct connect_options *wanted, const struct target_options *target, int argc,
+		      char **argv)
+{
+	struct disk_config *config = &wanted->config;
+	bool command = config->command[0] != NULL;
+	int exit_code = EXIT_CODE_OK;
+
+	if (command && argc > optind) {
+		output_error(wanted->common.verb,
+			     "'%s' and a server to start: only one of them can be "
+			     "the target",
+			     argv[optind]);
+		return exit_with(wanted, EXIT_CODE_USAGE);
+	}
+	if (command && !target_set_export(&wanted->common, target, &config->target))
+		exit_code = EXIT_CODE_USAGE;
+	if (!command && !options_check_words(&wanted->common, argc, 1, 1, "TARGET"))
+		exit_code = EXIT_CODE_USAGE;
+	else if (!command)
+		exit_code =
+			(int)target_parse(&wanted->common, target, argv[optind], &config->target);
+	if (exit_code != EXIT_CODE_OK)
+		return exit_with(wanted, exit_code);
+	config->connect_timeout_ms = target->connect_timeout_ms;
+	config->verbose = wanted->common.verbose;
+	return OPTION_END;
+}
+
+int connect_options_read(struct connect_options *wanted, int argc, char **argv)
+{
+	struct target_options target;
+	int option;
+
+	memset(wanted, 0, sizeof(*wanted));
+	wanted->common = (struct options){ .verb = "connect", .help = help, .longs = longs };
+	disk_config_init(&wanted->config);
+	target_options_init(&target);
+	if (!command_cut(wanted, &argc, argv))
+		return exit_with(wanted, EXIT_CODE_USAGE);
+	while ((option = options_next(&wanted->common, argc, argv)) >= 0) {
+		if (!target_option_take(&wanted->common, &target, option) ||
+		    !take_option(wanted, option))
+			return exit_with(wanted, EXIT_CODE_USAGE);
+	}
+	if (option == OPTION_EXIT)
+		return exit_with(wanted, wanted->common.exit_code);
+	return take_words(wanted, &target, argc, argv);
+}
+
+void connect_options_clear(struct connect_options *wanted)
+{
+	disk_config_clear(&wanted->config);
+}

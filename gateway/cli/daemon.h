@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon.h - starting a disk's daemon: its program, its descriptors, its first words.
+ */
+#ifndef GATEWAY_CLI_DAEMON_H
+#define GATEWAY_CLI_DAEMON_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "gateway/common/disk_config.h"
+
+/* How long a daemon that was told to end may take for it before it is killed. */
+#define DAEMON_END_MS  10000
+#define DAEMON_KILL_MS 5000
+
+struct daemon {
+	pid_t pid;    /* our child */
+	int pidfd;
+	int ready_fd; /* our end of the ready conversation */
+};
+
+/*
+ * Starts the daemon for config: beside our own program when that lies in a build tree
+ * (../libexec/ublk-nbd-disk), else from where it was installed; never from PATH. It gets a session
+ * of its own, /dev/null as stdin and stdout, the configuration on descriptor 3, the ready conversation on
+ * 4, and no other descriptor. Its stderr is the journal, or where there is none daemon.log of the
+ * runtime directory; with config->foreground it is ours. The working directory is ours as well: a
+ * server's command may name files in it.
+ *
+ * 0, or -errno with a sentence in error; nothing runs then.
+ */
+int daemon_start(const struct disk_config *config, struct daemon *daemon, char *error,
+		 size_t error_bytes);
+
+/* Where the daemon's messages are, for a person: "journalctl -t ublk-nbd", or the file. */
+void daemon_log_place(char *out, size_t out_bytes);
+
+/*
+ * Tells it to end (SIGTERM), waits DAEMON_END_MS, kills it, and removes what a killed one leaves in
+ * the kernel and in the runtime directory. Reaps it.
+ */
+void daemon_end(struct daemon *daemon);
+
+/* Its wait status, once its pidfd is readable; reaps it. */
+int daemon_reap(struct daemon *daemon);
+
+/* Closes the descriptors; the process goes on. */
+void daemon_release(struct daemon *daemon);
+
+#endif

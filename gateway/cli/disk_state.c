@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/cli/control_client.h"
+#include "gateway/cli/disk_state.h"
+#include "gateway/cli/disks.h"
+#include "gateway/cli/process.h"
+#include "gateway/cli/reap.h"
+#include "gateway/common/server_tag.h"
+
+/* A list of many disks is not to wait long for each. */
+#define ANSWER_TIMEOUT_MS 2000
+
+static const char *const brief_keys[] = { "device",    "number",	  "pid",   "state",
+					  "target",    "export",	  "owner", "size_bytes",
+					  "read_only", "connections_live" };
+
+#define BRIEF_KEYS (sizeof(brief_keys) / sizeof(brief_keys[0]))
+
+/* Which process made the device, by the kernel, else by the file; 0 unknown. */
+static pid_t daemon_pid(uint32_t number, const struct disk_record *record)
+{
+	struct ublksrv_ctrl_dev_info info;
+
+	if (!reap_look(number, &info) && server_tag_is_ours(info.ublksrv_flags))
+		return server_tag_pid(info.ublksrv_flags);
+	return record ? record->pid : 0;
+}
+
+/* Why it did not answer: error is control_client_status()'s. */
+static const char *state_without_answer(pid_t pid, int error)
+{
+	int pidfd = process_open_daemon(pid);
+
+	if (pidfd < 0)
+		return "dead";
+	close(pidfd);
+	return control_client_is_dead(error) ? "starting" : "silent";
+}
+
+static json_t *state_of_record(const struct disk_record *record)
+{
+	char target[16384];
+
+	disk_config_describe(&record->config, target, sizeof(target));
+	return json_pack("{s:s, s:s, s:s, s:I, s:b}", "target", target, "export",
+			 record->config.target.export_name, "owner", record->config.owner,
+			 "size_bytes", (json_int_t)record->size_bytes, "read_only",
+			 (int)record->config.read_only);
+}
+
+static json_t *state_without_daemon(uint32_t number, int error)
+{
+	char device[32], complaint[400];
+	struct disk_record record;
+	bool have = !disk_record_load(number, &record, complaint, sizeof(complaint));
+	pid_t pid = daemon_pid(number, have ? &record : NULL);
+	json_t *rest = have ? state_of_record(&record) : json_object();
+	json_t *state;
+
+	snprintf(device, sizeof(device), "/dev/ublkb%u", number);
+	state = json_pack("{s:s, s:i, s:i, s:s}", "device", device, "number", (int)number, "pid",
+			  (int)pid, "state", state_without_answer(pid, error));
+	if (have)
+		disk_record_clear(&record);
+	if (state && rest)
+		json_object_update(state, rest);
+	json_decref(rest);
+	return state;
+}
+
+json_t *disk_state_full(uint32_t number)
+{
+	json_t *status = NULL;
+	int error = control_client_status(number, ANSWER_TIMEOUT_MS, &status);
+
+	return error ? state_without_daemon(number, error) : status;
+}
+
+json_t *disk_state_brief(uint32_t number)
+{
+	json_t *full = disk_state_full(number);
+	json_t *brief = full ? json_object() : NULL;
+
+	for (size_t i = 0; brief && i < BRIEF_KEYS; i++) {
+		json_t *value = json_object_get(full, brief_keys[i]);
+
+		if (value)
+			json_object_set(brief, brief_keys[i], value);
+	}
+	json_decref(full);
+	return brief;
+}
+
+const char *disk_state_word(const json_t *state)
+{
+	const char *word = json_string_value(json_object_get(state, "state"));
+	const json_t *live = json_object_get(state, "connections_live");
+
+	if (!word)
+		return "unknown";
+	if (!strcmp(word, "live") && json_is_integer(live) && json_integer_value(live) == 0)
+		return "cut-off";
+	return word;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * disk_state.h - how one disk is, from whoever can tell: its daemon, else its file, else the kernel.
+ */
+#ifndef GATEWAY_CLI_DISK_STATE_H
+#define GATEWAY_CLI_DISK_STATE_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+/*
+ * A new object: the STATUS of runtime_dir.h when the daemon answers; else as many of its fields as
+ * the file tells, with "state" "dead" (the daemon is gone), "silent" (it runs and does not answer)
+ * or "starting" (it runs and has no socket yet). NULL without memory.
+ */
+json_t *disk_state_full(uint32_t number);
+
+/* The same, less: device, number, pid, state, target, export, owner, size_bytes, read_only,
+ * connections_live. */
+json_t *disk_state_brief(uint32_t number);
+
+/* "state" in one word for a person; a live disk none of whose connections is left is "cut-off". */
+const char *disk_state_word(const json_t *state);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/cli/device_name.h"
+#include "gateway/cli/disks.h"
+#include "gateway/common/runtime_dir.h"
+#include "gateway/common/server_tag.h"
+#include "gateway/common/ublk_control.h"
+
+/* What a daemon keeps there. */
+static const char *const suffixes[] = { "json", "sock", "udev" };
+
+#define SUFFIXES (sizeof(suffixes) / sizeof(suffixes[0]))
+
+/* --- numbers ------------------------------------------------------------------------------------------- */
+
+/* "12.json": true and the number. */
+static bool file_number(const char *name, uint32_t *number)
+{
+	const char *dot = strchr(name, '.');
+	char digits[8], error[8];
+
+	if (!dot || dot == name || (size_t)(dot - name) >= sizeof(digits) ||
+	    name[strspn(name, "0123456789")] != '.')
+		return false;
+	for (size_t i = 0; i < SUFFIXES; i++) {
+		if (strcmp(dot + 1, suffixes[i]))
+			continue;
+		memcpy(digits, name, (size_t)(dot - name));
+		digits[dot - name] = '\0';
+		return device_name_parse(digits, number, error, sizeof(error)) == 0;
+	}
+	return false;
+}
+
+/* "ublkc12": true and the number. */
+static bool node_number(const char *name, uint32_t *number)
+{
+	char error[8];
+
+	return !strncmp(name, "ublkc", 5) &&
+	       device_name_parse(name, number, error, sizeof(error)) == 0;
+}
+
+static int number_compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Sorts and drops the doubles. */
+static size_t numbers_unique(uint32_t *numbers, size_t count)
+{
+	size_t kept = 0;
+
+	qsort(numbers, count, sizeof(*numbers), number_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (!kept || numbers[kept - 1] != numbers[i])
+			numbers[kept++] = numbers[i];
+	}
+	return kept;
+}
+
+static int list_directory(const char *path, bool (*take)(const char *name, uint32_t *number),
+			  uint32_t **numbers, size_t *count)
+{
+	const size_t room = DISKS_MAX * SUFFIXES;
+	const struct dirent *entry;
+	DIR *directory;
+
+	*count = 0;
+	*numbers = malloc(room * sizeof(**numbers));
+	if (!*numbers)
+		return -ENOMEM;
+	directory = opendir(path);
+	if (!directory && errno != ENOENT) {
+		int error = errno;
+
+		free(*numbers);
+		*numbers = NULL;
+		return -error;
+	}
+	while (directory && *count < room && (entry = readdir(directory)) != NULL)
+		*count += take(entry->d_name, &(*numbers)[*count]);
+	if (directory)
+		closedir(directory);
+	*count = numbers_unique(*numbers, *count);
+	if (*count > DISKS_MAX)
+		*count = DISKS_MAX;
+	return 0;
+}
+
+int disks_list_kernel(uint32_t **numbers, size_t *count)
+{
+	return list_directory("/dev", node_number, numbers, count);
+}
+
+/* Adds the kernel's devices that a daemon of ours made: one that was killed while it started has left no
+ * file. Room for them is there: see list_directory(). */
+static void add_tagged(uint32_t *numbers, size_t *count)
+{
+	struct ublk_control *control;
+	uint32_t *kernel = NULL;
+	size_t kernel_count = 0;
+	char error[400];
+
+	if (ublk_control_open(&control, error, sizeof(error)))
+		return;
+	if (disks_list_kernel(&kernel, &kernel_count))
+		kernel_count = 0;
+	for (size_t i = 0; i < kernel_count; i++) {
+		struct ublksrv_ctrl_dev_info info;
+
+		if (!ublk_control_get_info(control, kernel[i], &info) &&
+		    server_tag_is_ours(info.ublksrv_flags))
+			numbers[(*count)++] = kernel[i];
+	}
+	free(kernel);
+	ublk_control_close(control);
+	*count = numbers_unique(numbers, *count);
+}
+
+int disks_list(uint32_t **numbers, size_t *count)
+{
+	int error = list_directory(runtime_dir_path(), file_number, numbers, count);
+
+	if (!error)
+		add_tagged(*numbers, count);
+	return error;
+}
+
+/* --- records ------------------------------------------------------------------------------------------- */
+
+static int record_read(struct disk_record *record, const json_t *object, char *error,
+		       size_t error_bytes)
+{
+	const json_t *pid = json_object_get(object, "pid");
+	json_int_t value = json_integer_value(pid);
+
+	/* 1 and below are signals to everybody, or init. */
+	if (!json_is_integer(pid) || value <= 1 || value > INT_MAX) {
+		snprintf(error, error_bytes, "it names no process");
+		return -EINVAL;
+	}
+	record->pid = (pid_t)value;
+	record->size_bytes = (uint64_t)json_integer_value(json_object_get(object, "size_bytes"));
+	return disk_config_from_json(&record->config, json_object_get(object, "config"), error,
+				     error_bytes);
+}
+
+int disk_record_load(uint32_t number, struct disk_record *record, char *error, size_t error_bytes)
+{
+	char path[PATH_MAX];
+	json_error_t json_error;
+	json_t *object;
+	int result = runtime_dir_file(path, sizeof(path), number, "json");
+
+	memset(record, 0, sizeof(*record));
+	record->number = number;
+	if (result)
+		return result;
+	if (access(path, F_OK))
+		return -errno;
+	object = json_load_file(path, JSON_REJECT_DUPLICATES, &json_error);
+	if (!object) {
+		snprintf(error, error_bytes, "%s cannot be read: %s", path, json_error.text);
+		return -EINVAL;
+	}
+	result = record_read(record, object, error, error_bytes);
+	json_decref(object);
+	return result;
+}
+
+void disk_record_clear(struct disk_record *record)
+{
+	disk_config_clear(&record->config);
+}
+
+bool disk_has_files(uint32_t number)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < SUFFIXES; i++) {
+		if (!runtime_dir_file(path, sizeof(path), number, suffixes[i]) &&
+		    !access(path, F_OK))
+			return true;
+	}
+	return false;
+}
+
+void disk_forget(uint32_t number)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < SUFFIXES; i++) {
+		if (!runtime_dir_file(path, sizeof(path), number, suffixes[i]))
+			unlink(path);
+	}
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * disks.h - this machine's disks: what their daemons left in the runtime directory, who answers,
+ * and what the kernel knows.
+ */
+#ifndef GATEWAY_CLI_DISKS_H
+#define GATEWAY_CLI_DISKS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "gateway/common/disk_config.h"
+
+#define DISKS_MAX 4096
+
+/* N.json, read. */
+struct disk_record {
+	uint32_t number;
+	pid_t pid;
+	uint64_t size_bytes;
+	struct disk_config config;
+};
+
+/*
+ * The numbers of all disks of ours, ascending, malloc()ed (free() them): those with a file in the
+ * runtime directory, and those the kernel has by a daemon of ours (server_tag.h). 0; -EACCES when
+ * only root may look; -ENOMEM; a directory that is not there has none. At most 2 DISKS_MAX.
+ */
+int disks_list(uint32_t **numbers, size_t *count);
+
+/* The same for the devices the kernel has, from /dev/ublkcN: ours or not. */
+int disks_list_kernel(uint32_t **numbers, size_t *count);
+
+/* Reads N.json. 0; -ENOENT when there is none; -EINVAL with a sentence in error. On success
+ * disk_record_clear() frees what it holds. */
+int disk_record_load(uint32_t number, struct disk_record *record, char *error, size_t error_bytes);
+void disk_record_clear(struct disk_record *record);
+
+/* Whether there is any file of the disk. */
+bool disk_has_files(uint32_t number);
+
+/* Removes its files. Only while nobody else can take the number, or its daemon is surely dead. */
+void disk_forget(uint32_t number);
+
+#endif

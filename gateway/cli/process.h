@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process.h - a disk's daemon as a process that is not our child: is it the one we mean, when does it
+ * end, and ending it. Everything goes through a pidfd, so a number that was given to another
+ * process in between is never hit.
+ */
+#ifndef GATEWAY_CLI_PROCESS_H
+#define GATEWAY_CLI_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define DAEMON_NAME "ublk-nbd-disk"
+
+/* A pidfd of pid when it is a running ublk-nbd-disk; -ESRCH when it is not (gone, or another
+ * program); else -errno. */
+int process_open_daemon(pid_t pid);
+
+/* Waits for the end: 0, or -ETIMEDOUT. */
+int process_wait(int pidfd, uint32_t timeout_ms);
+
+/* Sends signal; 0 or -errno. */
+int process_signal(int pidfd, int signal);
+
+/* SIGKILL, and waits for the end: 0, or -ETIMEDOUT when it hangs in the kernel. */
+int process_kill(int pidfd, uint32_t timeout_ms);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/cli/disks.h"
+#include "gateway/cli/reap.h"
+#include "gateway/common/server_tag.h"
+#include "gateway/common/ublk_control.h"
+
+#define REAP_TIMEOUT_MS 10000
+
+static int explain(uint32_t number, const char *doing, int error, char *out, size_t out_bytes)
+{
+	if (error == -ETIMEDOUT)
+		snprintf(out, out_bytes,
+			 "%s /dev/ublkb%u takes too long: something in the kernel still uses it; "
+			 "unmount what is on it and try again",
+			 doing, number);
+	else
+		snprintf(out, out_bytes, "%s /dev/ublkb%u: %s", doing, number, strerror(-error));
+	return error;
+}
+
+/* The files go while the number is still taken: once it is free, another disk may have it, and its
+ * files. */
+static int reap_with(struct ublk_control *control, uint32_t number, uint32_t timeout_ms,
+		     char *error, size_t error_bytes)
+{
+	struct ublksrv_ctrl_dev_info info;
+	int result = ublk_control_get_info(control, number, &info);
+
+	if (result == -ENODEV) {
+		disk_forget(number);
+		return 0;
+	}
+	if (result)
+		return explain(number, "asking the kernel about", result, error, error_bytes);
+	result = ublk_control_stop(control, number, timeout_ms);
+	if (result && result != -ENODEV)
+		return explain(number, "stopping", result, error, error_bytes);
+	disk_forget(number);
+	result = ublk_control_delete(control, number, timeout_ms);
+	if (result && result != -ENODEV)
+		return explain(number, "deleting", result, error, error_bytes);
+	return 0;
+}
+
+int reap_device(uint32_t number, uint32_t timeout_ms, char *error, size_t error_bytes)
+{
+	struct ublk_control *control;
+	int result = ublk_control_open(&control, error, error_bytes);
+
+	/* Without a driver there is no device either. */
+	if (result == -ENOENT) {
+		disk_forget(number);
+		return 0;
+	}
+	if (result)
+		return result;
+	result = reap_with(control, number, timeout_ms, error, error_bytes);
+	ublk_control_close(control);
+	return result;
+}
+
+int reap_of_pid(pid_t pid, char *error, size_t error_bytes)
+{
+	struct ublk_control *control;
+	uint32_t *numbers = NULL;
+	size_t count = 0;
+	int result = ublk_control_open(&control, error, error_bytes);
+
+	if (result)
+		return result == -ENOENT ? 0 : result;
+	result = disks_list_kernel(&numbers, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct ublksrv_ctrl_dev_info info;
+
+		if (ublk_control_get_info(control, numbers[i], &info) ||
+		    info.ublksrv_flags != server_tag_make(pid))
+			continue;
+		result = reap_with(control, numbers[i], REAP_TIMEOUT_MS, error, error_bytes);
+	}
+	free(numbers);
+	ublk_control_close(control);
+	return result;
+}
+
+int reap_look(uint32_t number, struct ublksrv_ctrl_dev_info *info)
+{
+	struct ublk_control *control;
+	char error[400];
+	int result = ublk_control_open(&control, error, sizeof(error));
+
+	if (result)
+		return result == -ENOENT ? -ENODEV : result;
+	result = ublk_control_get_info(control, number, info);
+	ublk_control_close(control);
+	return result;
+}
