@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "gateway/cli/doctor.h"
+#include "gateway/cli/features.h"
+#include "gateway/cli/forecast.h"
+#include "gateway/cli/output.h"
+#include "gateway/cli/probe.h"
+
+#define READS	      16
+#define READ_BYTES    4096u
+#define SLOW_READ_US  20000
+#define DISCONNECT_MS 500
+
+static int64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static const char *const stage_names[] = {
+	[DIAL_RESOLVE] = "name",	[DIAL_CONNECT] = "connection", [DIAL_TLS] = "TLS",
+	[DIAL_HANDSHAKE] = "handshake", [DIAL_DONE] = "server",
+};
+
+/* The dial's progress. Of a step that failed it is not known yet whether it ends the dial: it is
+ * kept until the next one, or the end. */
+struct steps {
+	struct checks *checks;
+	enum dial_stage failed_stage;
+	char failed[sizeof(((struct dial_result *)0)->sentence)]; /* "" for none */
+};
+
+/* Another step follows, so that failure was not the end: the next address may answer. */
+static void steps_forgive(struct steps *steps)
+{
+	if (steps->failed[0])
+		check_warn(steps->checks, stage_names[steps->failed_stage], "%s", steps->failed);
+	steps->failed[0] = '\0';
+}
+
+static void steps_progress(void *context, enum dial_stage stage, int error, const char *sentence)
+{
+	struct steps *steps = context;
+
+	steps_forgive(steps);
+	if (!error) {
+		check_ok(steps->checks, stage_names[stage], "%s", sentence);
+		return;
+	}
+	steps->failed_stage = stage;
+	snprintf(steps->failed, sizeof(steps->failed), "%s", sentence);
+}
+
+static void steps_fail(struct steps *steps, const struct dial_result *result)
+{
+	if (strcmp(steps->failed, result->sentence))
+		steps_forgive(steps);
+	check_fail(steps->checks, result->exit_code, stage_names[result->stage], "%s",
+		   result->sentence);
+}
+
+static void check_export(struct checks *checks, const struct nbd_export *export)
+{
+	char size[64], features[256];
+
+	check_ok(checks, "export", "\"%s\", %s, %s", export->name,
+		 output_size(size, sizeof(size), export->size_bytes),
+		 export->flags & NBD_FLAG_READ_ONLY ? "read-only" : "read-write");
+	check_ok(checks, "features", "%s",
+		 features_to_text(features, sizeof(features), export->flags));
+	if (export->used_export_name)
+		check_warn(
+			checks, "age",
+			"the server does not know GO (NBD of 2016): its block sizes are not known");
+}
+
+static void check_flush(struct checks *checks, const struct nbd_export *export)
+{
+	if (export->flags & NBD_FLAG_READ_ONLY)
+		return;
+	if (export->flags & NBD_FLAG_SEND_FLUSH)
+		check_ok(checks, "flush", "advertised: fsync reaches the server's disk");
+	else if (export->flags & NBD_FLAG_SEND_FUA)
+		check_ok(checks, "flush", "not advertised, but FUA: every write is forced");
+	else
+		check_warn(
+			checks, "flush",
+			"not advertised, nor FUA: data may be lost when the server's machine "
+			"fails; see whether the server can be told to (nbd-server: flush = true)");
+}
+
+static void check_forecast(struct checks *checks, const struct nbd_export *export)
+{
+	struct forecast forecast;
+	cpu_set_t set;
+
+	forecast_make(&forecast, export,
+		      sched_getaffinity(0, sizeof(set), &set) ? 1 : (uint32_t)CPU_COUNT(&set));
+	if (!forecast.possible) {
+		check_fail(checks, EXIT_CODE_REFUSED, "disk", "not to be made of this export: %s",
+			   forecast.why_not);
+		return;
+	}
+	check_ok(checks, "disk", "blocks of %u bytes, I/O up to %u KiB, %u connection%s%s",
+		 forecast.logical_block_bytes, forecast.max_io_bytes >> 10, forecast.connections,
+		 forecast.connections == 1 ? "" : "s",
+		 export->flags & NBD_FLAG_CAN_MULTI_CONN
+			 ? ""
+			 : " (the server does not promise CAN_MULTI_CONN)");
+	if (forecast.tail_bytes > 0)
+		check_warn(checks, "size",
+			   "no multiple of the block: the disk leaves out the last %llu bytes",
+			   (unsigned long long)forecast.tail_bytes);
+}
+
+static int compare_us(const void *a, const void *b)
+{
+	int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static void report_latency(struct checks *checks, int64_t us[READS])
+{
+	qsort(us, READS, sizeof(us[0]), compare_us);
+	if (us[READS / 2] > SLOW_READ_US)
+		check_warn(checks, "latency",
+			   "%d reads one after another took %.1f ms each (median; %.1f to %.1f): a "
+			   "disk this far away is slow: see the network between",
+			   READS, (double)us[READS / 2] / 1000, (double)us[0] / 1000,
+			   (double)us[READS - 1] / 1000);
+	else
+		check_ok(checks, "latency", "%d reads, median %.2f ms (%.2f to %.2f)", READS,
+			 (double)us[READS / 2] / 1000, (double)us[0] / 1000,
+			 (double)us[READS - 1] / 1000);
+}
+
+static void report_read(struct checks *checks, const struct probe *probe, int error,
+			bool server_said)
+{
+	if (server_said)
+		check_fail(
+			checks, EXIT_CODE_REFUSED, "read",
+			"the server answers a read of its first block with an error: %s: see its "
+			"log, and whether its disk is well",
+			strerror(-error));
+	else if (error == -EPROTO)
+		check_fail(checks, EXIT_CODE_REFUSED, "read",
+			   "the server's answer breaks the protocol: %s: update the server",
+			   probe->parser.why);
+	else
+		check_fail(checks, EXIT_CODE_UNREACHABLE, "read",
+			   "no answer to a read of the first block: %s: see the server's log",
+			   strerror(-error));
+}
+
+static void check_reads(struct checks *checks, const struct dial_result *result,
+			uint32_t timeout_ms)
+{
+	const struct nbd_export *export = result->export;
+	struct probe *probe = malloc(sizeof(*probe));
+	int64_t us[READS], started_us, deadline_ms = dial_now_ms() + timeout_ms;
+	uint32_t length_bytes = READ_BYTES;
+	bool server_said = false;
+	int error = 0;
+
+	if (!probe)
+		return;
+	if (length_bytes < export->block_minimum_bytes)
+		length_bytes = export->block_minimum_bytes;
+	if (length_bytes > export->size_bytes)
+		length_bytes = (uint32_t) export->size_bytes;
+	probe_init(probe, result->transport, export);
+	for (int i = 0; i < READS && !error && length_bytes > 0; i++) {
+		started_us = now_us();
+		error = probe_read(probe, 0, length_bytes, deadline_ms, &server_said);
+		us[i] = now_us() - started_us;
+	}
+	if (error) {
+		report_read(checks, probe, error, server_said);
+	} else if (length_bytes > 0) {
+		check_ok(checks, "read", "the first %u bytes came", length_bytes);
+		report_latency(checks, us);
+	}
+	if (!error || server_said)
+		probe_disconnect(probe, dial_now_ms() + DISCONNECT_MS);
+	free(probe);
+}
+
+void doctor_server(struct checks *checks, struct look *look)
+{
+	struct steps steps = { .checks = checks };
+	struct dial_options options = {
+		.goal = NBD_GOAL_GO,
+		.progress = steps_progress,
+		.context = &steps,
+	};
+	struct dial_result result;
+
+	checks_begin(checks, "server", look->described);
+	if (look_dial(look, &options, &result)) {
+		steps_fail(&steps, &result);
+		return;
+	}
+	check_export(checks, result.export);
+	check_flush(checks, result.export);
+	check_forecast(checks, result.export);
+	check_reads(checks, &result, look->connect_timeout_ms);
+	dial_result_clear(&result);
+}
