@@ -159,5 +159,5 @@ void connection_drain(struct connection *connection)
 	connection->waiting_tail = NULL;
 	connection->sending_head = NULL;
 	connection->sending_tail = NULL;
-	queue_connection_dead(connection->queue, connection);
+	dispatch_connection_dead(connection->queue, connection);
 }

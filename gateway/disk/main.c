@@ -102,6 +102,16 @@ static bool open_signals(struct disk *disk)
 	return true;
 }
 
+static bool prepare_runtime_dir(struct disk *disk)
+{
+	int ret = runtime_dir_prepare();
+
+	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s cannot be used: %s",
+				 runtime_dir_path(), strerror(-ret));
+	return true;
+}
+
 /* The disk works: tell whoever waits, and serve until it is to end. */
 static void serve_live(struct disk *disk, struct serve *serve)
 {
@@ -120,7 +130,7 @@ static enum exit_code run(struct disk *disk)
 {
 	struct serve serve = { .disk = disk };
 
-	if (!open_signals(disk) || !disk_start(disk) || !serve_open(&serve, disk)) {
+	if (!open_signals(disk) || !prepare_runtime_dir(disk) || !disk_start(disk) || !serve_open(&serve, disk)) {
 		disk_remove(disk);
 		ready_failed(disk);
 		return disk->exit_code;

@@ -12,16 +12,10 @@
 #include <unistd.h>
 
 #include "gateway/common/log.h"
-#include "gateway/disk/translate.h"
-#include "proto/error.h"
 
 #define THREAD_STACK_BYTES (256u << 10)
-#define TICK_MS_MIN        20
-#define TICK_MS_MAX        250
-/* FLUSH, TRIM and WRITE_ZEROES may keep a server busy for long: their deadline is so much later. */
-#define SLOW_COMMAND_FACTOR 4
 
-static void queue_move(struct queue *queue, enum queue_state to)
+void queue_move(struct queue *queue, enum queue_state to)
 {
 	enum queue_state from = atomic_load_explicit(&queue->state, memory_order_relaxed);
 
@@ -30,329 +24,12 @@ static void queue_move(struct queue *queue, enum queue_state to)
 	atomic_store(&queue->state, to);
 }
 
-static enum queue_state queue_state(const struct queue *queue)
-{
-	return atomic_load_explicit(&queue->state, memory_order_relaxed);
-}
-
-uint32_t queue_tick_ms(const struct queue *queue)
-{
-	uint32_t tick_ms = queue->shared->timeout_ms / 10;
-
-	return tick_ms < TICK_MS_MIN ? TICK_MS_MIN : tick_ms > TICK_MS_MAX ? TICK_MS_MAX : tick_ms;
-}
-
 static void read_clock(struct queue *queue)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	queue->now_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* --- the driver's side: fetch, commit ---------------------------------------------------------- */
-
-static void put_command(struct queue *queue, struct slot *slot, uint32_t op, int32_t result)
-{
-	struct io_uring_sqe *sqe = ring_sqe(&queue->ring, RING_UBLK, slot->tag);
-	struct ublksrv_io_cmd *command = (struct ublksrv_io_cmd *)sqe->cmd;
-
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = queue->shared->char_fd;
-	sqe->cmd_op = op;
-	command->q_id = queue->id;
-	command->tag = slot->tag;
-	command->result = result;
-	command->addr = queue->payload.ops->fetch_addr(&queue->payload, slot->tag);
-}
-
-static void count_committed(struct queue *queue, const struct slot *slot)
-{
-	struct stats *stats = &queue->stats;
-	uint64_t copied_bytes = (uint64_t)slot->length_bytes * queue->payload.ops->kernel_copies;
-
-	if (slot->error) {
-		stats_add(&stats->errors, 1);
-	} else if (slot->op == UBLK_IO_OP_READ) {
-		stats_add(&stats->read_bytes, slot->length_bytes);
-		stats_add(&stats->copied_bytes, copied_bytes);
-	} else if (slot->op == UBLK_IO_OP_WRITE) {
-		stats_add(&stats->write_bytes, slot->length_bytes);
-		stats_add(&stats->copied_bytes, copied_bytes);
-	}
-}
-
-/*
- * Ends the block request and waits for the next under this tag. The result is the full length or
- * a negative errno, never anything between: the driver takes a short result for success where it
- * does not do the copying itself.
- */
-static void commit(struct queue *queue, struct slot *slot)
-{
-	int32_t result = slot->error ? slot->error : (int32_t)slot->length_bytes;
-
-	assert(slot->parts_open == 0 && slot->error <= 0);
-	for (uint16_t part = 0; part < slot->parts_count; part++) {
-		struct wire_request *request = &slot->parts[part];
-
-		if (request->tx != TX_IDLE)
-			wire_request_move_tx(request, TX_IDLE);
-	}
-	count_committed(queue, slot);
-	slot_move(slot, SLOT_PARKED);
-	queue->slots_active--;
-	put_command(queue, slot, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
-}
-
-/* --- parts ------------------------------------------------------------------------------------- */
-
-static void close_part(struct queue *queue, struct slot *slot, int error)
-{
-	if (error && !slot->error)
-		slot->error = error;
-	assert(slot->parts_open > 0);
-	if (--slot->parts_open > 0)
-		return;
-	if (slot == &queue->own)
-		return; /* the queue's state machine looks at it */
-	if (!slot->error && slot->op != UBLK_IO_OP_READ && slot->op != UBLK_IO_OP_FLUSH)
-		queue->wrote = true;
-	commit(queue, slot);
-}
-
-static struct slot *slot_of(struct queue *queue, const struct wire_request *request)
-{
-	return request->tag == queue->shared->depth ? &queue->own : &queue->slots[request->tag];
-}
-
-void queue_part_settled(struct queue *queue, struct wire_request *request)
-{
-	int error = request->nbd.error ? -nbd_error_to_errno(request->nbd.error) : 0;
-
-	assert(request->tx == TX_SENT);
-	connection_count(request->connection, -1u);
-	request->connection = NULL; /* a further reply under this cookie finds nothing */
-	close_part(queue, slot_of(queue, request), error);
-}
-
-void queue_part_fail(struct queue *queue, struct wire_request *request, int error)
-{
-	if (request->connection)
-		connection_count(request->connection, -1u);
-	request->connection = NULL;
-	if (request->tx != TX_IDLE)
-		wire_request_move_tx(request, TX_IDLE);
-	request->nbd.rx = NBD_RX_IDLE;
-	close_part(queue, slot_of(queue, request), error);
-}
-
-/* The live connection with the least to do; NULL when none is left. */
-static struct connection *pick_connection(struct queue *queue)
-{
-	struct connection *best = NULL;
-
-	for (uint32_t i = 0; i < queue->connections_count; i++) {
-		uint32_t index = (queue->connection_next + i) % queue->connections_count;
-		struct connection *connection = &queue->connections[index];
-
-		if (connection_state(connection) == CONNECTION_LIVE &&
-		    (!best || connection->in_flight < best->in_flight))
-			best = connection;
-	}
-	if (best)
-		queue->connection_next = best->index + 1;
-	return best;
-}
-
-static uint32_t slow_factor(const struct slot *slot)
-{
-	uint16_t command = slot->parts[0].nbd.command;
-
-	return command == NBD_CMD_READ || command == NBD_CMD_WRITE ? 1 : SLOW_COMMAND_FACTOR;
-}
-
-/* Hands every part of an ACTIVE slot to connections. With none left the request fails at once:
- * this is where --dead-timeout will let it wait for a new one. */
-static void dispatch(struct queue *queue, struct slot *slot)
-{
-	slot->generation++;
-	slot->error = 0;
-	slot->parts_open = slot->parts_count;
-	slot->deadline_ms =
-		queue->now_ms + (int64_t)queue->shared->timeout_ms * slow_factor(slot);
-	for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
-		struct wire_request *request = &slot->parts[part];
-		struct connection *connection = pick_connection(queue);
-
-		request->nbd.cookie = slot_cookie(slot, part);
-		request->nbd.rx = NBD_RX_IDLE;
-		request->connection = NULL;
-		if (connection && nbd_request_check(&request->nbd, queue->export) == 0)
-			connection_enqueue(connection, request);
-		else
-			queue_part_fail(queue, request, -EIO);
-	}
-}
-
-/* Whether this part still waits for the connection: queued, in its batch, or sent and not answered. */
-static bool part_is_open_on(const struct wire_request *request, const struct connection *connection)
-{
-	if (request->connection != connection || request->tx == TX_IDLE)
-		return false;
-	return request->tx != TX_SENT || request->nbd.rx != NBD_RX_FINAL;
-}
-
-/*
- * The connection is drained: no SQE refers to anything any more. A part whose whole answer came
- * keeps it; each other ends with EIO, because nobody knows what the server did with it.
- */
-void queue_connection_dead(struct queue *queue, struct connection *connection)
-{
-	for (uint32_t tag = 0; tag <= queue->shared->depth; tag++) {
-		struct slot *slot =
-			tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
-
-		if (slot->state != SLOT_ACTIVE)
-			continue;
-		for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
-			struct wire_request *request = &slot->parts[part];
-
-			if (!part_is_open_on(request, connection))
-				continue;
-			if (request->tx == TX_SENDING && request->nbd.rx == NBD_RX_FINAL) {
-				wire_request_move_tx(request, TX_SENT);
-				queue_part_settled(queue, request);
-			} else {
-				queue_part_fail(queue, request, -EIO);
-			}
-		}
-	}
-}
-
-/* --- requests and aborts from the driver -------------------------------------------------------- */
-
-static void count_request(struct queue *queue, const struct slot *slot)
-{
-	struct stats *stats = &queue->stats;
-
-	switch (slot->op) {
-	case UBLK_IO_OP_READ:
-		stats_add(&stats->reads, 1);
-		break;
-	case UBLK_IO_OP_WRITE:
-		stats_add(&stats->writes, 1);
-		break;
-	case UBLK_IO_OP_FLUSH:
-		stats_add(&stats->flushes, 1);
-		break;
-	case UBLK_IO_OP_DISCARD:
-		stats_add(&stats->trims, 1);
-		break;
-	default:
-		stats_add(&stats->zeroes, 1);
-	}
-}
-
-static void take_request(struct queue *queue, struct slot *slot)
-{
-	struct queue_shared *shared = queue->shared;
-	struct translate_limits limits = {
-		.export = queue->export,
-		.size_bytes = atomic_load_explicit(&shared->size_bytes, memory_order_relaxed),
-		.max_io_bytes = shared->max_io_bytes,
-		.parts_max = shared->parts_max,
-		.fua_always = shared->fua_always,
-	};
-	int ret;
-
-	queue->export->size_bytes =
-		atomic_load_explicit(&shared->export_size_bytes, memory_order_relaxed);
-	ret = translate_request(slot, &queue->descriptors[slot->tag], &limits);
-	slot_move(slot, SLOT_ACTIVE);
-	queue->slots_active++;
-	if (ret == 0) {
-		count_request(queue, slot);
-		dispatch(queue, slot);
-		return;
-	}
-	log_error("queue %u tag %u: the kernel asked for operation %u on %u sectors at %llu: %s",
-		  queue->id, slot->tag, slot->op, queue->descriptors[slot->tag].nr_sectors,
-		  (unsigned long long)queue->descriptors[slot->tag].start_sector, strerror(-ret));
-	slot->error = ret;
-	slot->parts_count = 0;
-	slot->parts_open = 0;
-	commit(queue, slot);
-}
-
-static void ublk_completed(struct queue *queue, uint32_t tag, int result)
-{
-	struct slot *slot = &queue->slots[tag];
-
-	if (result == UBLK_IO_RES_OK) {
-		take_request(queue, slot);
-		return;
-	}
-	if (result != UBLK_IO_RES_ABORT) {
-		log_error("queue %u tag %u: the driver refused the command: %s", queue->id, tag,
-			  strerror(-result));
-		atomic_store(&queue->failure, -result);
-	}
-	slot_move(slot, SLOT_ENDED);
-	queue->slots_ended++;
-}
-
-/* --- time and mail ------------------------------------------------------------------------------- */
-
-static void arm_tick(struct queue *queue)
-{
-	struct io_uring_sqe *sqe;
-	uint32_t tick_ms = queue_tick_ms(queue);
-	uint64_t user_data;
-
-	if (queue->tick_armed)
-		return;
-	queue->tick.tv_sec = tick_ms / 1000;
-	queue->tick.tv_nsec = (long long)(tick_ms % 1000) * 1000000;
-	sqe = ring_sqe(&queue->ring, RING_TICK, 0);
-	user_data = sqe->user_data;
-	io_uring_prep_timeout(sqe, &queue->tick, 0, 0);
-	sqe->user_data = user_data;
-	queue->tick_armed = true;
-}
-
-static void condemn_overdue_connections(struct queue *queue, const struct slot *slot)
-{
-	for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
-		const struct wire_request *request = &slot->parts[part];
-		struct connection *connection = request->connection;
-
-		if (!connection || connection_state(connection) != CONNECTION_LIVE ||
-		    !part_is_open_on(request, connection))
-			continue;
-		stats_add(&queue->stats.timeouts, 1);
-		connection_condemn(connection, 0,
-				   "tag %u: no answer to command %u at %llu+%u within its time "
-				   "(--timeout is %u ms)",
-				   slot->tag, request->nbd.command,
-				   (unsigned long long)request->nbd.offset_bytes,
-				   request->nbd.length_bytes, queue->shared->timeout_ms);
-	}
-}
-
-/* Condemns one tick early, so that a request has ended when its time is over. */
-static void tick_completed(struct queue *queue)
-{
-	int64_t horizon_ms = queue->now_ms + queue_tick_ms(queue);
-
-	queue->tick_armed = false;
-	for (uint32_t tag = 0; tag < queue->shared->depth; tag++) {
-		struct slot *slot = &queue->slots[tag];
-
-		if (slot->state == SLOT_ACTIVE && slot->deadline_ms <= horizon_ms)
-			condemn_overdue_connections(queue, slot);
-	}
-	if (queue->own.state == SLOT_ACTIVE && queue->own.deadline_ms <= horizon_ms)
-		condemn_overdue_connections(queue, &queue->own);
 }
 
 static void arm_mailbox(struct queue *queue)
@@ -385,79 +62,6 @@ static void mailbox_completed(struct queue *queue)
 	}
 }
 
-/* --- the end: flush, leave ----------------------------------------------------------------------- */
-
-static void send_own(struct queue *queue, struct connection *connection, uint16_t command)
-{
-	struct slot *own = &queue->own;
-	struct wire_request *request = &own->parts[0];
-
-	if (own->state != SLOT_ACTIVE)
-		slot_move(own, SLOT_ACTIVE);
-	if (request->tx != TX_IDLE)
-		wire_request_move_tx(request, TX_IDLE);
-	own->generation++;
-	own->error = 0;
-	own->parts_count = 1;
-	own->parts_open = 1;
-	own->deadline_ms =
-		queue->now_ms +
-		(int64_t)queue->shared->timeout_ms * (command == NBD_CMD_FLUSH ? SLOW_COMMAND_FACTOR : 1);
-	request->nbd = (struct nbd_request){ .command = command, .cookie = slot_cookie(own, 0) };
-	connection_enqueue(connection, request);
-}
-
-static void start_flushing(struct queue *queue)
-{
-	struct connection *connection = pick_connection(queue);
-
-	queue_move(queue, QUEUE_FLUSHING);
-	if (!queue->wrote || !(queue->shared->export->flags & NBD_FLAG_SEND_FLUSH))
-		return;
-	if (connection)
-		send_own(queue, connection, NBD_CMD_FLUSH);
-	else
-		atomic_store(&queue->flush_error, EIO);
-}
-
-/* DISC goes out on each live connection in turn; one on which it has left is closed. True when
- * none is live any more and nothing of any is in the ring. */
-static bool leave_next(struct queue *queue)
-{
-	bool all_dead = true;
-
-	for (uint32_t i = 0; i < queue->connections_count; i++) {
-		struct connection *connection = &queue->connections[i];
-
-		if (connection_state(connection) == CONNECTION_LIVE && connection->leaving)
-			connection_leave(connection);
-		if (connection_state(connection) == CONNECTION_LIVE) {
-			connection->leaving = true;
-			send_own(queue, connection, NBD_CMD_DISC);
-			return false;
-		}
-		if (connection_state(connection) != CONNECTION_DEAD)
-			all_dead = false;
-	}
-	return all_dead;
-}
-
-/* Moves the queue on when what its state waits for has happened. */
-static void advance(struct queue *queue)
-{
-	if (queue_state(queue) == QUEUE_SERVING &&
-	    (queue->slots_ended == queue->shared->depth ||
-	     (atomic_load(&queue->failure) && queue->slots_active == 0)))
-		start_flushing(queue);
-	if (queue_state(queue) == QUEUE_FLUSHING && queue->own.parts_open == 0) {
-		if (queue->own.error)
-			atomic_store(&queue->flush_error, -queue->own.error);
-		queue_move(queue, QUEUE_LEAVING);
-	}
-	if (queue_state(queue) == QUEUE_LEAVING && queue->own.parts_open == 0 && leave_next(queue))
-		queue_move(queue, QUEUE_DONE);
-}
-
 /* --- the thread ---------------------------------------------------------------------------------- */
 
 static void dispatch_cqe(struct queue *queue, const struct io_uring_cqe *cqe)
@@ -466,7 +70,7 @@ static void dispatch_cqe(struct queue *queue, const struct io_uring_cqe *cqe)
 
 	switch (ring_kind_of(cqe->user_data)) {
 	case RING_UBLK:
-		ublk_completed(queue, index, cqe->res);
+		fetch_completed(queue, index, cqe->res);
 		break;
 	case RING_SEND:
 		send_completed(&queue->connections[index], cqe->res);
@@ -478,7 +82,7 @@ static void dispatch_cqe(struct queue *queue, const struct io_uring_cqe *cqe)
 		mailbox_completed(queue);
 		break;
 	case RING_TICK:
-		tick_completed(queue);
+		deadline_completed(queue);
 		break;
 	case RING_CANCEL:
 		break;
@@ -506,7 +110,7 @@ static void arm_all(struct queue *queue)
 		receive_arm(&queue->connections[i]);
 	}
 	if (queue->slots_active > 0 || queue->own.parts_open > 0)
-		arm_tick(queue);
+		deadline_arm(queue);
 	if (!queue->mailbox_armed)
 		arm_mailbox(queue);
 }
@@ -523,7 +127,7 @@ static int turn(struct queue *queue)
 	if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 		return ret;
 	reap(queue);
-	advance(queue);
+	leave_advance(queue);
 	return 0;
 }
 
@@ -537,8 +141,7 @@ static void *queue_main(void *argument)
 	if (ret == 0) {
 		queue_move(queue, QUEUE_SERVING);
 		read_clock(queue);
-		for (uint32_t tag = 0; tag < queue->shared->depth; tag++)
-			put_command(queue, &queue->slots[tag], UBLK_U_IO_FETCH_REQ, 0);
+		fetch_all(queue);
 		while (ret == 0 && queue_state(queue) != QUEUE_DONE)
 			ret = turn(queue);
 		io_uring_queue_exit(&queue->ring);

@@ -97,17 +97,44 @@ bool queue_join(struct queue *queue, uint32_t timeout_ms);
 /* Lets go of all, the ring and the mapping of the char device first. The thread has ended. */
 void queue_close(struct queue *queue);
 
-/* --- for connection.c, send.c, receive.c; queue thread --------------------------------------- */
+/* --- queue thread only, from here on ------------------------------------------------------------ */
 
+/* Forward only; checked. */
+void queue_move(struct queue *queue, enum queue_state to);
+
+static inline enum queue_state queue_state(const struct queue *queue)
+{
+	return atomic_load_explicit(&queue->state, memory_order_relaxed);
+}
+
+/* fetch.c: a FETCH for each tag; what became of a tag's command; the end of a slot's request, whose
+ * parts are all closed. */
+void fetch_all(struct queue *queue);
+void fetch_completed(struct queue *queue, uint32_t tag, int result);
+void fetch_commit(struct queue *queue, struct slot *slot);
+
+/* dispatch.c: hands the parts of an ACTIVE slot to connections. */
+void dispatch_slot(struct queue *queue, struct slot *slot);
+/* The live connection with the least to do; NULL when none is left. */
+struct connection *dispatch_pick_connection(struct queue *queue);
 /* The reply is final, or the send of one whose reply is has completed: closes the part, and
  * commits the slot with its last. */
-void queue_part_settled(struct queue *queue, struct wire_request *request);
+void dispatch_part_settled(struct queue *queue, struct wire_request *request);
 /* Ends a part that is not closed with an error of our own (negative errno). It must be in no list. */
-void queue_part_fail(struct queue *queue, struct wire_request *request, int error);
-/* The connection became DEAD: its requests must be ended. */
-void queue_connection_dead(struct queue *queue, struct connection *connection);
+void dispatch_part_fail(struct queue *queue, struct wire_request *request, int error);
+/* Whether this part still waits for the connection: queued, in its batch, or not answered. */
+bool dispatch_part_is_open_on(const struct wire_request *request,
+			      const struct connection *connection);
+/* The connection became DEAD: its requests are ended. */
+void dispatch_connection_dead(struct queue *queue, struct connection *connection);
+/* How many times --timeout a command may take. */
+uint32_t dispatch_slow_factor(uint16_t command);
 
-/* How long before its deadline a request's connection is condemned: the tick's grain. */
-uint32_t queue_tick_ms(const struct queue *queue);
+/* deadline.c: keeps a tick armed while anything is in flight. */
+void deadline_arm(struct queue *queue);
+void deadline_completed(struct queue *queue);
+
+/* leave.c: moves the queue on when what its state waits for has happened. */
+void leave_advance(struct queue *queue);
 
 #endif

@@ -117,7 +117,7 @@ static bool take_event(struct connection *connection, const struct nbd_reply_eve
 		return true;
 	case NBD_REPLY_FINAL:
 		if (wire_request_of(event->request)->tx == TX_SENT)
-			queue_part_settled(connection->queue, wire_request_of(event->request));
+			dispatch_part_settled(connection->queue, wire_request_of(event->request));
 		return true;
 	case NBD_REPLY_NEED_MORE:
 		break;

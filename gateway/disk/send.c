@@ -108,7 +108,7 @@ void send_kick(struct connection *connection)
 		int ret = gather(connection, request);
 
 		if (ret < 0)
-			queue_part_fail(connection->queue, request, ret);
+			dispatch_part_fail(connection->queue, request, ret);
 		else
 			start_request(connection, request);
 	}
@@ -129,7 +129,7 @@ static void batch_sent(struct connection *connection)
 		request->next = NULL;
 		wire_request_move_tx(request, TX_SENT);
 		if (request->nbd.rx == NBD_RX_FINAL || request->nbd.command == NBD_CMD_DISC)
-			queue_part_settled(connection->queue, request);
+			dispatch_part_settled(connection->queue, request);
 		request = next;
 	}
 }

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dispatch.c - the parts of block requests: to which connection each goes, when it is settled, and
+ * what becomes of it when its connection is lost.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "gateway/disk/queue.h"
+#include "proto/error.h"
+
+/* FLUSH, TRIM and WRITE_ZEROES may keep a server busy for long: their deadline is so much later. */
+#define SLOW_COMMAND_FACTOR 4
+
+static void close_part(struct queue *queue, struct slot *slot, int error)
+{
+	if (error && !slot->error)
+		slot->error = error;
+	assert(slot->parts_open > 0);
+	if (--slot->parts_open > 0)
+		return;
+	if (slot == &queue->own)
+		return; /* the queue's state machine looks at it */
+	if (!slot->error && slot->op != UBLK_IO_OP_READ && slot->op != UBLK_IO_OP_FLUSH)
+		queue->wrote = true;
+	fetch_commit(queue, slot);
+}
+
+static struct slot *slot_of(struct queue *queue, const struct wire_request *request)
+{
+	return request->tag == queue->shared->depth ? &queue->own : &queue->slots[request->tag];
+}
+
+void dispatch_part_settled(struct queue *queue, struct wire_request *request)
+{
+	int error = request->nbd.error ? -nbd_error_to_errno(request->nbd.error) : 0;
+
+	assert(request->tx == TX_SENT);
+	connection_count(request->connection, -1u);
+	request->connection = NULL; /* a further reply under this cookie finds nothing */
+	close_part(queue, slot_of(queue, request), error);
+}
+
+void dispatch_part_fail(struct queue *queue, struct wire_request *request, int error)
+{
+	if (request->connection)
+		connection_count(request->connection, -1u);
+	request->connection = NULL;
+	if (request->tx != TX_IDLE)
+		wire_request_move_tx(request, TX_IDLE);
+	request->nbd.rx = NBD_RX_IDLE;
+	close_part(queue, slot_of(queue, request), error);
+}
+
+/* The live connection with the least to do; NULL when none is left. */
+struct connection *dispatch_pick_connection(struct queue *queue)
+{
+	struct connection *best = NULL;
+
+	for (uint32_t i = 0; i < queue->connections_count; i++) {
+		uint32_t index = (queue->connection_next + i) % queue->connections_count;
+		struct connection *connection = &queue->connections[index];
+
+		if (connection_state(connection) == CONNECTION_LIVE &&
+		    (!best || connection->in_flight < best->in_flight))
+			best = connection;
+	}
+	if (best)
+		queue->connection_next = best->index + 1;
+	return best;
+}
+
+uint32_t dispatch_slow_factor(uint16_t command)
+{
+	bool slow = command == NBD_CMD_FLUSH || command == NBD_CMD_TRIM ||
+		    command == NBD_CMD_WRITE_ZEROES;
+
+	return slow ? SLOW_COMMAND_FACTOR : 1;
+}
+
+/* Hands every part of an ACTIVE slot to connections. With none left the request fails at once:
+ * this is where --dead-timeout will let it wait for a new one. */
+void dispatch_slot(struct queue *queue, struct slot *slot)
+{
+	slot->generation++;
+	slot->error = 0;
+	slot->parts_open = slot->parts_count;
+	slot->deadline_ms =
+		queue->now_ms + (int64_t)queue->shared->timeout_ms *
+					dispatch_slow_factor(slot->parts[0].nbd.command);
+	for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
+		struct wire_request *request = &slot->parts[part];
+		struct connection *connection = dispatch_pick_connection(queue);
+
+		request->nbd.cookie = slot_cookie(slot, part);
+		request->nbd.rx = NBD_RX_IDLE;
+		request->connection = NULL;
+		if (connection && nbd_request_check(&request->nbd, queue->export) == 0)
+			connection_enqueue(connection, request);
+		else
+			dispatch_part_fail(queue, request, -EIO);
+	}
+}
+
+/* Whether this part still waits for the connection: queued, in its batch, or sent and not answered. */
+bool dispatch_part_is_open_on(const struct wire_request *request,
+			      const struct connection *connection)
+{
+	if (request->connection != connection || request->tx == TX_IDLE)
+		return false;
+	return request->tx != TX_SENT || request->nbd.rx != NBD_RX_FINAL;
+}
+
+/*
+ * The connection is drained: no SQE refers to anything any more. A part whose whole answer came
+ * keeps it; each other ends with EIO, because nobody knows what the server did with it.
+ */
+void dispatch_connection_dead(struct queue *queue, struct connection *connection)
+{
+	for (uint32_t tag = 0; tag <= queue->shared->depth; tag++) {
+		struct slot *slot =
+			tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
+
+		if (slot->state != SLOT_ACTIVE)
+			continue;
+		for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
+			struct wire_request *request = &slot->parts[part];
+
+			if (!dispatch_part_is_open_on(request, connection))
+				continue;
+			if (request->tx == TX_SENDING && request->nbd.rx == NBD_RX_FINAL) {
+				wire_request_move_tx(request, TX_SENT);
+				dispatch_part_settled(queue, request);
+			} else {
+				dispatch_part_fail(queue, request, -EIO);
+			}
+		}
+	}
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leave.c - how a queue ends once the driver sends no more: a FLUSH of our own, then DISC on each
+ * connection, after which nothing may follow.
+ */
+#include <errno.h>
+
+#include "gateway/disk/queue.h"
+
+static void send_own(struct queue *queue, struct connection *connection, uint16_t command)
+{
+	struct slot *own = &queue->own;
+	struct wire_request *request = &own->parts[0];
+
+	if (own->state != SLOT_ACTIVE)
+		slot_move(own, SLOT_ACTIVE);
+	if (request->tx != TX_IDLE)
+		wire_request_move_tx(request, TX_IDLE);
+	own->generation++;
+	own->error = 0;
+	own->parts_count = 1;
+	own->parts_open = 1;
+	own->deadline_ms =
+		queue->now_ms +
+		(int64_t)queue->shared->timeout_ms * dispatch_slow_factor(command);
+	request->nbd = (struct nbd_request){ .command = command, .cookie = slot_cookie(own, 0) };
+	connection_enqueue(connection, request);
+}
+
+static void start_flushing(struct queue *queue)
+{
+	struct connection *connection = dispatch_pick_connection(queue);
+
+	queue_move(queue, QUEUE_FLUSHING);
+	if (!queue->wrote || !(queue->shared->export->flags & NBD_FLAG_SEND_FLUSH))
+		return;
+	if (connection)
+		send_own(queue, connection, NBD_CMD_FLUSH);
+	else
+		atomic_store(&queue->flush_error, EIO);
+}
+
+/* DISC goes out on each live connection in turn; one on which it has left is closed. True when
+ * none is live any more and nothing of any is in the ring. */
+static bool leave_next(struct queue *queue)
+{
+	bool all_dead = true;
+
+	for (uint32_t i = 0; i < queue->connections_count; i++) {
+		struct connection *connection = &queue->connections[i];
+
+		if (connection_state(connection) == CONNECTION_LIVE && connection->leaving)
+			connection_leave(connection);
+		if (connection_state(connection) == CONNECTION_LIVE) {
+			connection->leaving = true;
+			send_own(queue, connection, NBD_CMD_DISC);
+			return false;
+		}
+		if (connection_state(connection) != CONNECTION_DEAD)
+			all_dead = false;
+	}
+	return all_dead;
+}
+
+/* Moves the queue on when what its state waits for has happened. */
+void leave_advance(struct queue *queue)
+{
+	if (queue_state(queue) == QUEUE_SERVING &&
+	    (queue->slots_ended == queue->shared->depth ||
+	     (atomic_load(&queue->failure) && queue->slots_active == 0)))
+		start_flushing(queue);
+	if (queue_state(queue) == QUEUE_FLUSHING && queue->own.parts_open == 0) {
+		if (queue->own.error)
+			atomic_store(&queue->flush_error, -queue->own.error);
+		queue_move(queue, QUEUE_LEAVING);
+	}
+	if (queue_state(queue) == QUEUE_LEAVING && queue->own.parts_open == 0 && leave_next(queue))
+		queue_move(queue, QUEUE_DONE);
+}
