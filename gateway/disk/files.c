@@ -4,6 +4,7 @@
  * rule, N.json for list and --idempotent. Written whole, under another name, then renamed.
  */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -89,16 +90,36 @@ void disk_remove_files(const struct disk *disk)
 			unlink(path);
 }
 
-void disk_announce(const struct disk *disk)
+static void announce(const char *directory)
 {
-	char path[64];
+	char path[PATH_MAX];
 	int fd;
 
-	snprintf(path, sizeof(path), "/sys/class/block/ublkb%u/uevent", disk->info.dev_id);
+	snprintf(path, sizeof(path), "%s/uevent", directory);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	if (write(fd, "change", 6) != 6)
 		log_debug("%s: %s", path, strerror(errno));
 	close(fd);
+}
+
+/* The disk first: its partitions' rules read what the disk's have found. */
+void disk_announce(const struct disk *disk)
+{
+	char path[64], partition[PATH_MAX];
+	const struct dirent *entry;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u", disk->info.dev_id);
+	announce(path);
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory)) != NULL) {
+		if (strncmp(entry->d_name, "ublkb", 5))
+			continue;
+		snprintf(partition, sizeof(partition), "%s/%s", path, entry->d_name);
+		announce(partition);
+	}
+	if (directory)
+		closedir(directory);
 }
