@@ -137,7 +137,7 @@ tidy:
 install: $(PROGRAMS)
 	install -D -m 755 $(BUILD)/bin/ublk-nbd $(DESTDIR)$(BINDIR)/ublk-nbd
 	install -D -m 755 $(BUILD)/libexec/ublk-nbd-disk $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-disk
-	install -D -m 644 gateway/60-ublk-nbd.rules $(DESTDIR)$(UDEVDIR)/60-ublk-nbd.rules
+	install -D -m 644 gateway/54-ublk-nbd.rules $(DESTDIR)$(UDEVDIR)/54-ublk-nbd.rules
 	set -e; for page in gateway/man/*.1; do \
 		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man1/$${page##*/}; done
 
