@@ -47,16 +47,25 @@ fail() {
 	exit 1
 }
 
-# run SECONDS COMMAND...: with a deadline, output indented, and the end of everything if it fails.
-run() {
+# quietly SECONDS COMMAND...: with a deadline; output in WORK/out; the end of everything if it fails.
+quietly() {
 	limit_s=$1
 	shift
 	timeout -k 5 "$limit_s" "$@" >"$WORK/out" 2>&1
 	status=$?
-	shown <"$WORK/out"
 	[ $status = 0 ] && return
+	shown <"$WORK/out"
 	[ $status = 124 ] && fail "'$*' took longer than $limit_s s"
 	fail "'$*' ended with $status"
+}
+
+# run SECONDS COMMAND...: the same, with the command and its output shown.
+run() {
+	limit_s=$1
+	shift
+	say "   \$ $*"
+	quietly "$limit_s" "$@"
+	shown <"$WORK/out"
 }
 
 # hundredths: time since boot in 1/100 s.
@@ -124,12 +133,10 @@ disk_umount() {
 	MOUNTED=
 }
 
-# dd's own words about what it moved, without the rest.
+# What dd says about what it moved.
 moved() {
-	timeout -k 5 $LONG_S dd "$@" >"$WORK/out" 2>&1 || {
-		shown <"$WORK/out"
-		fail "'dd $*' failed, or took longer than $LONG_S s"
-	}
+	say "   \$ dd $*"
+	quietly $LONG_S dd "$@"
 	tail -n 1 "$WORK/out" | shown
 	RATE=$(sed -n 's/.*, \([0-9.]* [kMGT]*B\/s\)$/\1/p' "$WORK/out")
 	[ -n "$RATE" ] || fail "dd did not say how fast it was"
@@ -147,7 +154,7 @@ write_and_check() {
 	df -h "$WORK/mnt" | shown
 
 	step "Write $MIB MiB of random bytes, and sync"
-	run $LONG_S dd if=/dev/urandom of="$WORK/content" bs=1M count="$MIB" status=none
+	quietly $LONG_S dd if=/dev/urandom of="$WORK/content" bs=1M count="$MIB" status=none
 	wanted=$(sum_of "$WORK/content")
 	moved if="$WORK/content" of="$WORK/mnt/content" bs=1M conv=fsync
 	written=$RATE
@@ -165,7 +172,9 @@ write_and_check() {
 	say "   read    $got"
 	[ "$got" = "$wanted" ] || fail "what was read is not what was written"
 	disk_umount
-	run $LIMIT_S e2fsck -f -n "$DISK"
+	say "   \$ e2fsck -f -n $DISK"
+	quietly $LIMIT_S e2fsck -f -n "$DISK"
+	tail -n 1 "$WORK/out" | shown
 
 	step "Disconnect"
 	disk_disconnect
