@@ -15,14 +15,14 @@
 
 static const char help[] =
 	"Usage: ublk-nbd status [OPTION...] DEVICE\n"
-	"Shows all about one disk: what was negotiated, its connections, what it has done.\n"
+	"Shows all about a disk: what was negotiated, its connections, its counters.\n"
 	"\n"
 	"  -o, --output json|text  json: one object\n"
 	"  -v, --verbose           tell each step\n"
 	"  -h, --help              this text; ublk-nbd-status(1) has more\n"
 	"\n"
-	"DEVICE is 0, ublkb0 or /dev/ublkb0. Exit status 0: its daemon answered; 1: it does\n"
-	"not (what is known is shown); 7: no such device.\n";
+	"DEVICE is 0, ublkb0 or /dev/ublkb0. Exit status 0: its daemon answered;\n"
+	"1: it does not (what is known is shown); 7: no such device.\n";
 
 static const struct option longs[] = { OPTIONS_COMMON, { 0 } };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,9 @@
 #define KILL_TIMEOUT_MS 5000
 /* Once it has said that the device is gone, the process only has to end. */
 #define END_TIMEOUT_MS 5000
+/* How long somebody who merely has a disk open is waited for. */
+#define TRANSIENT_USE_MS 3000
+#define ASK_AGAIN_MS	 100
 
 /* What is known about one device, before anything is done. */
 struct job {
@@ -180,14 +184,37 @@ static enum exit_code complain_silent(const struct job *job, int error)
 	return EXIT_CODE_FAILURE;
 }
 
+static bool is_busy(const json_t *answer)
+{
+	return !json_is_true(json_object_get(answer, "ok")) &&
+	       json_integer_value(json_object_get(answer, "exit")) == EXIT_CODE_BUSY;
+}
+
+/* Asks until the answer is not "busy", or the busy-ness is meant: udev opens a disk for a moment
+ * whenever a writer has closed it, a file system's unmounting included. */
+static int ask_patiently(const struct job *job, json_t **answer)
+{
+	int64_t give_up_ms = clock_now_ms() + TRANSIENT_USE_MS;
+
+	for (;;) {
+		json_t *request =
+			json_pack("{s:s, s:b}", "verb", "disconnect", "force", job->options->force);
+		int error = control_client_call(job->number, request, left_ms(job, 1000), answer);
+
+		if (error || !is_busy(*answer) || clock_now_ms() >= give_up_ms ||
+		    holders_are_lasting(job->number))
+			return error;
+		json_decref(*answer);
+		poll(NULL, 0, ASK_AGAIN_MS);
+	}
+}
+
 /* The daemon has answered `status` a moment ago. */
 static enum exit_code ask_daemon(const struct job *job)
 {
-	json_t *request =
-		json_pack("{s:s, s:b}", "verb", "disconnect", "force", job->options->force);
 	json_t *answer = NULL;
 	enum exit_code exit_code;
-	int error = control_client_call(job->number, request, left_ms(job, 1000), &answer);
+	int error = ask_patiently(job, &answer);
 
 	/* It died of it, or force is to be had against its will. */
 	if (error == -ECONNRESET || (error && job->options->force))

@@ -231,15 +231,29 @@ static void find_processes(struct search *search)
 		closedir(directory);
 }
 
+static void search_lasting(struct search *search, uint32_t number)
+{
+	search->out[0] = '\0';
+	nodes_find(search, number);
+	find_mounts(search);
+	find_swaps(search);
+	find_holders(search);
+}
+
+bool holders_are_lasting(uint32_t number)
+{
+	char out[16];
+	struct search search = { .out = out, .out_bytes = sizeof(out) };
+
+	search_lasting(&search, number);
+	return search.findings > 0;
+}
+
 bool holders_describe(uint32_t number, char *out, size_t out_bytes)
 {
 	struct search search = { .out = out, .out_bytes = out_bytes };
 
-	out[0] = '\0';
-	nodes_find(&search, number);
-	find_mounts(&search);
-	find_swaps(&search);
-	find_holders(&search);
+	search_lasting(&search, number);
 	if (!search.findings)
 		find_processes(&search);
 	return search.findings > 0;

@@ -16,4 +16,8 @@
  */
 bool holders_describe(uint32_t number, char *out, size_t out_bytes);
 
+/* Whether a mount, swap or another block device holds it: what a process has open may be closed in a
+ * moment (udev looks into a disk that was just unmounted). */
+bool holders_are_lasting(uint32_t number);
+
 #endif
