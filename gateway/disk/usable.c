@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,8 +74,11 @@ static int read_first_block(struct probe *probe, int fd)
 	uint64_t size_bytes = 0;
 	size_t bytes = probe->size_bytes < FIRST_BLOCK_BYTES ? probe->block_bytes
 							       : FIRST_BLOCK_BYTES;
+	struct stat st;
 	ssize_t n;
 
+	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
+		return probe_fail(probe, ENOTBLK, "something else is there under its name: remove it");
 	if (ioctl(fd, BLKGETSIZE64, &size_bytes) < 0)
 		return probe_fail(probe, errno, "its size cannot be asked");
 	if (size_bytes != probe->size_bytes)

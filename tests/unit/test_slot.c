@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: slots and wire requests make the legal moves and no others; a batch keeps account of what
+ * was sent at any split. Method: every pair of states; every split of a small batch.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "gateway/disk/batch.h"
+#include "gateway/disk/slot.h"
+
+/* A move that is not legal ends the process, so each is made in a child of its own. */
+static bool move_is_legal(void (*move)(int from, int to), int from, int to)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(STDERR_FILENO);
+		move(from, to);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void move_slot(int from, int to)
+{
+	struct slot slot = { .state = (enum slot_state)from };
+
+	slot_move(&slot, (enum slot_state)to);
+}
+
+static void move_tx(int from, int to)
+{
+	struct wire_request request = { .tx = (enum tx_state)from };
+
+	wire_request_move_tx(&request, (enum tx_state)to);
+}
+
+static void slots_move_as_drawn(void **state)
+{
+	static const bool legal[3][3] = {
+		[SLOT_PARKED] = { [SLOT_ACTIVE] = true, [SLOT_ENDED] = true },
+		[SLOT_ACTIVE] = { [SLOT_PARKED] = true },
+	};
+
+	(void)state;
+	for (int from = 0; from < 3; from++)
+		for (int to = 0; to < 3; to++)
+			assert_int_equal(move_is_legal(move_slot, from, to), legal[from][to]);
+}
+
+static void wire_requests_move_as_drawn(void **state)
+{
+	static const bool legal[4][4] = {
+		[TX_IDLE] = { [TX_QUEUED] = true },
+		[TX_QUEUED] = { [TX_SENDING] = true, [TX_IDLE] = true },
+		[TX_SENDING] = { [TX_SENT] = true, [TX_QUEUED] = true, [TX_IDLE] = true },
+		[TX_SENT] = { [TX_IDLE] = true, [TX_QUEUED] = true },
+	};
+
+	(void)state;
+	for (int from = 0; from < 4; from++)
+		for (int to = 0; to < 4; to++)
+			assert_int_equal(move_is_legal(move_tx, from, to), legal[from][to]);
+}
+
+static void a_cookie_names_generation_part_and_tag(void **state)
+{
+	struct slot slot = { .tag = 4095, .generation = 0xdeadbeef };
+	uint64_t cookie = slot_cookie(&slot, 63);
+
+	(void)state;
+	assert_int_equal(cookie_tag(cookie), 4095);
+	assert_int_equal(cookie_part(cookie), 63);
+	slot.generation++;
+	assert_true(slot_cookie(&slot, 63) != cookie);
+}
+
+static void only_what_was_sent_awaits_a_reply(void **state)
+{
+	(void)state;
+	for (int tx = TX_IDLE; tx <= TX_SENT; tx++) {
+		for (int rx = NBD_RX_IDLE; rx <= NBD_RX_FINAL; rx++) {
+			struct wire_request request = { .tx = (enum tx_state)tx,
+							.nbd.rx = (enum nbd_rx_state)rx };
+			bool awaits = (tx == TX_SENDING || tx == TX_SENT) &&
+				      (rx == NBD_RX_WAITING || rx == NBD_RX_PARTIAL);
+
+			assert_int_equal(wire_request_awaits_reply(&request), awaits);
+		}
+	}
+}
+
+/* What the batch still has to send, as bytes. */
+static uint32_t flatten(const struct batch *batch, uint8_t *out)
+{
+	uint32_t used = 0;
+
+	for (uint32_t i = batch->iovecs_first; i < batch->iovecs_count; i++) {
+		memcpy(out + used, batch->iovecs[i].iov_base, batch->iovecs[i].iov_len);
+		used += (uint32_t)batch->iovecs[i].iov_len;
+	}
+	return used;
+}
+
+static void fill(struct batch *batch, char *payload)
+{
+	batch_reset(batch);
+	memcpy(batch_extend(batch, 4), "head", 4);
+	batch_refer(batch, payload, 6);
+	memcpy(batch_extend(batch, 3), "gon", 3);
+	batch_unextend(batch, 3);
+	memcpy(batch_extend(batch, 4), "tail", 4);
+}
+
+static void a_batch_goes_on_where_a_short_send_ended(void **state)
+{
+	static char payload[] = "middle";
+	struct batch batch = { 0 };
+
+	(void)state;
+	assert_int_equal(batch_open(&batch, 4096), 0);
+	for (uint32_t first = 1; first < 14; first++) {
+		uint8_t left[32];
+
+		fill(&batch, payload);
+		assert_int_equal(batch.total_bytes, 14);
+		assert_false(batch_advance(&batch, first));
+		assert_int_equal(flatten(&batch, left), 14 - first);
+		assert_memory_equal(left, &"headmiddletail"[first], 14 - first);
+		assert_true(batch_advance(&batch, 14 - first));
+	}
+	batch_close(&batch);
+}
+
+static void a_batch_knows_when_it_is_full(void **state)
+{
+	static char payload[2 * BATCH_IOVECS_MAX];
+	struct batch batch = { 0 };
+	uint32_t pieces = 0;
+
+	(void)state;
+	assert_int_equal(batch_open(&batch, 4096), 0);
+	assert_true(batch_has_room(&batch, 4096));
+	assert_false(batch_has_room(&batch, 4097));
+	while (batch_has_room(&batch, 1)) {
+		batch_extend(&batch, 1);
+		batch_refer(&batch, &payload[2 * pieces++], 1);
+	}
+	assert_in_range(batch.iovecs_count, BATCH_IOVECS_MAX - 1, BATCH_IOVECS_MAX);
+	batch_close(&batch);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slots_move_as_drawn),
+		cmocka_unit_test(wire_requests_move_as_drawn),
+		cmocka_unit_test(a_cookie_names_generation_part_and_tag),
+		cmocka_unit_test(only_what_was_sent_awaits_a_reply),
+		cmocka_unit_test(a_batch_goes_on_where_a_short_send_ended),
+		cmocka_unit_test(a_batch_knows_when_it_is_full),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
