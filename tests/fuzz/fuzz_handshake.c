@@ -36,6 +36,7 @@ struct play {
 	uint8_t sent[SENT_BYTES_MAX]; /* the name is short, so that this is plenty */
 	size_t sent_bytes;
 	size_t used_bytes;
+	bool orderly; /* all is sent before more is fed */
 };
 
 static uint32_t next_random(uint32_t *seed)
@@ -125,7 +126,7 @@ static void send_some(struct play *play, size_t most)
 
 /* Feeds it all; piece sizes from the seed, or as large as wanted when it is 0. */
 static void play_all(struct play *play, const struct nbd_handshake_options *options,
-		     const uint8_t *stream, size_t stream_bytes, uint32_t seed, bool orderly)
+		     const uint8_t *stream, size_t stream_bytes, uint32_t seed)
 {
 	must(nbd_handshake_init(&play->hs, options) == 0);
 	play->sent_bytes = play->used_bytes = 0;
@@ -145,7 +146,7 @@ static void play_all(struct play *play, const struct nbd_handshake_options *opti
 			nbd_handshake_feed(&play->hs, stream + play->used_bytes, n);
 			play->used_bytes += n;
 		}
-		if (orderly)
+		if (play->orderly)
 			send_some(play, SIZE_MAX);
 		else
 			send_some(play, next_random(&seed) % 64);
@@ -174,7 +175,7 @@ static void compare(const struct play *a, const struct play *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes)
 {
-	static struct play whole, pieces, disorderly;
+	static struct play whole = { .orderly = true }, pieces = { .orderly = true }, disorderly;
 	struct nbd_handshake_options options = { .export_name = "disk" };
 	uint32_t seed;
 
@@ -188,10 +189,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes)
 	input += INPUT_HEADER_BYTES;
 	input_bytes -= INPUT_HEADER_BYTES;
 
-	play_all(&whole, &options, input, input_bytes, 0, true);
-	play_all(&pieces, &options, input, input_bytes, seed, true);
+	play_all(&whole, &options, input, input_bytes, 0);
+	play_all(&pieces, &options, input, input_bytes, seed);
 	compare(&whole, &pieces);
-	play_all(&disorderly, &options, input, input_bytes, seed, false);
+	play_all(&disorderly, &options, input, input_bytes, seed);
 	nbd_handshake_closed(&whole.hs);
 	check_state(&whole.hs);
 	return 0;

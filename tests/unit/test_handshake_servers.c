@@ -261,8 +261,11 @@ static void submit(unsigned int index, uint16_t command, uint16_t flags, uint64_
 
 static bool take_event(const struct nbd_reply_event *event)
 {
-	uint8_t *data = event->request ? disk.data[event->request->cookie - 1] : NULL;
+	uint8_t *data;
 
+	if (!event->request)
+		return false;
+	data = disk.data[event->request->cookie - 1];
 	switch (event->type) {
 	case NBD_REPLY_DATA:
 		memcpy(data + event->offset_bytes, event->data, event->length_bytes);
