@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/log.h"
@@ -18,6 +19,8 @@
 /* A day: the stopper is ended by what it waits for being made to fail, not by a clock of its own. */
 #define STOPPER_COMMAND_MS (24u * 3600 * 1000)
 #define STOP_MS            30000
+#define TRY_STOP_MS        2000
+#define TRY_STOP_PAUSE_MS  50
 #define QUEUE_END_MS       10000
 #define DELETE_MS          10000
 
@@ -47,6 +50,20 @@ static int flush_disk(struct stopper *stopper)
 	return 0;
 }
 
+/* Somebody who only looks (blkid, which udev starts when a writer closes) is gone in a moment. */
+static int try_stop(const struct stopper *stopper, struct ublk_control *control)
+{
+	struct timespec nap = { .tv_nsec = TRY_STOP_PAUSE_MS * 1000000 };
+	int ret;
+
+	for (uint32_t waited_ms = 0;; waited_ms += TRY_STOP_PAUSE_MS) {
+		ret = ublk_control_try_stop(control, stopper->dev_id, STOPPER_COMMAND_MS);
+		if (ret != -EBUSY || waited_ms >= TRY_STOP_MS)
+			return ret;
+		nanosleep(&nap, NULL);
+	}
+}
+
 static int stop_device(struct stopper *stopper)
 {
 	struct ublk_control *control;
@@ -58,7 +75,7 @@ static int stop_device(struct stopper *stopper)
 		return ret;
 	}
 	if (!stopper->force && stopper->ask_in_use)
-		ret = ublk_control_try_stop(control, stopper->dev_id, STOPPER_COMMAND_MS);
+		ret = try_stop(stopper, control);
 	else
 		ret = ublk_control_stop(control, stopper->dev_id, STOPPER_COMMAND_MS);
 	ublk_control_close(control);
