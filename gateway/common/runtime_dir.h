@@ -17,7 +17,7 @@
  *
  * Control conversation (one JSON object a line, at most 64 KiB, answered by one line each):
  *   {"verb": "status"}                       -> {"ok": true, "status": STATUS}
- *   {"verb": "disconnect", "force": false}   -> {"ok": true, "flush": "ok"} when the device is gone
+ *   {"verb": "disconnect", "force": false}   -> {"ok": true, "flush": "ok"} when the device is gone; "none": read-only
  *   {"verb": "resize"}                       -> {"ok": true, "old_size_bytes": A, "size_bytes": B}
  *   any failure                              -> {"ok": false, "errno": "EBUSY", "exit": EXIT, "error": "sentence"}
  *
