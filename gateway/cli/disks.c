@@ -204,3 +204,24 @@ void disk_forget(uint32_t number)
 			unlink(path);
 	}
 }
+
+/* server-PID-XXXXXX of gateway/common/activation.c: a socket in a directory. */
+void disk_forget_server(pid_t pid)
+{
+	const char *parent = runtime_dir_path();
+	char prefix[40], path[PATH_MAX];
+	const struct dirent *entry;
+	DIR *directory = opendir(parent);
+
+	snprintf(prefix, sizeof(prefix), "server-%d-", (int)pid);
+	while (directory && (entry = readdir(directory)) != NULL) {
+		if (strncmp(entry->d_name, prefix, strlen(prefix)))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/nbd.sock", parent, entry->d_name);
+		unlink(path);
+		snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
+		rmdir(path);
+	}
+	if (directory)
+		closedir(directory);
+}

@@ -45,4 +45,7 @@ bool disk_has_files(uint32_t number);
 /* Removes its files. Only while nobody else can take the number, or its daemon is surely dead. */
 void disk_forget(uint32_t number);
 
+/* Removes the socket directory of the server that daemon pid had started; pid is surely dead. */
+void disk_forget_server(pid_t pid);
+
 #endif

@@ -41,6 +41,8 @@ static int reap_with(struct ublk_control *control, uint32_t number, uint32_t tim
 	if (result && result != -ENODEV)
 		return explain(number, "stopping", result, error, error_bytes);
 	disk_forget(number);
+	if (server_tag_is_ours(info.ublksrv_flags))
+		disk_forget_server(server_tag_pid(info.ublksrv_flags));
 	result = ublk_control_delete(control, number, timeout_ms);
 	if (result && result != -ENODEV)
 		return explain(number, "deleting", result, error, error_bytes);
@@ -84,6 +86,7 @@ int reap_of_pid(pid_t pid, char *error, size_t error_bytes)
 	}
 	free(numbers);
 	ublk_control_close(control);
+	disk_forget_server(pid);
 	return result;
 }
 

@@ -167,8 +167,10 @@ static int activation_make_directory(struct activation *activation)
 		parent = temporary && temporary[0] == '/' ? temporary : "/tmp";
 	else if (error)
 		return error;
+	/* The pid lets whoever tidies up after a killed daemon find it. */
 	if ((size_t)snprintf(activation->directory, sizeof(activation->directory),
-			     "%s/server-XXXXXX", parent) >= sizeof(activation->directory)) {
+			     "%s/server-%d-XXXXXX", parent, (int)getpid()) >=
+	    sizeof(activation->directory)) {
 		activation->directory[0] = '\0';
 		return -ENAMETOOLONG;
 	}
