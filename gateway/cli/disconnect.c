@@ -241,13 +241,29 @@ static bool daemon_answers(const struct job *job)
 	return !error;
 }
 
+/* The kernel still has it live, but no process that we can see serves it: a daemon that died a moment
+ * ago, or one in a container whose process numbers are not ours. The former passes. */
+static bool stays_live(const struct job *job)
+{
+	int64_t give_up_ms = clock_now_ms() + DEATH_NOTICED_MS;
+	struct ublksrv_ctrl_dev_info info;
+
+	while (!reap_look(job->number, &info) && info.state == UBLK_S_DEV_LIVE) {
+		if (clock_now_ms() >= give_up_ms)
+			return true;
+		poll(NULL, 0, ASK_AGAIN_MS);
+	}
+	return false;
+}
+
 static enum exit_code run(struct job *job)
 {
 	enum exit_code exit_code = look(job);
+	bool forced = job->options->force;
 
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
-	if (!job->ours && !job->options->force) {
+	if (!job->ours && !forced) {
 		output_error(VERB,
 			     "device %u was not made by ublk-nbd (process %d serves it): its own "
 			     "program should remove it; --force removes it all the same",
@@ -256,6 +272,14 @@ static enum exit_code run(struct job *job)
 	}
 	if (job->ours && job->pidfd >= 0 && daemon_answers(job))
 		return ask_daemon(job);
+	if (job->in_kernel && job->pidfd < 0 && !forced && stays_live(job)) {
+		output_error(
+			VERB,
+			"device %u is served by a process that cannot be seen from here, in a "
+			"container perhaps: disconnect it there; --force removes it all the same",
+			job->number);
+		return EXIT_CODE_REFUSED;
+	}
 	return take_down(job);
 }
 
