@@ -23,6 +23,8 @@
 /* How long somebody who merely has a disk open is waited for. */
 #define TRANSIENT_USE_MS 3000
 #define ASK_AGAIN_MS	 100
+/* How long the kernel may take to notice that a daemon has died. */
+#define DEATH_NOTICED_MS 10000
 
 /* What is known about one device, before anything is done. */
 struct job {
