@@ -16,10 +16,6 @@ the virtual machine with a real kernel: qemu-system-x86 busybox-static dash cpio
 what goes into that machine: e2fsprogs xfsprogs fdisk util-linux mount dmsetup udev strace iproute2 procps findutils coreutils diffutils libc-bin
 '
 
-installed() {
-	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
-}
-
 # As root, or through sudo.
 as_root() {
 	if [ "$(id -u)" = 0 ]; then

@@ -11,6 +11,7 @@ LAB_CPUS=2
 LAB_MEMORY_MB=1024
 LAB_GUESTS_MAX=${UBLK_NBD_GUESTS:-2}	# at once, on the whole machine
 LAB_TIMEOUT_S=120	# wall clock, the whole guest
+LAB_SCALE=${UBLK_NBD_SCALE:-1}	# a whole number: all deadlines times this, for slow builds
 LAB_ICOUNT=0		# 1: count instructions
 LAB_USER_NET=		# not empty: the host's servers are at 10.0.2.2
 LAB_KERNEL_ARGS=
@@ -37,7 +38,7 @@ write_env() {
 	local pair
 	printf 'LAB_MODE=%s\n' "$LAB_MODE"
 	printf 'LAB_USER_NET=%s\n' "$LAB_USER_NET"
-	printf 'export LAB_SERIES=%s LAB_ICOUNT=%s\n' "$LAB_SERIES" "$LAB_ICOUNT"
+	printf 'export LAB_SERIES=%s LAB_ICOUNT=%s LAB_SCALE=%s\n' "$LAB_SERIES" "$LAB_ICOUNT" "$LAB_SCALE"
 	for pair in "${LAB_ENV[@]}"; do
 		[[ $pair =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || die "not of the form NAME=VALUE: $pair"
 		printf 'export %s=%s\n' "${pair%%=*}" "$(quote "${pair#*=}")"
@@ -148,7 +149,7 @@ boot_arguments() {
 boot_run() {
 	local work=$1 console=$2
 	boot_arguments
-	exec setpriv --pdeathsig TERM timeout --foreground -k 5 "$LAB_TIMEOUT_S" "${BOOT_QEMU[@]}" \
+	exec setpriv --pdeathsig TERM timeout --foreground -k 5 "$((LAB_TIMEOUT_S * LAB_SCALE))" "${BOOT_QEMU[@]}" \
 		-kernel "$work/vmlinuz" -initrd "$work/initrd" -append "$BOOT_APPEND" \
 		-serial "file:$console" -chardev "${BOOT_CHARDEV:-stdio,id=results,signal=off}" -serial chardev:results
 }

@@ -15,9 +15,9 @@ LAB_CASE=
 mkdir -p "$WORK" "$LAB_STATE"
 : >"$LAB_STATE/failed"
 
-# Seconds; a test may change them.
-CASE_TIMEOUT_S=${CASE_TIMEOUT_S:-60}
-WAIT_TIMEOUT_S=${WAIT_TIMEOUT_S:-20}
+# Seconds; a test may change them. LAB_SCALE is more than 1 for slow builds.
+CASE_TIMEOUT_S=${CASE_TIMEOUT_S:-$((60 * ${LAB_SCALE:-1}))}
+WAIT_TIMEOUT_S=${WAIT_TIMEOUT_S:-$((20 * ${LAB_SCALE:-1}))}
 
 # --- reporting ---------------------------------------------------------------------------------
 
@@ -197,6 +197,16 @@ gone() {
 # uptime_ms: monotonic time, for measuring how long something took.
 uptime_ms() {
 	awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime
+}
+
+# settle: until the kernel's own work after a boot (a crypto self-test, 0.7 s) is over. For what
+# counts instructions.
+settle() {
+	wait_for lab_up_for 4
+}
+
+lab_up_for() {
+	[ "$(cut -d. -f1 /proc/uptime)" -ge "$1" ]
 }
 
 # --- servers -----------------------------------------------------------------------------------

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=dash
+#
+# What the tests of everything that goes wrong have in common: the hostile server, a verified load
+# at depth 32, and the look at what is left. To be read by a test after lib.sh: . /lab/faults.sh
+
+RUNTIME=/run/ublk-nbd
+DAEMON_LOG=$RUNTIME/daemon.log
+# How much later than --timeout a request may end: the emulator is slow, the host is shared.
+MARGIN_MS=${MARGIN_MS:-2500}
+
+# start_hostile NAME PORT|/SOCKET OPTION...: the hostile server, waited for.
+start_hostile() {
+	lab_name=$1
+	lab_address=$2
+	shift 2
+	case $lab_address in
+	/*) start_server "$lab_name" hostile_server --unix "$lab_address" "$@" ;;
+	*) start_server "$lab_name" hostile_server --port "$lab_address" "$@" ;;
+	esac
+	lab_wait_ready "$lab_name" grep -q '^ready' "$WORK/$lab_name.log"
+}
+
+# --- load ----------------------------------------------------------------------------------------
+
+# start_load OPTION...: the verified load on $DISK, in the background; waits until it runs.
+start_load() {
+	verified_load "$@" "$DISK" >"$WORK/load.out" 2>"$WORK/load.err" &
+	LOAD_PID=$!
+	lab_load_before=$(disk_requests)
+	wait_for lab_load_runs || fail "load" "does not start: $(cat "$WORK/load.err")"
+}
+
+lab_load_runs() {
+	gone "$LOAD_PID" || [ "$(disk_requests)" -gt $((lab_load_before + 100)) ]
+}
+
+# disk_requests: reads and writes that $DISK has completed.
+disk_requests() {
+	awk '{ print $1 + $5 }' "/sys/block/${DISK##*/}/stat"
+}
+
+# finish_load SECONDS: waits for the load; sets LOAD_STATUS. What it found is read with load_value.
+finish_load() {
+	lab_old_wait=$WAIT_TIMEOUT_S
+	WAIT_TIMEOUT_S=$1
+	wait_for gone "$LOAD_PID" || {
+		lab_stuck_tasks
+		fail "load" "is not over after $1 s: I/O hangs"
+	}
+	WAIT_TIMEOUT_S=$lab_old_wait
+	wait "$LOAD_PID"
+	LOAD_STATUS=$?
+}
+
+lab_stuck_tasks() {
+	echo w >/proc/sysrq-trigger
+	# shellcheck disable=SC2009 # a list for a person
+	ps -eo pid,ppid,stat,wchan,args | grep -v '\]$' | sed 's/^/# /'
+}
+
+# load_value NAME: of the load's line of results.
+load_value() {
+	sed -n "s/.*\<$1=\([^ ]*\).*/\1/p" "$WORK/load.out"
+}
+
+# check_load_failed LIMIT_MS: it met errors, no wrong byte, and no request took longer.
+check_load_failed() {
+	[ "$LOAD_STATUS" = 3 ] || fail "load" \
+		"status $LOAD_STATUS: $(cat "$WORK/load.out") $(head -n 3 "$WORK/load.err")"
+	check_load_time "$1"
+}
+
+# check_load_clean: it met no error and no wrong byte.
+check_load_clean() {
+	[ "$LOAD_STATUS" = 0 ] || fail "load" \
+		"status $LOAD_STATUS: $(cat "$WORK/load.out") $(head -n 3 "$WORK/load.err")"
+}
+
+check_load_time() {
+	[ "$(load_value slowest_ms)" -le "$1" ] ||
+		fail "load" "a request took $(load_value slowest_ms) ms, more than $1"
+}
+
+# --- what is left --------------------------------------------------------------------------------
+
+daemon_pid() {
+	jq -r .pid "$RUNTIME/${1##*/ublkb}.json"
+}
+
+# Processes of ours, zombies too.
+our_processes() {
+	pgrep -x 'ublk-nbd|ublk-nbd-disk'
+}
+
+no_process() {
+	! our_processes >/dev/null
+}
+
+no_device() {
+	[ -z "$(ls /sys/class/ublk-char 2>/dev/null)" ] && ! ls /dev/ublkb* /dev/ublkc* >/dev/null 2>&1
+}
+
+# The log and the lock stay; nothing of a disk does.
+left_files() {
+	[ ! -d "$RUNTIME" ] || find "$RUNTIME" -mindepth 1 ! -name 'daemon.log*' ! -name lock
+}
+
+no_files() {
+	[ -z "$(left_files)" ]
+}
+
+# check_nothing_left: no device, process or file of any disk.
+check_nothing_left() {
+	wait_for no_process || fail "what is left" "processes: $(our_processes | tr '\n' ' ')"
+	wait_for no_device || fail "what is left" "devices: $(ls /sys/class/ublk-char /dev | grep ublk)"
+	no_files || fail "what is left" "files: $(left_files)"
+}
+
+# log_mark, log_has PATTERN: the daemon's log since the mark.
+log_mark() {
+	LOG_MARK=$(wc -l <"$DAEMON_LOG" 2>/dev/null || echo 0)
+}
+
+log_since_mark() {
+	tail -n "+$((LOG_MARK + 1))" "$DAEMON_LOG"
+}
+
+log_has() {
+	log_since_mark | grep -q -- "$1"
+}
+
+# check_log PATTERN
+check_log() {
+	log_has "$1" || {
+		log_since_mark | tail -n 5 | sed 's/^/# log: /'
+		fail "log" "does not have: $1"
+	}
+}
+
+# status_value FILTER: of the status of $DISK, through jq.
+status_value() {
+	timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd status -o json "$DISK" | jq -r "$1"
+}
