@@ -122,20 +122,19 @@ static void client_abort(void)
 
 /* --- playing ----------------------------------------------------------------------------------- */
 
+/* In steps: a short send is normal. */
 static void send_all(void)
 {
-	size_t len;
-	const uint8_t *bytes = nbd_handshake_output(&hs, &len);
-
-	put_raw(&sent, bytes, len);
-	while (len > 0) { /* in two steps: a short send is normal */
+	for (;;) {
+		size_t len;
+		const uint8_t *bytes = nbd_handshake_output(&hs, &len);
 		size_t n = (len + 1) / 2;
 
+		if (len == 0)
+			return;
+		put_raw(&sent, bytes, n);
 		nbd_handshake_sent(&hs, n);
-		len -= n;
 	}
-	nbd_handshake_output(&hs, &len);
-	assert_int_equal(len, 0);
 }
 
 /* Feeds the server's bytes in pieces of at most piece, the first of at most first. */
@@ -714,6 +713,27 @@ static void longest_texts_fit(void **state)
 	assert_string_equal(hs.export.description, text);
 }
 
+static void longest_name_through_every_option(void **state)
+{
+	static char name[NBD_STRING_BYTES_MAX + 1];
+	struct nbd_handshake_options options = { .export_name = name };
+
+	(void)state;
+	memset(name, 'n', NBD_STRING_BYTES_MAX);
+	greeting(FIXED | NO_ZEROES);
+	error_reply(NBD_OPT_EXTENDED_HEADERS, NBD_REP_ERR_UNSUP, "");
+	ack(NBD_OPT_STRUCTURED_REPLY);
+	error_reply(NBD_OPT_GO, NBD_REP_ERR_UNSUP, "");
+	put64(&server, 1 << 20);
+	put16(&server, HAS);
+	put32(&client, FIXED | NO_ZEROES);
+	client_option(NBD_OPT_EXTENDED_HEADERS, 0);
+	client_option(NBD_OPT_STRUCTURED_REPLY, 0);
+	client_go(NBD_OPT_GO, name);
+	client_export_name(name);
+	expect_done(&options);
+}
+
 static void refusals_of_go_say_what_to_do(void **state)
 {
 	static const struct {
@@ -994,17 +1014,40 @@ static void answer_before_the_question_fails(void **state)
 	assert_int_equal(nbd_handshake_feed(&hs, header, 20), NBD_HANDSHAKE_FAILED);
 	assert_non_null(strstr(hs.error, "before it was asked"));
 	assert_int_equal(hs.error_errno, EPROTO);
-	server.len = 0;
+
+	error_reply(NBD_OPT_GO, NBD_REP_ERR_UNSUP, "");
+	play(&go_plain, server.len, server.len);
+	assert_int_equal(hs.state, NBD_HS_EXPORT_NAME);
+	assert_int_equal(nbd_handshake_init(&hs, &go_plain), 0);
+	nbd_handshake_feed(&hs, server.data, 8);
+	nbd_handshake_feed(&hs, server.data + 8, 10);
+	send_all();
+	nbd_handshake_feed(&hs, server.data + 18, 20); /* EXPORT_NAME waits to be sent */
+	memset(header, 0, sizeof(header));
+	assert_int_equal(nbd_handshake_feed(&hs, header, 10), NBD_HANDSHAKE_FAILED);
+	assert_non_null(strstr(hs.error, "before it was asked"));
+	server.len = client.len = 0;
 }
 
 static void closed_by_the_server(void **state)
 {
+	size_t len;
+
 	(void)state;
 	assert_int_equal(nbd_handshake_init(&hs, &go_plain), 0);
 	nbd_handshake_closed(&hs);
 	assert_int_equal(nbd_handshake_status(&hs), NBD_HANDSHAKE_FAILED);
 	assert_int_equal(hs.error_errno, ECONNRESET);
 	assert_non_null(strstr(hs.error, "without a greeting"));
+
+	greeting(FIXED);
+	assert_int_equal(nbd_handshake_init(&hs, &go_plain), 0);
+	nbd_handshake_feed(&hs, server.data, 8);
+	nbd_handshake_feed(&hs, server.data + 8, 10);
+	nbd_handshake_closed(&hs);
+	nbd_handshake_output(&hs, &len);
+	assert_int_equal(len, 0);
+	server.len = 0;
 
 	begin_plain();
 	play(&go_plain, 18, 18);
@@ -1103,6 +1146,7 @@ int main(void)
 		cmocka_unit_test(block_sizes_are_checked),
 		cmocka_unit_test(strange_texts_are_made_printable),
 		cmocka_unit_test(longest_texts_fit),
+		cmocka_unit_test(longest_name_through_every_option),
 		cmocka_unit_test(refusals_of_go_say_what_to_do),
 		cmocka_unit_test(default_export_that_is_not_there),
 		cmocka_unit_test(message_of_an_error_is_quoted),

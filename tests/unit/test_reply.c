@@ -698,6 +698,18 @@ static void long_message_is_cut_and_has_no_nul(void **state)
 	expect(STRUCTURED, events, NULL);
 }
 
+static void longest_error_chunk(void **state)
+{
+	(void)state;
+	chunk(DONE, 0x8009, W3, NBD_CHUNK_CONTROL_BYTES_MAX);
+	error_payload(NBD_EIO, "x");
+	put_fill(&stream, 0xaa, NBD_CHUNK_CONTROL_BYTES_MAX - 7);
+	start(STRUCTURED);
+	assert_true(feed(stream.data, stream.len));
+	assert_string_equal(play.text, "error 3 5 \"x\"\nfinal 3 5\n");
+	stream.len = 0;
+}
+
 static void error_offset(void **state)
 {
 	(void)state;
@@ -891,6 +903,21 @@ static void final_after_data_in_place_needs_no_input(void **state)
 	stream.len = 0;
 }
 
+static void shortest_reads(void **state)
+{
+	(void)state;
+	for (uint32_t length = 0; length < 2; length++) {
+		start(SIMPLE);
+		play.requests[R1].length_bytes = length;
+		simple(0, R1);
+		data(4096, length);
+		assert_true(feed(stream.data, stream.len));
+		note_pending_data();
+		assert_string_equal(play.text, length ? "data 1 0+1\nfinal 1 0\n" : "final 1 0\n");
+		stream.len = 0;
+	}
+}
+
 static void data_points_into_the_callers_bytes(void **state)
 {
 	struct nbd_reply_event event;
@@ -964,6 +991,7 @@ int main(void)
 		cmocka_unit_test(message_shorter_than_its_chunk),
 		cmocka_unit_test(message_longer_than_its_chunk_breaks),
 		cmocka_unit_test(long_message_is_cut_and_has_no_nul),
+		cmocka_unit_test(longest_error_chunk),
 		cmocka_unit_test(error_offset),
 		cmocka_unit_test(error_offset_with_more_behind_it),
 		cmocka_unit_test(error_offset_out_of_bounds_breaks),
@@ -978,6 +1006,7 @@ int main(void)
 		cmocka_unit_test(request_states_follow_the_stream),
 		cmocka_unit_test(request_that_does_not_wait_breaks),
 		cmocka_unit_test(final_after_data_in_place_needs_no_input),
+		cmocka_unit_test(shortest_reads),
 		cmocka_unit_test(data_points_into_the_callers_bytes),
 		cmocka_unit_test(every_wrong_byte_of_a_header_is_safe),
 	};

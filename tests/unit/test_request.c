@@ -179,6 +179,20 @@ static void read_only_export_is_not_written(void **state)
 	assert_int_equal(check(NBD_CMD_WRITE, 0, 0, 512, &export), -EROFS);
 	assert_int_equal(check(NBD_CMD_TRIM, 0, 0, 512, &export), -EROFS);
 	assert_int_equal(check(NBD_CMD_WRITE_ZEROES, 0, 0, 512, &export), -EROFS);
+	assert_int_equal(check(NBD_CMD_CACHE, 0, 0, 512, &export), 0);
+	assert_int_equal(check(NBD_CMD_DISC, 0, 0, 0, &export), 0);
+}
+
+static void export_without_flags_is_read_and_written(void **state)
+{
+	struct nbd_export export = generous;
+
+	(void)state;
+	export.flags = 0;
+	assert_int_equal(check(NBD_CMD_READ, 0, 0, 512, &export), 0);
+	assert_int_equal(check(NBD_CMD_WRITE, 0, 0, 512, &export), 0);
+	assert_int_equal(check(NBD_CMD_DISC, 0, 0, 0, &export), 0);
+	assert_int_equal(check(NBD_CMD_FLUSH, 0, 0, 0, &export), -EOPNOTSUPP);
 }
 
 static void command_flags_are_gated(void **state)
@@ -197,6 +211,7 @@ static void command_flags_are_gated(void **state)
 		{ NBD_CMD_READ, FUA, -EINVAL, 0 },
 		{ NBD_CMD_FLUSH, FUA, -EINVAL, 0 },
 		{ NBD_CMD_DISC, FUA, -EINVAL, 0 },
+		{ NBD_CMD_CACHE, FUA, -EINVAL, 0 },
 		{ NBD_CMD_WRITE, DF, -EINVAL, 0 },
 		{ NBD_CMD_WRITE, NO_HOLE, -EINVAL, 0 },
 		{ NBD_CMD_TRIM, NO_HOLE, -EINVAL, 0 },
@@ -307,6 +322,7 @@ int main(void)
 		cmocka_unit_test(everything_advertised_is_allowed),
 		cmocka_unit_test(command_not_advertised_is_never_sent),
 		cmocka_unit_test(read_only_export_is_not_written),
+		cmocka_unit_test(export_without_flags_is_read_and_written),
 		cmocka_unit_test(command_flags_are_gated),
 		cmocka_unit_test(df_needs_structured_replies),
 		cmocka_unit_test(range_stays_inside_the_export),

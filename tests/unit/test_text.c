@@ -35,6 +35,20 @@ static const struct {
 	{ "\xff\xfe", 2, false, "??" },
 	{ "cut \xe2\x82", 6, false, "cut ??" },
 	{ "\x80mid\xbf", 5, false, "?mid?" },
+	{ "\xff", 1, false, "?" },
+	{ "\xe2\x82"
+	  "A",
+	  3, false, "??A" },
+	/* the first and last of each length, and around the surrogates and C1 */
+	{ "\xc2\xa0", 2, true, "\xc2\xa0" },
+	{ "\xc2\x80", 2, true, "??" },
+	{ "\xdf\xbf", 2, true, "\xdf\xbf" },
+	{ "\xe0\xa0\x80", 3, true, "\xe0\xa0\x80" },
+	{ "\xed\x9f\xbf", 3, true, "\xed\x9f\xbf" },
+	{ "\xee\x80\x80", 3, true, "\xee\x80\x80" },
+	{ "\xef\xbf\xbf", 3, true, "\xef\xbf\xbf" },
+	{ "\xf0\x90\x80\x80", 4, true, "\xf0\x90\x80\x80" },
+	{ "\xf4\x8f\xbf\xbf", 4, true, "\xf4\x8f\xbf\xbf" },
 };
 
 static void strings_are_told_from_garbage(void **state)
