@@ -79,7 +79,7 @@ static void print_features(const json_t *status)
 						 used ? ", " : "", name);
 	}
 	if (used)
-		output_field("Server offers", "%s", line);
+		output_field("server offers", "%s", line);
 }
 
 static void print_connections(const json_t *status)
@@ -91,7 +91,7 @@ static void print_connections(const json_t *status)
 	{
 		const char *reason = string_of(connection, "reason");
 
-		output_field("Connection",
+		output_field("connection",
 			     "%s, %s, queue %" PRIu64 ", %s, %" PRIu64 " in flight%s%s",
 			     string_of(connection, "peer"), string_of(connection, "transport"),
 			     number_of(connection, "queue"), string_of(connection, "state"),
@@ -128,29 +128,29 @@ static void print_counters(const json_t *status)
 
 static int print_page(const json_t *status)
 {
-	output_field("Device", "%s%s", string_of(status, "device"),
+	output_field("device", "%s%s", string_of(status, "device"),
 		     json_is_true(json_object_get(status, "read_only")) ? ", read-only" : "");
-	output_field("State", "%s", disk_state_word(status));
-	print_string(status, "target", "Target");
-	print_string(status, "export", "Export");
-	print_string(status, "description", "Description");
-	print_string(status, "owner", "Owner");
+	output_field("state", "%s", disk_state_word(status));
+	print_string(status, "target", "target");
+	print_string(status, "export", "export");
+	print_string(status, "description", "description");
+	print_string(status, "owner", "owner");
 	if (number_of(status, "pid"))
-		output_field("Daemon", "process %" PRIu64, number_of(status, "pid"));
-	print_bytes(status, "size_bytes", "Size");
-	print_bytes(status, "logical_block_bytes", "Logical block");
-	print_bytes(status, "physical_block_bytes", "Physical block");
-	print_bytes(status, "max_io_bytes", "Largest request");
+		output_field("daemon", "process %" PRIu64, number_of(status, "pid"));
+	print_bytes(status, "size_bytes", "size");
+	print_bytes(status, "logical_block_bytes", "logical block");
+	print_bytes(status, "physical_block_bytes", "physical block");
+	print_bytes(status, "max_io_bytes", "largest request");
 	if (json_object_get(status, "queues"))
-		output_field("Queues", "%" PRIu64 " of %" PRIu64 " requests, payload %s",
+		output_field("queues", "%" PRIu64 " of %" PRIu64 " requests, payload %s",
 			     number_of(status, "queues"), number_of(status, "queue_depth"),
 			     string_of(status, "payload"));
-	print_string(status, "framing", "Replies");
+	print_string(status, "framing", "replies");
 	print_features(status);
 	if (json_object_get(status, "timeout_ms"))
-		output_field("Timeout", "%g s", (double)number_of(status, "timeout_ms") / 1000);
+		output_field("timeout", "%g s", (double)number_of(status, "timeout_ms") / 1000);
 	print_connections(status);
-	print_string(status, "last_error", "Last error");
+	print_string(status, "last_error", "last error");
 	print_counters(status);
 	return output_finish(VERB);
 }
