@@ -160,8 +160,9 @@ static void entry_ask_again(struct session *session, struct listed *entry)
 	if (!uri)
 		return;
 	*uri = session->look->uri;
-	if (strlen(entry->name) < sizeof(uri->export_name) &&
-	    strcpy(uri->export_name, entry->name) && !dial_run(&options, &result)) {
+	if (snprintf(uri->export_name, sizeof(uri->export_name), "%s", entry->name) <
+		    (int)sizeof(uri->export_name) &&
+	    !dial_run(&options, &result)) {
 		entry->size_bytes = result.export->size_bytes;
 		entry->flags = result.export->flags;
 		dial_result_clear(&result);

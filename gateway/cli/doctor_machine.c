@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * doctor_machine.c - what of this machine a disk needs.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * doctor_server.c - the server as connect would meet it, step by step.
+ */
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,7 +17,7 @@
 
 #define READS	      16
 #define READ_BYTES    4096u
-#define SLOW_READ_US  20000
+#define SLOW_READ_MS  20.0
 #define DISCONNECT_MS 500
 
 static int64_t now_us(void)
@@ -130,17 +133,21 @@ static int compare_us(const void *a, const void *b)
 
 static void report_latency(struct checks *checks, int64_t us[READS])
 {
+	const size_t middle = READS / 2;
+	double least, median, most;
+
 	qsort(us, READS, sizeof(us[0]), compare_us);
-	if (us[READS / 2] > SLOW_READ_US)
+	least = (double)us[0] / 1000;
+	median = (double)us[middle] / 1000;
+	most = (double)us[READS - 1] / 1000;
+	if (median > SLOW_READ_MS)
 		check_warn(checks, "latency",
 			   "%d reads one after another took %.1f ms each (median; %.1f to %.1f): a "
 			   "disk this far away is slow: see the network between",
-			   READS, (double)us[READS / 2] / 1000, (double)us[0] / 1000,
-			   (double)us[READS - 1] / 1000);
+			   READS, median, least, most);
 	else
 		check_ok(checks, "latency", "%d reads, median %.2f ms (%.2f to %.2f)", READS,
-			 (double)us[READS / 2] / 1000, (double)us[0] / 1000,
-			 (double)us[READS - 1] / 1000);
+			 median, least, most);
 }
 
 static void report_read(struct checks *checks, const struct probe *probe, int error,

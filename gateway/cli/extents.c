@@ -11,7 +11,7 @@ static int extents_grow(struct extents *extents)
 	size_t room = extents->room ? extents->room * 2 : 64;
 	struct extent *list;
 
-	if (extents->count < extents->room)
+	if (extents->list && extents->count < extents->room)
 		return 0;
 	if (extents->count >= EXTENTS_MAX)
 		return -E2BIG;

@@ -62,7 +62,8 @@ static bool forecast_requests(struct forecast *forecast, const struct nbd_export
 	forecast->max_io_bytes = DISK_MAX_IO_BYTES;
 	if (forecast->max_io_bytes > reach_bytes)
 		forecast->max_io_bytes = (uint32_t)(reach_bytes - reach_bytes % PAGE_BYTES);
-	forecast->requests_per_io = (forecast->max_io_bytes + request_bytes - 1) / request_bytes;
+	forecast->requests_per_io =
+		(uint32_t)(((uint64_t)forecast->max_io_bytes + request_bytes - 1) / request_bytes);
 	return true;
 }
 

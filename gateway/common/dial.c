@@ -9,6 +9,7 @@
  */
 #include "gateway/common/dial_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,6 +282,7 @@ static int dial_attempt(struct dial *dial, const struct dial_address *address)
 
 	if (error)
 		return error;
+	assert(transport);
 	if (!dial->options->open_only)
 		error = dial_handshake(dial, transport);
 	if (!error)

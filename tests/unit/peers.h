@@ -27,7 +27,8 @@
 #include "gateway/common/dial.h"
 #include "proto/wire.h"
 
-#define PEER_UNUSED __attribute__((unused))
+#define PEER_DRIP_MS 20
+#define PEER_UNUSED  __attribute__((unused))
 
 struct peer {
 	pid_t pid;
@@ -134,7 +135,7 @@ static void peer_send(int fd, const void *bytes, size_t len, bool drip)
 		if (send(fd, (const char *)bytes + at, drip ? 1 : len, MSG_NOSIGNAL) < 0)
 			return;
 		if (drip)
-			usleep(1000);
+			usleep(PEER_DRIP_MS * 1000);
 	}
 }
 
