@@ -15,13 +15,13 @@
 #define BATCH_IOVECS_MAX 256
 
 struct batch {
-	uint8_t *memory;        /* headers, and payloads that had to be copied */
-	uint32_t memory_bytes;  /* its size */
+	uint8_t *memory;       /* headers, and payloads that had to be copied */
+	uint32_t memory_bytes; /* its size */
 	uint32_t used_bytes;
-	uint32_t total_bytes;   /* to be sent: memory's and those referred to */
-	uint32_t sent_bytes;    /* of them */
+	uint32_t total_bytes; /* to be sent: memory's and those referred to */
+	uint32_t sent_bytes;  /* of them */
 	uint32_t iovecs_count;
-	uint32_t iovecs_first;  /* the first not wholly sent */
+	uint32_t iovecs_first; /* the first not wholly sent */
 	struct iovec iovecs[BATCH_IOVECS_MAX];
 	struct msghdr message;
 };

@@ -16,7 +16,7 @@
 
 /* A receive brings at most this much through staging: one that is copied on from there is large,
  * to bring many replies at once; with mapped buffers large payloads bypass it. */
-#define STAGING_BYTES        (256u << 10)
+#define STAGING_BYTES	     (256u << 10)
 #define STAGING_MAPPED_BYTES (64u << 10)
 /* Beside the largest payload: headers, and small writes that are waiting with it. */
 #define BATCH_EXTRA_BYTES (256u << 10)

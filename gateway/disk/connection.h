@@ -41,6 +41,8 @@ struct connection {
 	struct wire_request *sending_head, *sending_tail;
 	struct batch batch;
 	bool send_armed;
+	bool send_was_slow; /* the last send did not complete in the turn that submitted it */
+	uint32_t send_turn; /* the queue's turn that armed it */
 
 	/* receiving */
 	struct nbd_reply_parser parser;
@@ -48,6 +50,7 @@ struct connection {
 	uint32_t staging_bytes;
 	struct wire_request *direct_request; /* the armed receive goes into its place; else NULL */
 	bool receive_armed;
+	bool receive_empty; /* the last receive left nothing in the socket, as far as is known */
 	bool leaving; /* DISC was queued: nothing may follow it */
 
 	_Atomic uint32_t in_flight; /* requests of this connection that are not closed */
@@ -89,6 +92,6 @@ void send_completed(struct connection *connection, int result);
 
 /* receive.c: keeps one receive armed. */
 void receive_arm(struct connection *connection);
-void receive_completed(struct connection *connection, int result);
+void receive_completed(struct connection *connection, int result, uint32_t cqe_flags);
 
 #endif

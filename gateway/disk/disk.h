@@ -47,13 +47,13 @@ struct stopper;
 struct disk {
 	struct disk_config config;
 	enum disk_state state;
-	int signal_fd;            /* SIGTERM, SIGINT, SIGHUP */
-	int ready_fd;             /* the ready conversation; -1 once it is over */
-	bool stop_requested;      /* by a signal, or the ready conversation was closed */
+	int signal_fd;	     /* SIGTERM, SIGINT, SIGHUP */
+	int ready_fd;	     /* the ready conversation; -1 once it is over */
+	bool stop_requested; /* by a signal, or the ready conversation was closed */
 
 	struct activation activation; /* pid 0: no server of our own */
 	struct nbd_export *export;
-	struct dial_address peer;     /* that answered first: all connections go to it */
+	struct dial_address peer; /* that answered first: all connections go to it */
 	char peer_text[160];
 	struct transport *transports[DISK_CONNECTIONS_MAX]; /* until queues take them over */
 	uint32_t transports_count;
@@ -61,18 +61,18 @@ struct disk {
 	struct disk_geometry geometry;
 	struct ublk_control *control;
 	struct ublksrv_ctrl_dev_info info; /* as granted; dev_id is the number */
-	char device_path[32];              /* "/dev/ublkb0"; "" before ADDED */
+	char device_path[32];		   /* "/dev/ublkb0"; "" before ADDED */
 	int char_fd;
 	struct queue_shared shared;
 	struct queue *queues;
-	uint32_t queues_count;      /* made; each is started but in the middle of start.c */
+	uint32_t queues_count; /* made; each is started but in the middle of start.c */
 
 	struct control_server *control_server;
-	struct stopper *stopper;    /* STOPPING, until its thread has reported */
-	bool stopped;               /* the driver has aborted every command, or will have */
-	int flush_errno;            /* positive: flushing on the way out failed */
+	struct stopper *stopper; /* STOPPING, until its thread has reported */
+	bool stopped;		 /* the driver has aborted every command, or will have */
+	int flush_errno;	 /* positive: flushing on the way out failed */
 
-	enum exit_code exit_code;   /* of a failure, with its sentence */
+	enum exit_code exit_code; /* of a failure, with its sentence */
 	char sentence[700];
 };
 

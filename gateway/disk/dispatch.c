@@ -118,8 +118,7 @@ bool dispatch_part_is_open_on(const struct wire_request *request,
 void dispatch_connection_dead(struct queue *queue, struct connection *connection)
 {
 	for (uint32_t tag = 0; tag <= queue->shared->depth; tag++) {
-		struct slot *slot =
-			tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
+		struct slot *slot = tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
 
 		if (slot->state != SLOT_ACTIVE)
 			continue;

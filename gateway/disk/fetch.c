@@ -17,7 +17,8 @@ static void put_command(struct queue *queue, struct slot *slot, uint32_t op, int
 	struct ublksrv_io_cmd *command = (struct ublksrv_io_cmd *)sqe->cmd;
 
 	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = queue->shared->char_fd;
+	sqe->fd = RING_FILE_CHAR;
+	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->cmd_op = op;
 	command->q_id = queue->id;
 	command->tag = slot->tag;

@@ -47,8 +47,8 @@ static void append_link_part(char *link, size_t link_bytes, const char *text)
 	size_t used = strlen(link);
 
 	for (; *text && used + 1 < link_bytes; text++)
-		link[used++] = isalnum((unsigned char)*text) || strchr("#+-.:=@_", *text) ? *text
-											   : '_';
+		link[used++] =
+			isalnum((unsigned char)*text) || strchr("#+-.:=@_", *text) ? *text : '_';
 	link[used] = '\0';
 }
 
@@ -68,10 +68,10 @@ int disk_write_udev_file(const struct disk *disk, bool starting)
 
 int disk_write_state_file(const struct disk *disk)
 {
-	json_t *object = json_pack("{s:o, s:i, s:s, s:I}", "config",
-				   disk_config_to_json(&disk->config), "pid", (int)getpid(), "device",
-				   disk->device_path, "size_bytes",
-				   (json_int_t)atomic_load(&disk->shared.size_bytes));
+	json_t *object =
+		json_pack("{s:o, s:i, s:s, s:I}", "config", disk_config_to_json(&disk->config),
+			  "pid", (int)getpid(), "device", disk->device_path, "size_bytes",
+			  (json_int_t)atomic_load(&disk->shared.size_bytes));
 	char *text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
 	int ret = text ? write_whole(disk->info.dev_id, "json", text) : -ENOMEM;
 

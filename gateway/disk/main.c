@@ -130,7 +130,8 @@ static enum exit_code run(struct disk *disk)
 {
 	struct serve serve = { .disk = disk };
 
-	if (!open_signals(disk) || !prepare_runtime_dir(disk) || !disk_start(disk) || !serve_open(&serve, disk)) {
+	if (!open_signals(disk) || !prepare_runtime_dir(disk) || !disk_start(disk) ||
+	    !serve_open(&serve, disk)) {
 		disk_remove(disk);
 		ready_failed(disk);
 		return disk->exit_code;

@@ -13,7 +13,7 @@
 #define PAGE_BYTES 4096u
 /* One TRIM, one WRITE_ZEROES: below 2^32 and a multiple of any block. Zeroing may have to write,
  * so it is kept to what a slow server does within the deadline. */
-#define TRIM_BYTES_MAX   0xffff0000u
+#define TRIM_BYTES_MAX	 0xffff0000u
 #define ZEROES_BYTES_MAX (1u << 30)
 
 static uint32_t minimum_u32(uint32_t a, uint32_t b)
@@ -94,8 +94,8 @@ int params_derive(struct disk_geometry *geometry, const struct nbd_export *expor
 	if (ret < 0)
 		return ret;
 	geometry->read_only = config->read_only || (export->flags & NBD_FLAG_READ_ONLY);
-	geometry->fua_always = (export->flags & NBD_FLAG_SEND_FUA) &&
-			     !(export->flags & NBD_FLAG_SEND_FLUSH);
+	geometry->fua_always =
+		(export->flags & NBD_FLAG_SEND_FUA) && !(export->flags & NBD_FLAG_SEND_FLUSH);
 	geometry->connections = 1;
 	if (export->flags & NBD_FLAG_CAN_MULTI_CONN)
 		geometry->connections =

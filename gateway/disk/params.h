@@ -15,15 +15,15 @@
 #include "proto/handshake.h"
 
 struct disk_geometry {
-	uint64_t size_bytes;      /* a multiple of the logical block; the export's or a little less */
-	uint64_t tail_bytes;      /* of the export, not reachable: less than a logical block */
+	uint64_t size_bytes; /* a multiple of the logical block; the export's or a little less */
+	uint64_t tail_bytes; /* of the export, not reachable: less than a logical block */
 	uint32_t logical_block_bytes;
 	uint32_t physical_block_bytes;
-	uint32_t max_io_bytes;    /* of a READ or WRITE block request; a multiple of 4 KiB */
-	uint16_t parts_max;       /* NBD requests one such may need */
-	uint32_t connections;     /* to be opened: 1 unless the server promises CAN_MULTI_CONN */
+	uint32_t max_io_bytes; /* of a READ or WRITE block request; a multiple of 4 KiB */
+	uint16_t parts_max;    /* NBD requests one such may need */
+	uint32_t connections;  /* to be opened: 1 unless the server promises CAN_MULTI_CONN */
 	bool read_only;
-	bool fua_always;          /* FUA without FLUSH: every write carries it */
+	bool fua_always; /* FUA without FLUSH: every write carries it */
 };
 
 /* cpus: of this machine. 0, or -EINVAL with a sentence: the server's blocks are larger than a

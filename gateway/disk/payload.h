@@ -34,8 +34,8 @@ struct payload_ops {
 	int (*gather)(struct payload *payload, uint16_t tag, uint32_t offset_bytes,
 		      uint32_t length_bytes, struct batch *batch);
 	/* Puts received bytes of a READ in place. 0 or -errno. */
-	int (*store)(struct payload *payload, uint16_t tag, uint32_t offset_bytes,
-		     const void *data, uint32_t length_bytes);
+	int (*store)(struct payload *payload, uint16_t tag, uint32_t offset_bytes, const void *data,
+		     uint32_t length_bytes);
 	/* Makes this range of a READ zeroes. 0 or -errno. */
 	int (*zero)(struct payload *payload, uint16_t tag, uint32_t offset_bytes,
 		    uint32_t length_bytes);
@@ -48,11 +48,11 @@ struct payload_ops {
 
 struct payload {
 	const struct payload_ops *ops;
-	int char_fd;            /* borrowed */
+	int char_fd; /* borrowed */
 	uint16_t queue_id;
 	uint16_t depth;
 	uint32_t max_io_bytes;
-	uint8_t *buffers;       /* mapped: depth x max_io_bytes, page-aligned */
+	uint8_t *buffers; /* mapped: depth x max_io_bytes, page-aligned */
 	size_t buffers_bytes;
 	struct stats *stats;
 };

@@ -76,7 +76,7 @@ static void dispatch_cqe(struct queue *queue, const struct io_uring_cqe *cqe)
 		send_completed(&queue->connections[index], cqe->res);
 		break;
 	case RING_RECEIVE:
-		receive_completed(&queue->connections[index], cqe->res);
+		receive_completed(&queue->connections[index], cqe->res, cqe->flags);
 		break;
 	case RING_MAILBOX:
 		mailbox_completed(queue);
@@ -121,14 +121,33 @@ static int turn(struct queue *queue)
 {
 	int ret;
 
+	queue->turns++;
+	queue->completions_at_once = 0;
 	arm_all(queue);
 	stats_add(&queue->stats.enters, 1);
-	ret = io_uring_submit_and_wait(&queue->ring, 1);
+	ret = io_uring_submit_and_wait(&queue->ring, 1 + queue->completions_at_once);
 	if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 		return ret;
 	reap(queue);
 	leave_advance(queue);
 	return 0;
+}
+
+static int open_ring(struct queue *queue)
+{
+	int fds[RING_FILE_CONNECTION + DISK_CONNECTIONS_MAX];
+	int ret = ring_open(&queue->ring, queue->shared->depth);
+
+	if (ret < 0)
+		return ret;
+	fds[RING_FILE_CHAR] = queue->shared->char_fd;
+	for (uint32_t i = 0; i < queue->connections_count; i++)
+		fds[RING_FILE_CONNECTION + i] = queue->connections[i].transport->fd;
+	ret = ring_register_files(&queue->ring, fds,
+				  RING_FILE_CONNECTION + queue->connections_count);
+	if (ret < 0)
+		ring_close(&queue->ring);
+	return ret;
 }
 
 static void *queue_main(void *argument)
@@ -137,14 +156,14 @@ static void *queue_main(void *argument)
 	const uint64_t one = 1;
 	int ret;
 
-	ret = ring_open(&queue->ring, queue->shared->depth);
+	ret = open_ring(queue);
 	if (ret == 0) {
 		queue_move(queue, QUEUE_SERVING);
 		read_clock(queue);
 		fetch_all(queue);
 		while (ret == 0 && queue_state(queue) != QUEUE_DONE)
 			ret = turn(queue);
-		io_uring_queue_exit(&queue->ring);
+		ring_close(&queue->ring);
 	}
 	for (uint32_t i = 0; i < queue->connections_count; i++) {
 		queue->connections[i].send_armed = false;

@@ -76,6 +76,8 @@ struct queue {
 	uint32_t connections_count;
 	uint32_t connection_next;
 	int64_t now_ms;   /* CLOCK_MONOTONIC_COARSE, once each turn of the loop */
+	uint32_t turns;               /* of the thread's loop */
+	uint32_t completions_at_once; /* that this turn's submission is expected to bring */
 	bool tick_armed;
 	struct __kernel_timespec tick;
 	uint64_t mailbox_value;

@@ -53,9 +53,12 @@ void receive_arm(struct connection *connection)
 	connection->direct_request = place ? wire_request_of(nbd) : NULL;
 	sqe = ring_sqe(&connection->queue->ring, RING_RECEIVE, connection->index);
 	user_data = sqe->user_data;
-	io_uring_prep_recv(sqe, connection->transport->fd, place ? place : connection->staging,
-			   length_bytes, flags);
+	io_uring_prep_recv(sqe, RING_FILE_CONNECTION + (int)connection->index,
+			   place ? place : connection->staging, length_bytes, flags);
 	sqe->user_data = user_data;
+	sqe->flags = IOSQE_FIXED_FILE;
+	if (connection->receive_empty)
+		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 	connection->receive_armed = true;
 	stats_add(&connection->queue->stats.receives, 1);
 }
@@ -144,9 +147,10 @@ static void parse(struct connection *connection, const uint8_t *bytes, size_t le
 	}
 }
 
-void receive_completed(struct connection *connection, int result)
+void receive_completed(struct connection *connection, int result, uint32_t cqe_flags)
 {
 	connection->receive_armed = false;
+	connection->receive_empty = !(cqe_flags & IORING_CQE_F_SOCK_NONEMPTY);
 	if (connection_state(connection) != CONNECTION_LIVE) {
 		connection_drain(connection);
 		return;

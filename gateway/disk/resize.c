@@ -97,7 +97,8 @@ static void apply(struct serve *serve, uint64_t export_bytes)
 	}
 	control_server_reply(disk->control_server, client,
 			     json_pack("{s:b, s:I, s:I}", "ok", 1, "old_size_bytes",
-				       (json_int_t)old_bytes, "size_bytes", (json_int_t)size_bytes));
+				       (json_int_t)old_bytes, "size_bytes",
+				       (json_int_t)size_bytes));
 }
 
 void resize_finish(struct serve *serve)

@@ -35,6 +35,18 @@ int ring_open(struct io_uring *ring, uint32_t depth)
 	return 0;
 }
 
+int ring_register_files(struct io_uring *ring, const int *fds, uint32_t count)
+{
+	return io_uring_register_files(ring, fds, count);
+}
+
+void ring_close(struct io_uring *ring)
+{
+	/* The ring itself is torn down behind our back; the char device must be let go of now. */
+	io_uring_unregister_files(ring);
+	io_uring_queue_exit(ring);
+}
+
 struct io_uring_sqe *ring_sqe(struct io_uring *ring, enum ring_kind kind, uint32_t index)
 {
 	struct io_uring_sqe *sqe;

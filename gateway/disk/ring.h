@@ -35,9 +35,17 @@ static inline uint32_t ring_index_of(uint64_t user_data)
 	return (uint32_t)user_data;
 }
 
+/* Registered files: saves their lookup and count at each operation. */
+enum { RING_FILE_CHAR, RING_FILE_CONNECTION /* and those behind it, by connection */ };
+
 /* A ring for a queue of this depth, with the cheapest flags the kernel takes. The calling thread
  * becomes its single issuer. 0 or -errno. */
 int ring_open(struct io_uring *ring, uint32_t depth);
+
+/* Registers fds, in the order of RING_FILE_*; SQEs then name the place, with IOSQE_FIXED_FILE. */
+int ring_register_files(struct io_uring *ring, const int *fds, uint32_t count);
+/* Lets go of the files and ends the ring. */
+void ring_close(struct io_uring *ring);
 
 /* An SQE, submitting what is queued when the submission queue is full. Never NULL: the ring is
  * sized so, and the kernel takes submissions at any time; a failure of that is a bug (assert). */
