@@ -18,7 +18,7 @@
 struct ublksrv_ctrl_cmd {
 	__u32 dev_id;
 	__u16 queue_id; /* (u16)-1 unless the command is about a queue */
-	__u16 len;      /* of the buffer at addr */
+	__u16 len;	/* of the buffer at addr */
 	__u64 addr;
 	__u64 data[1];
 	__u16 dev_path_len;
@@ -27,48 +27,48 @@ struct ublksrv_ctrl_cmd {
 };
 
 #define UBLK_U_CMD_GET_QUEUE_AFFINITY  _IOR('u', 0x01, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_GET_DEV_INFO        _IOR('u', 0x02, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_ADD_DEV             _IOWR('u', 0x04, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_DEL_DEV             _IOWR('u', 0x05, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_START_DEV           _IOWR('u', 0x06, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_STOP_DEV            _IOWR('u', 0x07, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_SET_PARAMS          _IOWR('u', 0x08, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_GET_PARAMS          _IOR('u', 0x09, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_DEV_INFO	       _IOR('u', 0x02, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_ADD_DEV	       _IOWR('u', 0x04, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_DEL_DEV	       _IOWR('u', 0x05, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_START_DEV	       _IOWR('u', 0x06, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_STOP_DEV	       _IOWR('u', 0x07, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_SET_PARAMS	       _IOWR('u', 0x08, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_PARAMS	       _IOR('u', 0x09, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_START_USER_RECOVERY _IOWR('u', 0x10, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_END_USER_RECOVERY   _IOWR('u', 0x11, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_GET_DEV_INFO2       _IOR('u', 0x12, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_GET_FEATURES        _IOR('u', 0x13, struct ublksrv_ctrl_cmd)  /* 6.5 */
-#define UBLK_U_CMD_DEL_DEV_ASYNC       _IOR('u', 0x14, struct ublksrv_ctrl_cmd)  /* 6.7 */
-#define UBLK_U_CMD_UPDATE_SIZE         _IOWR('u', 0x15, struct ublksrv_ctrl_cmd) /* 6.16 */
-#define UBLK_U_CMD_QUIESCE_DEV         _IOWR('u', 0x16, struct ublksrv_ctrl_cmd) /* 6.16 */
-#define UBLK_U_CMD_TRY_STOP_DEV        _IOWR('u', 0x17, struct ublksrv_ctrl_cmd) /* 7.0 */
+#define UBLK_U_CMD_GET_FEATURES	       _IOR('u', 0x13, struct ublksrv_ctrl_cmd)	 /* 6.5 */
+#define UBLK_U_CMD_DEL_DEV_ASYNC       _IOR('u', 0x14, struct ublksrv_ctrl_cmd)	 /* 6.7 */
+#define UBLK_U_CMD_UPDATE_SIZE	       _IOWR('u', 0x15, struct ublksrv_ctrl_cmd) /* 6.16 */
+#define UBLK_U_CMD_QUIESCE_DEV	       _IOWR('u', 0x16, struct ublksrv_ctrl_cmd) /* 6.16 */
+#define UBLK_U_CMD_TRY_STOP_DEV	       _IOWR('u', 0x17, struct ublksrv_ctrl_cmd) /* 7.0 */
 
-#define UBLK_FEATURES_LEN 8
+#define UBLK_FEATURES_LEN	       8
 
 /* Feature flags: asked for in ADD_DEV, what was granted is returned there. */
 #define UBLK_F_SUPPORT_ZERO_COPY      (1ULL << 0) /* 6.15 */
 #define UBLK_F_URING_CMD_COMP_IN_TASK (1ULL << 1)
-#define UBLK_F_NEED_GET_DATA          (1ULL << 2)
-#define UBLK_F_USER_RECOVERY          (1ULL << 3)
+#define UBLK_F_NEED_GET_DATA	      (1ULL << 2)
+#define UBLK_F_USER_RECOVERY	      (1ULL << 3)
 #define UBLK_F_USER_RECOVERY_REISSUE  (1ULL << 4)
-#define UBLK_F_UNPRIVILEGED_DEV       (1ULL << 5)
-#define UBLK_F_CMD_IOCTL_ENCODE       (1ULL << 6)
-#define UBLK_F_USER_COPY              (1ULL << 7)  /* 6.5 */
-#define UBLK_F_ZONED                  (1ULL << 8)
+#define UBLK_F_UNPRIVILEGED_DEV	      (1ULL << 5)
+#define UBLK_F_CMD_IOCTL_ENCODE	      (1ULL << 6)
+#define UBLK_F_USER_COPY	      (1ULL << 7) /* 6.5 */
+#define UBLK_F_ZONED		      (1ULL << 8)
 #define UBLK_F_USER_RECOVERY_FAIL_IO  (1ULL << 9)
-#define UBLK_F_UPDATE_SIZE            (1ULL << 10) /* 6.16 */
-#define UBLK_F_AUTO_BUF_REG           (1ULL << 11) /* 6.16 */
-#define UBLK_F_QUIESCE                (1ULL << 12) /* 6.16 */
-#define UBLK_F_PER_IO_DAEMON          (1ULL << 13) /* 6.17 */
+#define UBLK_F_UPDATE_SIZE	      (1ULL << 10) /* 6.16 */
+#define UBLK_F_AUTO_BUF_REG	      (1ULL << 11) /* 6.16 */
+#define UBLK_F_QUIESCE		      (1ULL << 12) /* 6.16 */
+#define UBLK_F_PER_IO_DAEMON	      (1ULL << 13) /* 6.17 */
 #define UBLK_F_BUF_REG_OFF_DAEMON     (1ULL << 14)
-#define UBLK_F_BATCH_IO               (1ULL << 15) /* 7.0 */
-#define UBLK_F_INTEGRITY              (1ULL << 16)
-#define UBLK_F_SAFE_STOP_DEV          (1ULL << 17) /* 7.0: TRY_STOP_DEV */
+#define UBLK_F_BATCH_IO		      (1ULL << 15) /* 7.0 */
+#define UBLK_F_INTEGRITY	      (1ULL << 16)
+#define UBLK_F_SAFE_STOP_DEV	      (1ULL << 17) /* 7.0: TRY_STOP_DEV */
 #define UBLK_F_NO_AUTO_PART_SCAN      (1ULL << 18) /* 7.0 */
 
 /* Device states, in ublksrv_ctrl_dev_info.state. */
-#define UBLK_S_DEV_DEAD     0
-#define UBLK_S_DEV_LIVE     1
+#define UBLK_S_DEV_DEAD	    0
+#define UBLK_S_DEV_LIVE	    1
 #define UBLK_S_DEV_QUIESCED 2
 #define UBLK_S_DEV_FAIL_IO  3
 
@@ -89,10 +89,10 @@ struct ublksrv_ctrl_dev_info {
 	__u64 reserved2;
 };
 
-#define UBLK_ATTR_READ_ONLY      (1u << 0)
-#define UBLK_ATTR_ROTATIONAL     (1u << 1)
+#define UBLK_ATTR_READ_ONLY	 (1u << 0)
+#define UBLK_ATTR_ROTATIONAL	 (1u << 1)
 #define UBLK_ATTR_VOLATILE_CACHE (1u << 2)
-#define UBLK_ATTR_FUA            (1u << 3)
+#define UBLK_ATTR_FUA		 (1u << 3)
 
 struct ublk_param_basic {
 	__u32 attrs;
@@ -142,12 +142,12 @@ struct ublk_param_segment {
 	__u8 pad[2];
 };
 
-#define UBLK_PARAM_TYPE_BASIC     (1u << 0)
-#define UBLK_PARAM_TYPE_DISCARD   (1u << 1)
-#define UBLK_PARAM_TYPE_DEVT      (1u << 2)
-#define UBLK_PARAM_TYPE_ZONED     (1u << 3)
+#define UBLK_PARAM_TYPE_BASIC	  (1u << 0)
+#define UBLK_PARAM_TYPE_DISCARD	  (1u << 1)
+#define UBLK_PARAM_TYPE_DEVT	  (1u << 2)
+#define UBLK_PARAM_TYPE_ZONED	  (1u << 3)
 #define UBLK_PARAM_TYPE_DMA_ALIGN (1u << 4) /* 6.14 */
-#define UBLK_PARAM_TYPE_SEGMENT   (1u << 5) /* 6.15 */
+#define UBLK_PARAM_TYPE_SEGMENT	  (1u << 5) /* 6.15 */
 
 struct ublk_params {
 	__u32 len; /* of the whole structure; a driver with a shorter one takes that much */
@@ -169,39 +169,39 @@ struct ublksrv_io_cmd {
 	__u64 addr;   /* FETCH: buffer of this tag; 0 with USER_COPY */
 };
 
-#define UBLK_U_IO_FETCH_REQ            _IOWR('u', 0x20, struct ublksrv_io_cmd)
+#define UBLK_U_IO_FETCH_REQ	       _IOWR('u', 0x20, struct ublksrv_io_cmd)
 #define UBLK_U_IO_COMMIT_AND_FETCH_REQ _IOWR('u', 0x21, struct ublksrv_io_cmd)
-#define UBLK_U_IO_NEED_GET_DATA        _IOWR('u', 0x22, struct ublksrv_io_cmd)
+#define UBLK_U_IO_NEED_GET_DATA	       _IOWR('u', 0x22, struct ublksrv_io_cmd)
 
 /* What a FETCH completes with. */
-#define UBLK_IO_RES_OK            0
+#define UBLK_IO_RES_OK		  0
 #define UBLK_IO_RES_NEED_GET_DATA 1
-#define UBLK_IO_RES_ABORT         (-ENODEV) /* no request, and no more will come under this tag */
+#define UBLK_IO_RES_ABORT	  (-ENODEV) /* no request, and no more will come under this tag */
 
 /* Offsets in /dev/ublkcN: descriptors by mmap, request data by pread and pwrite (USER_COPY). */
-#define UBLKSRV_CMD_BUF_OFFSET 0
-#define UBLKSRV_IO_BUF_OFFSET  0x80000000ULL
-#define UBLK_MAX_QUEUE_DEPTH   4096
-#define UBLK_IO_BUF_BITS       25 /* a request's data is at most 32 MiB */
-#define UBLK_TAG_OFF           UBLK_IO_BUF_BITS
-#define UBLK_TAG_BITS          16
-#define UBLK_QID_OFF           (UBLK_TAG_OFF + UBLK_TAG_BITS)
-#define UBLK_QID_BITS          12
+#define UBLKSRV_CMD_BUF_OFFSET	     0
+#define UBLKSRV_IO_BUF_OFFSET	     0x80000000ULL
+#define UBLK_MAX_QUEUE_DEPTH	     4096
+#define UBLK_IO_BUF_BITS	     25 /* a request's data is at most 32 MiB */
+#define UBLK_TAG_OFF		     UBLK_IO_BUF_BITS
+#define UBLK_TAG_BITS		     16
+#define UBLK_QID_OFF		     (UBLK_TAG_OFF + UBLK_TAG_BITS)
+#define UBLK_QID_BITS		     12
 
-#define UBLK_IO_OP_READ         0
-#define UBLK_IO_OP_WRITE        1
-#define UBLK_IO_OP_FLUSH        2
-#define UBLK_IO_OP_DISCARD      3
-#define UBLK_IO_OP_WRITE_SAME   4
-#define UBLK_IO_OP_WRITE_ZEROES 5
+#define UBLK_IO_OP_READ		     0
+#define UBLK_IO_OP_WRITE	     1
+#define UBLK_IO_OP_FLUSH	     2
+#define UBLK_IO_OP_DISCARD	     3
+#define UBLK_IO_OP_WRITE_SAME	     4
+#define UBLK_IO_OP_WRITE_ZEROES	     5
 
-#define UBLK_IO_F_FAILFAST_DEV       (1u << 8)
+#define UBLK_IO_F_FAILFAST_DEV	     (1u << 8)
 #define UBLK_IO_F_FAILFAST_TRANSPORT (1u << 9)
 #define UBLK_IO_F_FAILFAST_DRIVER    (1u << 10)
-#define UBLK_IO_F_META               (1u << 11)
-#define UBLK_IO_F_FUA                (1u << 13)
-#define UBLK_IO_F_NOUNMAP            (1u << 15)
-#define UBLK_IO_F_SWAP               (1u << 16)
+#define UBLK_IO_F_META		     (1u << 11)
+#define UBLK_IO_F_FUA		     (1u << 13)
+#define UBLK_IO_F_NOUNMAP	     (1u << 15)
+#define UBLK_IO_F_SWAP		     (1u << 16)
 
 /* One per tag in the descriptor area; written by the driver before it completes the tag's command. */
 struct ublksrv_io_desc {

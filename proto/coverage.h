@@ -16,7 +16,7 @@ struct nbd_span {
 };
 
 struct nbd_coverage {
-	uint32_t count;                               /* spans in use, sorted, never touching */
+	uint32_t count; /* spans in use, sorted, never touching */
 	struct nbd_span spans[NBD_COVERAGE_SPANS_MAX];
 };
 

@@ -29,16 +29,17 @@ enum nbd_framing {
 /* What was negotiated about one export. Written by the handshake, constant afterwards. */
 struct nbd_export {
 	uint64_t size_bytes;
-	uint16_t flags; /* NBD_FLAG_* of wire.h, as the server sent them; 0 if it left out HAS_FLAGS */
+	uint16_t
+		flags; /* NBD_FLAG_* of wire.h, as the server sent them; 0 if it left out HAS_FLAGS */
 	enum nbd_framing framing;
 	bool block_sizes_given; /* the server named its block sizes; else the defaults stand here */
-	uint32_t block_minimum_bytes;   /* power of two, 1..64 KiB */
+	uint32_t block_minimum_bytes;	/* power of two, 1..64 KiB */
 	uint32_t block_preferred_bytes; /* power of two, >= minimum */
-	uint32_t payload_max_bytes;     /* largest READ or WRITE: >= minimum, rounded down to a
+	uint32_t payload_max_bytes;	/* largest READ or WRITE: >= minimum, rounded down to a
 					 * multiple of it; UINT32_MAX from the server is kept */
-	bool used_export_name;          /* GO was unsupported */
+	bool used_export_name;		/* GO was unsupported */
 	/* For showing: printable UTF-8, whatever the server sent (text.h). */
-	char name[NBD_STRING_BYTES_MAX + 1];        /* canonical name; as asked if none was sent */
+	char name[NBD_STRING_BYTES_MAX + 1];	    /* canonical name; as asked if none was sent */
 	char description[NBD_STRING_BYTES_MAX + 1]; /* "" if none was sent */
 };
 
@@ -50,16 +51,16 @@ enum nbd_handshake_goal {
 struct nbd_handshake_options {
 	const char *export_name; /* NUL-terminated, <= NBD_STRING_BYTES_MAX, borrowed until done */
 	enum nbd_handshake_goal goal;
-	bool tls;                 /* STARTTLS first; failing that, fail */
-	bool no_structured;       /* do not ask for structured replies (nor extended headers) */
-	bool no_extended;         /* do not ask for extended headers */
+	bool tls;	    /* STARTTLS first; failing that, fail */
+	bool no_structured; /* do not ask for structured replies (nor extended headers) */
+	bool no_extended;   /* do not ask for extended headers */
 };
 
 enum nbd_handshake_status {
-	NBD_HANDSHAKE_ACTIVE,    /* send what output() has, feed what arrives */
+	NBD_HANDSHAKE_ACTIVE,	 /* send what output() has, feed what arrives */
 	NBD_HANDSHAKE_START_TLS, /* output sent, STARTTLS acknowledged: run TLS, then tls_done() */
-	NBD_HANDSHAKE_DONE,      /* output() may still hold bytes to be sent (ABORT) */
-	NBD_HANDSHAKE_FAILED,    /* error, error_errno are set; output() may hold an ABORT */
+	NBD_HANDSHAKE_DONE,	 /* output() may still hold bytes to be sent (ABORT) */
+	NBD_HANDSHAKE_FAILED,	 /* error, error_errno are set; output() may hold an ABORT */
 };
 
 enum nbd_handshake_state {

@@ -23,13 +23,13 @@
 /* Chunks that answer one request: a server that sends more than one for each 512 bytes, and
  * some for luck, is stalling. The gap list of a request (coverage.h) is bounded as well. */
 #define NBD_CHUNKS_PER_REQUEST_MAX 65536
-#define NBD_COVERAGE_SPANS_MAX     64
+#define NBD_COVERAGE_SPANS_MAX	   64
 
 /* Block sizes where the server names none ("Block size constraints"). */
-#define NBD_BLOCK_MINIMUM_BYTES_MAX       (64u << 10) /* of one that is named */
-#define NBD_BLOCK_MINIMUM_DEFAULT_BYTES   1u
+#define NBD_BLOCK_MINIMUM_BYTES_MAX	  (64u << 10) /* of one that is named */
+#define NBD_BLOCK_MINIMUM_DEFAULT_BYTES	  1u
 #define NBD_BLOCK_PREFERRED_DEFAULT_BYTES 4096u
-#define NBD_PAYLOAD_DEFAULT_BYTES_MAX     (32u << 20)
+#define NBD_PAYLOAD_DEFAULT_BYTES_MAX	  (32u << 20)
 
 /* The largest export: offsets and sizes are kept in signed 64 bits by the kernel. */
 #define NBD_EXPORT_BYTES_MAX INT64_MAX

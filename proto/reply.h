@@ -22,18 +22,18 @@
 
 enum nbd_reply_event_type {
 	NBD_REPLY_NEED_MORE, /* all input was used */
-	NBD_REPLY_DATA,      /* read data: data, length_bytes, at offset_bytes of the request */
-	NBD_REPLY_HOLE,      /* zeroes: length_bytes at offset_bytes of the request */
-	NBD_REPLY_ERROR,     /* the server reports wire_error, in a chunk or a simple reply; message,
+	NBD_REPLY_DATA,	     /* read data: data, length_bytes, at offset_bytes of the request */
+	NBD_REPLY_HOLE,	     /* zeroes: length_bytes at offset_bytes of the request */
+	NBD_REPLY_ERROR, /* the server reports wire_error, in a chunk or a simple reply; message,
 			      * message_bytes (may be 0). The reply goes on until FINAL. */
-	NBD_REPLY_FINAL,     /* the request's reply is complete; request->error (wire_error, too) is
+	NBD_REPLY_FINAL, /* the request's reply is complete; request->error (wire_error, too) is
 			      * its result */
 };
 
 struct nbd_reply_event {
 	enum nbd_reply_event_type type;
 	struct nbd_request *request; /* NULL for NEED_MORE */
-	uint64_t offset_bytes;       /* from the request's own offset, so < request->length_bytes;
+	uint64_t offset_bytes;	     /* from the request's own offset, so < request->length_bytes;
 				      * for ERROR: UINT64_MAX when the server named none */
 	uint32_t length_bytes;
 	uint32_t wire_error;
@@ -52,7 +52,7 @@ struct nbd_reply_parser {
 	void *context;
 	/* private: where in the stream we are */
 	uint8_t state;
-	bool final_chunk;              /* the current chunk is the last of its reply */
+	bool final_chunk; /* the current chunk is the last of its reply */
 	uint16_t chunk_type;
 	uint32_t gathered_bytes;       /* of a header or fixed part that was cut */
 	struct nbd_request *request;   /* of the current chunk */
@@ -65,7 +65,7 @@ struct nbd_reply_parser {
 	uint64_t error_offset_bytes;
 	uint8_t gathered[32];
 	char message[512]; /* an error chunk's message, cut to this */
-	char why[160];     /* after -EPROTO: what the server did wrong */
+	char why[160];	   /* after -EPROTO: what the server did wrong */
 };
 
 void nbd_reply_parser_init(struct nbd_reply_parser *parser, enum nbd_framing framing,
@@ -78,16 +78,16 @@ void nbd_reply_parser_init(struct nbd_reply_parser *parser, enum nbd_framing fra
  * Loop: while it returns 0 and the event is not NEED_MORE, handle it and go on behind *used.
  * DATA events come as large as the input allows, never empty.
  */
-int nbd_reply_parse(struct nbd_reply_parser *parser, const uint8_t *bytes, size_t len,
-		    size_t *used, struct nbd_reply_event *event);
+int nbd_reply_parse(struct nbd_reply_parser *parser, const uint8_t *bytes, size_t len, size_t *used,
+		    struct nbd_reply_event *event);
 
 /*
  * Read payload that is still to come and may be received straight into the request's place:
  * returns the bytes left of the current payload (0: none, parse on) with the request and where
  * the next byte goes. To be asked after NEED_MORE.
  */
-uint32_t nbd_reply_payload_left(const struct nbd_reply_parser *parser,
-				struct nbd_request **request, uint64_t *offset_bytes);
+uint32_t nbd_reply_payload_left(const struct nbd_reply_parser *parser, struct nbd_request **request,
+				uint64_t *offset_bytes);
 
 /* len <= payload_left() bytes were received in place by the caller. When that was the last of a
  * final chunk, the next nbd_reply_parse() (with len 0 too) returns the FINAL event. */

@@ -15,7 +15,7 @@
 /* The life of a wire request's reply. "partial": a chunk's header was read and its payload is
  * coming; between two chunks it is back in "waiting". */
 enum nbd_rx_state {
-	NBD_RX_IDLE,    /* no reply is expected */
+	NBD_RX_IDLE,	/* no reply is expected */
 	NBD_RX_WAITING, /* registered: a reply may come, even before the send completed */
 	NBD_RX_PARTIAL,
 	NBD_RX_FINAL, /* error holds the result; nothing more may come */
@@ -31,9 +31,9 @@ struct nbd_request {
 	uint64_t offset_bytes;
 	uint32_t length_bytes;
 	uint16_t command; /* NBD_CMD_* */
-	uint16_t flags;   /* NBD_CMD_FLAG_* */
+	uint16_t flags;	  /* NBD_CMD_FLAG_* */
 	enum nbd_rx_state rx;
-	uint32_t error;  /* wire error, 0 for success: the first one that the reply carried */
+	uint32_t error;	 /* wire error, 0 for success: the first one that the reply carried */
 	uint32_t chunks; /* counted against NBD_CHUNKS_PER_REQUEST_MAX */
 	struct nbd_coverage coverage;
 };

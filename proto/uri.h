@@ -19,7 +19,7 @@
 
 #include "proto/limits.h"
 
-#define NBD_PORT_DEFAULT 10809
+#define NBD_PORT_DEFAULT   10809
 
 #define NBD_HOST_BYTES_MAX 255
 #define NBD_PATH_BYTES_MAX 4096
@@ -33,8 +33,9 @@ enum nbd_transport {
 struct nbd_uri {
 	enum nbd_transport transport;
 	bool tls; /* nbds, nbds+unix, nbds+vsock */
-	char host[NBD_HOST_BYTES_MAX + 1]; /* tcp: a name or an address, no brackets; may hold %zone */
-	char port[8];                      /* tcp: decimal */
+	/* tcp: a name or an address, no brackets; may hold %zone */
+	char host[NBD_HOST_BYTES_MAX + 1];
+	char port[8]; /* tcp: decimal */
 	uint32_t vsock_cid, vsock_port;
 	char socket_path[108]; /* unix: NUL-terminated; an abstract name begins with '@' (the NUL of
 				* sun_path is put there by whoever dials) */
@@ -43,7 +44,7 @@ struct nbd_uri {
 	/* query parameters; "" when absent */
 	char tls_certificates[NBD_PATH_BYTES_MAX];
 	char tls_psk_file[NBD_PATH_BYTES_MAX];
-	char tls_type[16];     /* "", "x509", "psk", "anon" */
+	char tls_type[16]; /* "", "x509", "psk", "anon" */
 	char tls_hostname[NBD_HOST_BYTES_MAX + 1];
 	int tls_verify_peer; /* -1 absent, 0, 1 */
 };

@@ -15,7 +15,7 @@
 #define DAEMON_KILL_MS 5000
 
 struct daemon {
-	pid_t pid;    /* our child */
+	pid_t pid; /* our child */
 	int pidfd;
 	int ready_fd; /* our end of the ready conversation */
 };

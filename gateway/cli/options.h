@@ -17,24 +17,25 @@
 
 /* What options_next() returns beside a verb's own values, which start at OPTION_OWN; a val below
  * 0x80 is a short option as well (so far 'r' --read-only and 't' --timeout). */
-#define OPTION_END    (-1) /* no option is left: the rest is at argv[optind] */
-#define OPTION_EXIT   (-2) /* return options.exit_code: --help was given, or a mistake */
+#define OPTION_END    (-1)  /* no option is left: the rest is at argv[optind] */
+#define OPTION_EXIT   (-2)  /* return options.exit_code: --help was given, or a mistake */
 #define OPTION_TARGET 0x100 /* target.h's options */
 #define OPTION_OWN    0x200
 
 /* The options every verb has; the last entries of its table, before the { 0 }. */
-#define OPTIONS_COMMON                                     \
-	{ "output", required_argument, NULL, 'o' },        \
-	{ "verbose", no_argument, NULL, 'v' },             \
-	{ "help", no_argument, NULL, 'h' }
+#define OPTIONS_COMMON                                                                             \
+	{ "output", required_argument, NULL, 'o' }, { "verbose", no_argument, NULL, 'v' },         \
+	{                                                                                          \
+		"help", no_argument, NULL, 'h'                                                     \
+	}
 
 struct options {
-	const char *verb;           /* set by the caller, as is */
-	const char *help;           /* the whole text of --help, fits 80x24 */
+	const char *verb;	    /* set by the caller, as is */
+	const char *help;	    /* the whole text of --help, fits 80x24 */
 	const struct option *longs; /* { 0 }-terminated */
-	bool json;                  /* -o json */
+	bool json;		    /* -o json */
 	bool verbose;
-	int exit_code;              /* with OPTION_EXIT */
+	int exit_code; /* with OPTION_EXIT */
 };
 
 /* The next option of the verb's own, its value in optarg; or OPTION_END, OPTION_EXIT. */

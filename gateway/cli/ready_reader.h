@@ -21,8 +21,8 @@
 struct ready_reader {
 	const struct daemon *daemon;
 	const char *verb;
-	bool verbose;                /* progress is shown; warnings always are */
-	int interrupt_fd;            /* of interrupt.h */
+	bool verbose;		     /* progress is shown; warnings always are */
+	int interrupt_fd;	     /* of interrupt.h */
 	uint32_t connect_timeout_ms; /* the daemon may be silent so long, and READY_QUIET_MS */
 };
 

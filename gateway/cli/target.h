@@ -29,9 +29,11 @@ enum target_option {
 	TARGET_OPTION_LAST,
 };
 
-#define TARGET_OPTIONS                                                                        \
-	{ "export", required_argument, NULL, TARGET_OPTION_EXPORT },                          \
-	{ "connect-timeout", required_argument, NULL, TARGET_OPTION_CONNECT_TIMEOUT }
+#define TARGET_OPTIONS                                                                             \
+	{ "export", required_argument, NULL, TARGET_OPTION_EXPORT },                               \
+	{                                                                                          \
+		"connect-timeout", required_argument, NULL, TARGET_OPTION_CONNECT_TIMEOUT          \
+	}
 
 struct target_options {
 	const char *export_name;     /* NULL: the one in the target; borrowed from argv */

@@ -13,14 +13,14 @@
 
 #include "proto/uri.h"
 
-#define DISK_OWNER_BYTES_MAX   64
-#define DISK_COMMAND_ARGS_MAX  64
-#define DISK_CONNECTIONS_MAX   16
-#define DISK_QUEUE_DEPTH_MAX   4096
-#define DISK_QUEUE_DEPTH       128
-#define DISK_TIMEOUT_MS        30000
+#define DISK_OWNER_BYTES_MAX	64
+#define DISK_COMMAND_ARGS_MAX	64
+#define DISK_CONNECTIONS_MAX	16
+#define DISK_QUEUE_DEPTH_MAX	4096
+#define DISK_QUEUE_DEPTH	128
+#define DISK_TIMEOUT_MS		30000
 #define DISK_CONNECT_TIMEOUT_MS 30000
-#define DISK_MAX_IO_BYTES      (1u << 20)
+#define DISK_MAX_IO_BYTES	(1u << 20)
 
 /* How a block request's bytes reach the daemon; see gateway/disk/payload.h. */
 enum disk_payload {
@@ -30,20 +30,22 @@ enum disk_payload {
 };
 
 struct disk_config {
-	struct nbd_uri target;        /* unused but for export_name when command is set */
-	char *command[DISK_COMMAND_ARGS_MAX + 1]; /* socket activation: argv, NULL-terminated; owned */
-	char owner[DISK_OWNER_BYTES_MAX + 1];     /* "" when none */
-	int32_t device;               /* ublk device number, -1: the kernel chooses */
-	uint32_t connections;         /* 0: min(4, CPUs) */
-	uint32_t queue_depth;         /* 1..DISK_QUEUE_DEPTH_MAX */
-	uint32_t block_size_bytes;    /* logical block; 0: what the server needs */
-	uint32_t max_io_bytes;        /* largest block request; power of two, 4 KiB..32 MiB */
-	uint32_t timeout_ms;          /* of one request in flight */
-	uint32_t dead_timeout_ms;     /* how long requests wait without any connection: only 0 for now */
-	uint32_t connect_timeout_ms;  /* name, dial, TLS and NBD handshake together */
+	struct nbd_uri target; /* unused but for export_name when command is set */
+	/* Socket activation: argv, NULL-terminated; owned. */
+	char *command[DISK_COMMAND_ARGS_MAX + 1];
+	char owner[DISK_OWNER_BYTES_MAX + 1]; /* "" when none */
+	int32_t device;			      /* ublk device number, -1: the kernel chooses */
+	uint32_t connections;		      /* 0: min(4, CPUs) */
+	uint32_t queue_depth;		      /* 1..DISK_QUEUE_DEPTH_MAX */
+	uint32_t block_size_bytes;	      /* logical block; 0: what the server needs */
+	uint32_t max_io_bytes;		      /* largest block request; 2^n, 4 KiB..32 MiB */
+	uint32_t timeout_ms;		      /* of one request in flight */
+	/* How long requests wait without any connection: only 0 for now. */
+	uint32_t dead_timeout_ms;
+	uint32_t connect_timeout_ms; /* name, dial, TLS and NBD handshake together */
 	bool read_only;
-	bool no_structured;           /* do not negotiate structured replies: for tests and odd servers */
-	bool foreground;              /* stderr is a person's or a supervisor's: no journal */
+	bool no_structured; /* do not negotiate structured replies: for tests and odd servers */
+	bool foreground;    /* stderr is a person's or a supervisor's: no journal */
 	bool verbose;
 	enum disk_payload payload;
 };

@@ -11,7 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING = 4,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7
+};
 
 /* name goes before each line. journal_prefix: lines begin with "<N>" as sd-daemon(3) has it.
  * Sets stderr non-blocking only when it is a pipe or socket of our own (journal_prefix). */
@@ -33,7 +38,10 @@ struct log_limit {
 	uint32_t used;
 	uint32_t held;
 };
-#define LOG_LIMIT_INIT { .burst = 10, .interval_ms = 5000 }
+#define LOG_LIMIT_INIT                                                                             \
+	{                                                                                          \
+		.burst = 10, .interval_ms = 5000                                                   \
+	}
 /* True when the line may go out. *held is how many were held back before it. Not thread-safe:
  * one limit belongs to one thread (_Thread_local). */
 bool log_limit_pass(struct log_limit *limit, uint32_t *held);

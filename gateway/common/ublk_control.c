@@ -13,13 +13,13 @@
 
 /* Commands that only look something up are answered at once; this is for a wedged kernel. */
 #define QUICK_TIMEOUT_MS 10000
-#define RING_ENTRIES     8
-#define DELETE_POLL_MS   10
+#define RING_ENTRIES	 8
+#define DELETE_POLL_MS	 10
 
 struct ublk_control {
 	int fd;
 	struct io_uring ring;
-	uint64_t sequence;       /* user_data of the newest command: older ones' results are stale */
+	uint64_t sequence; /* user_data of the newest command: older ones' results are stale */
 	/* Command buffers live here: a command that timed out may still be using its own. */
 	struct ublksrv_ctrl_dev_info info;
 	struct ublk_params params;

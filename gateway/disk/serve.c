@@ -49,8 +49,7 @@ static void force_stop(struct serve *serve)
 static void begin_stop(struct serve *serve, bool force, control_client_id client)
 {
 	struct disk *disk = serve->disk;
-	uint32_t patience_ms =
-		force ? FORCED_STOP_MS : 4 * disk->config.timeout_ms + STOP_GRACE_MS;
+	uint32_t patience_ms = force ? FORCED_STOP_MS : 4 * disk->config.timeout_ms + STOP_GRACE_MS;
 	int64_t deadline_ms = dial_now_ms() + patience_ms;
 	int ret;
 
@@ -123,9 +122,9 @@ static void take_request(void *context, control_client_id client, const char *ve
 	struct control_server *server = serve->disk->control_server;
 
 	if (!strcmp(verb, "status"))
-		control_server_reply(server, client,
-				     json_pack("{s:b, s:o}", "ok", 1, "status",
-					       status_build(serve->disk)));
+		control_server_reply(
+			server, client,
+			json_pack("{s:b, s:o}", "ok", 1, "status", status_build(serve->disk)));
 	else if (!strcmp(verb, "disconnect"))
 		begin_stop(serve, json_is_true(json_object_get(request, "force")), client);
 	else if (!strcmp(verb, "resize"))
@@ -185,19 +184,17 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 	fds[POLL_SIGNAL] = (struct pollfd){ .fd = disk->signal_fd, .events = POLLIN };
 	fds[POLL_STOPPER] = (struct pollfd){ .fd = disk->stopper ? stopper_fd(disk->stopper) : -1,
 					     .events = POLLIN };
-	fds[POLL_RESIZE] = (struct pollfd){
-		.fd = serve->resize_task ? dial_task_fd(serve->resize_task) : -1, .events = POLLIN
-	};
-	fds[POLL_SERVER] = (struct pollfd){
-		.fd = disk->activation.pid > 0 && !serve->server_gone ? disk->activation.pidfd : -1,
-		.events = POLLIN
-	};
+	fds[POLL_RESIZE] =
+		(struct pollfd){ .fd = serve->resize_task ? dial_task_fd(serve->resize_task) : -1,
+				 .events = POLLIN };
+	fds[POLL_SERVER] = (struct pollfd){ .fd = disk->activation.pid > 0 && !serve->server_gone
+							  ? disk->activation.pidfd
+							  : -1,
+					    .events = POLLIN };
 	count += control_server_poll_fill(disk->control_server, fds + count);
 	for (uint32_t i = 0; i < disk->queues_count; i++)
-		fds[count++] = (struct pollfd){
-			.fd = disk->stopper ? -1 : disk->queues[i].done_fd,
-			.events = POLLIN
-		};
+		fds[count++] = (struct pollfd){ .fd = disk->stopper ? -1 : disk->queues[i].done_fd,
+						.events = POLLIN };
 	return count;
 }
 
@@ -209,7 +206,8 @@ static void turn(struct serve *serve)
 	bool clients = control_server_expire(disk->control_server);
 
 	/* Without clients, a stop or a resize there is no deadline to keep: sleep for good. */
-	if (poll(fds, count, clients || disk->stopper || serve->resize_task ? IDLE_POLL_MS : -1) < 0)
+	if (poll(fds, count, clients || disk->stopper || serve->resize_task ? IDLE_POLL_MS : -1) <
+	    0)
 		return;
 	if (fds[POLL_SIGNAL].revents)
 		take_signals(serve);

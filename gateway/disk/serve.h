@@ -10,13 +10,13 @@
 
 struct serve {
 	struct disk *disk;
-	int64_t last_term_ms;          /* of the last SIGTERM; 0 none */
+	int64_t last_term_ms;	       /* of the last SIGTERM; 0 none */
 	control_client_id stop_client; /* is told when the device is gone */
 	bool stop_forced;
 	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
 	struct dial_task *resize_task; /* asks the server for the export's size */
 	control_client_id resize_client;
-	bool server_gone;              /* the server we started has ended */
+	bool server_gone; /* the server we started has ended */
 };
 
 /* Listens on the control socket. false: disk->sentence says why. */

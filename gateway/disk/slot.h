@@ -51,10 +51,10 @@ struct slot {
 	uint16_t parts_count; /* of the current request */
 	uint16_t parts_open;  /* parts that are not final, or are SENDING */
 	uint32_t generation;  /* goes into cookies: a reply to an older request is not found */
-	uint8_t op;           /* UBLK_IO_OP_* */
+	uint8_t op;	      /* UBLK_IO_OP_* */
 	uint32_t length_bytes;
-	int error;            /* negative errno: the first failure of any part; 0 none */
-	int64_t deadline_ms;  /* CLOCK_MONOTONIC */
+	int error;		    /* negative errno: the first failure of any part; 0 none */
+	int64_t deadline_ms;	    /* CLOCK_MONOTONIC */
 	struct wire_request *parts; /* room for the device's parts maximum */
 };
 

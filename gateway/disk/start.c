@@ -21,7 +21,7 @@
 #include "gateway/disk/ready.h"
 
 #define CHAR_NODE_WAIT_MS 5000
-#define START_POLL_MS     250
+#define START_POLL_MS	  250
 #define START_PROGRESS_MS 5000
 /* After a dial's own deadline: for its thread to say so. */
 #define DIAL_GRACE_MS 1000
@@ -155,12 +155,13 @@ static bool derive_geometry(struct disk *disk)
 			  sizeof(sentence)) < 0)
 		return disk_fail(disk, EXIT_CODE_REFUSED, "%s", sentence);
 	if (disk->geometry.tail_bytes)
-		ready_warning(disk,
-			      "the export has %llu bytes; its last %llu are less than a block of %u "
-			      "and cannot be reached",
-			      (unsigned long long)disk->export->size_bytes,
-			      (unsigned long long)disk->geometry.tail_bytes,
-			      disk->geometry.logical_block_bytes);
+		ready_warning(
+			disk,
+			"the export has %llu bytes; its last %llu are less than a block of %u "
+			"and cannot be reached",
+			(unsigned long long)disk->export->size_bytes,
+			(unsigned long long)disk->geometry.tail_bytes,
+			disk->geometry.logical_block_bytes);
 	if (disk->config.connections > disk->geometry.connections)
 		ready_warning(disk,
 			      "one connection instead of %u: the server does not promise that "
@@ -174,8 +175,10 @@ static bool derive_geometry(struct disk *disk)
 static bool add_failed(struct disk *disk, int error)
 {
 	if (error == EBUSY)
-		return disk_fail(disk, EXIT_CODE_BUSY, "/dev/ublkb%d is taken: choose another "
-				 "--device, or none", disk->config.device);
+		return disk_fail(disk, EXIT_CODE_BUSY,
+				 "/dev/ublkb%d is taken: choose another "
+				 "--device, or none",
+				 disk->config.device);
 	if (error == EPERM || error == EACCES)
 		return disk_fail(disk, EXIT_CODE_SYSTEM,
 				 "the kernel does not let us add a ublk device: run as root (in a "
@@ -392,8 +395,7 @@ bool disk_start(struct disk *disk)
 	process_prepare();
 	if (!dial_first(disk) || !derive_geometry(disk) || !dial_further(disk))
 		return false;
-	if (!add_device(disk) || !set_params(disk) || !open_char_device(disk) ||
-	    !open_queues(disk))
+	if (!add_device(disk) || !set_params(disk) || !open_char_device(disk) || !open_queues(disk))
 		return false;
 	process_lock();
 	if (!start_queues(disk) || !note_files(disk) || !start_device(disk))

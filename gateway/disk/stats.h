@@ -11,20 +11,20 @@
 
 /* name, what it counts */
 #define STATS_COUNTERS(X)                                                                          \
-	X(reads)         /* block requests, by operation */                                        \
+	X(reads) /* block requests, by operation */                                                \
 	X(writes)                                                                                  \
 	X(flushes)                                                                                 \
 	X(trims)                                                                                   \
 	X(zeroes)                                                                                  \
-	X(read_bytes)    /* of block requests that succeeded */                                    \
+	X(read_bytes) /* of block requests that succeeded */                                       \
 	X(write_bytes)                                                                             \
-	X(errors)        /* block requests that ended with an error */                             \
+	X(errors)	 /* block requests that ended with an error */                             \
 	X(wire_requests) /* NBD requests sent */                                                   \
-	X(sends)         /* send operations: batching is wire_requests / sends */                  \
+	X(sends)	 /* send operations: batching is wire_requests / sends */                  \
 	X(receives)                                                                                \
-	X(enters)        /* io_uring_enter calls */                                                \
-	X(copied_bytes)  /* each copy of a payload byte, by us or for us: socket, buffer, pages */ \
-	X(timeouts)      /* connections condemned by --timeout */                                  \
+	X(enters)	/* io_uring_enter calls */                                                 \
+	X(copied_bytes) /* each copy of a payload byte, by us or for us: socket, buffer, pages */  \
+	X(timeouts)	/* connections condemned by --timeout */                                   \
 	X(connections_lost)
 
 struct stats {

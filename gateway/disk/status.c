@@ -8,8 +8,8 @@
 static const char *state_name(const struct disk *disk)
 {
 	static const char *const names[] = {
-		[DISK_DIALING] = "dialing",	[DISK_ADDED] = "added", [DISK_STARTING] = "starting",
-		[DISK_SETTLING] = "settling",	[DISK_LIVE] = "live",	[DISK_STOPPING] = "stopping",
+		[DISK_DIALING] = "dialing",   [DISK_ADDED] = "added", [DISK_STARTING] = "starting",
+		[DISK_SETTLING] = "settling", [DISK_LIVE] = "live",   [DISK_STOPPING] = "stopping",
 		[DISK_GONE] = "gone",
 	};
 
@@ -75,13 +75,12 @@ static json_t *connections(const struct disk *disk)
 			bool lost = atomic_load(&connection->state) != CONNECTION_LIVE;
 
 			json_array_append_new(
-				list,
-				json_pack("{s:i, s:s, s:s, s:s, s:I, s:s}", "queue", (int)q,
-					  "transport", connection->transport->ops->name, "peer",
-					  connection->peer_text, "state",
-					  connection_state_name(connection), "in_flight",
-					  (json_int_t)atomic_load(&connection->in_flight), "reason",
-					  lost ? connection->reason : ""));
+				list, json_pack("{s:i, s:s, s:s, s:s, s:I, s:s}", "queue", (int)q,
+						"transport", connection->transport->ops->name,
+						"peer", connection->peer_text, "state",
+						connection_state_name(connection), "in_flight",
+						(json_int_t)atomic_load(&connection->in_flight),
+						"reason", lost ? connection->reason : ""));
 		}
 	}
 	return list;
@@ -163,9 +162,9 @@ static void add_geometry(const struct disk *disk, json_t *status)
 	json_object_set_new(status, "max_io_bytes", json_integer(geometry->max_io_bytes));
 	json_object_set_new(status, "queues", json_integer(disk->queues_count));
 	json_object_set_new(status, "queue_depth", json_integer(disk->info.queue_depth));
-	json_object_set_new(status, "payload",
-			    json_string(disk->shared.payload == DISK_PAYLOAD_MAPPED ? "mapped"
-										    : "user-copy"));
+	json_object_set_new(
+		status, "payload",
+		json_string(disk->shared.payload == DISK_PAYLOAD_MAPPED ? "mapped" : "user-copy"));
 }
 
 json_t *status_build(const struct disk *disk)

@@ -18,22 +18,22 @@
 
 /* A day: the stopper is ended by what it waits for being made to fail, not by a clock of its own. */
 #define STOPPER_COMMAND_MS (24u * 3600 * 1000)
-#define STOP_MS            30000
-#define TRY_STOP_MS        2000
+#define STOP_MS		   30000
+#define TRY_STOP_MS	   2000
 #define TRY_STOP_PAUSE_MS  50
-#define QUEUE_END_MS       10000
-#define DELETE_MS          10000
+#define QUEUE_END_MS	   10000
+#define DELETE_MS	   10000
 
 struct stopper {
 	pthread_t thread;
 	char device_path[32];
 	uint32_t dev_id;
 	bool force;
-	bool ask_in_use;  /* TRY_STOP_DEV was granted */
-	bool flush;       /* not read-only */
+	bool ask_in_use; /* TRY_STOP_DEV was granted */
+	bool flush;	 /* not read-only */
 	int done_fd;
-	int result;       /* 0 or negative errno */
-	int flush_errno;  /* positive, or 0 */
+	int result;	 /* 0 or negative errno */
+	int flush_errno; /* positive, or 0 */
 };
 
 /* Not forced: an exclusive open fails while the disk is mounted, or held by LVM, RAID or swap. */

@@ -22,10 +22,10 @@
 #include "gateway/disk/disk.h"
 #include "gateway/disk/ready.h"
 
-#define NODE_WAIT_MS     5000
-#define UDEV_WAIT_MS     5000
-#define PAUSE_MS         5
-#define PROGRESS_MS      5000
+#define NODE_WAIT_MS	  5000
+#define UDEV_WAIT_MS	  5000
+#define PAUSE_MS	  5
+#define PROGRESS_MS	  5000
 #define FIRST_BLOCK_BYTES 4096
 
 struct probe {
@@ -72,13 +72,14 @@ static int read_first_block(struct probe *probe, int fd)
 {
 	void *block = NULL;
 	uint64_t size_bytes = 0;
-	size_t bytes = probe->size_bytes < FIRST_BLOCK_BYTES ? probe->block_bytes
-							       : FIRST_BLOCK_BYTES;
+	size_t bytes =
+		probe->size_bytes < FIRST_BLOCK_BYTES ? probe->block_bytes : FIRST_BLOCK_BYTES;
 	struct stat st;
 	ssize_t n;
 
 	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
-		return probe_fail(probe, ENOTBLK, "something else is there under its name: remove it");
+		return probe_fail(probe, ENOTBLK,
+				  "something else is there under its name: remove it");
 	if (ioctl(fd, BLKGETSIZE64, &size_bytes) < 0)
 		return probe_fail(probe, errno, "its size cannot be asked");
 	if (size_bytes != probe->size_bytes)

@@ -48,10 +48,10 @@ static void blocks_follow_the_server(void **state)
 	static const struct {
 		uint32_t minimum, preferred, wanted, logical, physical;
 	} cases[] = {
-		{ 1, 4096, 0, 512, 4096 },	{ 512, 4096, 0, 512, 4096 },
-		{ 1024, 4096, 0, 1024, 4096 },	{ 4096, 4096, 0, 4096, 4096 },
-		{ 1, 512, 0, 512, 512 },	{ 1, 65536, 0, 512, 4096 },
-		{ 1, 4096, 4096, 4096, 4096 },	{ 512, 512, 2048, 2048, 2048 },
+		{ 1, 4096, 0, 512, 4096 },	   { 512, 4096, 0, 512, 4096 },
+		{ 1024, 4096, 0, 1024, 4096 },	   { 4096, 4096, 0, 4096, 4096 },
+		{ 1, 512, 0, 512, 512 },	   { 1, 65536, 0, 512, 4096 },
+		{ 1, 4096, 4096, 4096, 4096 },	   { 512, 512, 2048, 2048, 2048 },
 		{ 4096, 65536, 4096, 4096, 4096 },
 	};
 
@@ -192,8 +192,8 @@ static void several_connections_only_where_they_may_be_mixed(void **state)
 	config.connections = 0;
 	assert_int_equal(derive(), 0);
 	assert_int_equal(geometry.connections, 4); /* min(4, 8 CPUs) */
-	assert_int_equal(
-		params_derive(&geometry, &export, &config, 2, sentence, sizeof(sentence)), 0);
+	assert_int_equal(params_derive(&geometry, &export, &config, 2, sentence, sizeof(sentence)),
+			 0);
 	assert_int_equal(geometry.connections, 2);
 }
 
