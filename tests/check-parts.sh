@@ -5,6 +5,16 @@
 
 CHECK_FUZZ_S=60 # of fuzzing, for all targets together
 
+# built FOLDER SOURCE...: what make makes of these, in that folder of BUILD. (A part runs these by
+# itself, not through make, which would add a word of its own behind the summary.)
+built() {
+	local folder=$1 source
+	shift
+	for source; do
+		printf '%s\n' "$BUILD/$folder/$(basename "$source" .c)"
+	done
+}
+
 # What can be built from here goes on only if it builds: tests of an older program prove nothing.
 parts_of_check() {
 	part harness 60 tests/parts-test
@@ -12,21 +22,31 @@ parts_of_check() {
 	part_step build-clang 600 make -j2 CC=clang "BUILD=$BUILD/clang" all
 	part tidy-self-test 300 tests/tidy --self-test
 	part tidy 600 env "BUILD=$BUILD" tests/tidy
-	part_step build-fuzz 600 make -j2 "BUILD=$BUILD" fuzz-targets && part_of_fuzz
+	part_step build-fuzz 600 make -j2 "BUILD=$BUILD" fuzz-targets &&
+		part_of_fuzz fuzz 300 "$CHECK_FUZZ_S"
 }
 
-# Each target gets its share of the minute; two run at once.
+# part_of_fuzz NAME LIMIT_S SECONDS: each target gets its share of SECONDS; two run at once.
 part_of_fuzz() {
-	local -a targets=(tests/fuzz/fuzz_*.c)
-	local share_s=$((CHECK_FUZZ_S / ${#targets[@]}))
+	local -a targets
+	local share_s
+	mapfile -t targets < <(built tests/fuzz tests/fuzz/fuzz_*.c)
+	share_s=$(($3 / ${#targets[@]}))
 	[ $share_s -gt 0 ] || share_s=1
-	part fuzz 300 make -s "BUILD=$BUILD" FUZZ_SECONDS=$share_s fuzz
+	part "$1" "$2" tests/fuzz/run-all $share_s "${targets[@]}"
+}
+
+part_of_unit() {
+	local -a programs
+	mapfile -t programs < <(built tests/unit tests/unit/test_*.c)
+	part "$1" "$2" tests/unit/run-all "${programs[@]}"
 }
 
 parts_of_programs() {
-	part_step build-unit 600 make -j2 "BUILD=$BUILD" unit-programs &&
-		part unit 300 make -s "BUILD=$BUILD" unit
+	part_step build-unit 600 make -j2 "BUILD=$BUILD" unit-programs && part_of_unit unit 300
 	if [ -x tests/cli/run-all ]; then
 		part cli 300 tests/cli/run-all "$BUILD"
+	else
+		part_skip cli "tests/cli/run-all is missing"
 	fi
 }
