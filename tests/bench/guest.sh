@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=dash
+#
+# The benchmark's part in the guest. Goal: instructions per I/O of each row on each target. Method:
+# the guest runs under -icount, so nanoseconds are instructions; fio runs each row twice, with one
+# I/O and with many, tests/bench/snap reads the kernel's accounts before and after each, and what
+# the many cost beyond the one is divided by their number. Prints one line of fields for each cell:
+#
+#     cell TRANSPORT TARGET ROW IOS TOTAL SERVER DAEMON IDLE SENDS RECEIVES ENTERS COPIED
+#
+# TOTAL, SERVER and DAEMON are instructions per I/O, IDLE is in percent of the time, the last four
+# are the daemon's own counters per I/O ("-" where there is no daemon). From the environment:
+# BENCH_TRANSPORT (tcp, unix), BENCH_TARGETS and BENCH_ROWS (names), BENCH_REPEAT.
+
+SIZE_MB=64
+PORT=10809
+SOCKET=/tmp/bench/nbd.sock
+DISK=
+
+say() { echo "# $*"; }
+
+give_up() {
+	echo "failed $BENCH_TRANSPORT $*"
+	exit 1
+}
+
+# rows COMMAND...: the command for each wanted row, with the row's fields after its own words.
+rows() {
+	while read -r name rw kib depth ios; do
+		case " $BENCH_ROWS " in
+		*" $name "*) "$@" "$name" "$rw" "$kib" "$depth" "$ios" ;;
+		esac
+	done </bench/rows
+}
+
+# --- the server ----------------------------------------------------------------------------------
+
+uri() {
+	case $BENCH_TRANSPORT in
+	tcp) echo "nbd://127.0.0.1:$PORT" ;;
+	unix) echo "nbd+unix:///?socket=$SOCKET" ;;
+	esac
+}
+
+start_server() {
+	case $BENCH_TRANSPORT in
+	tcp) nbdkit -i 127.0.0.1 -p $PORT -P /tmp/bench/server memory ${SIZE_MB}M ;;
+	unix) nbdkit -U $SOCKET -P /tmp/bench/server memory ${SIZE_MB}M ;;
+	esac || give_up "nbdkit does not start"
+	# nbdkit keeps no memory for what was never written or is zero: fill it with something else.
+	fio --eta=never --name=fill --ioengine=nbd --uri="$(uri)" --rw=write --bs=1M --size=${SIZE_MB}M \
+		--output=/tmp/bench/fill.log || give_up "the export cannot be filled"
+}
+
+# --- targets: each sets DISK, and /tmp/bench/daemon when there is one ------------------------------
+
+open_null_blk() {
+	modprobe null_blk nr_devices=1 gb=1 queue_mode=2 irqmode=0 || return 1
+	DISK=/dev/nullb0
+}
+
+open_nbd_ko() {
+	modprobe nbd nbds_max=1 || return 1
+	case $BENCH_TRANSPORT in
+	tcp) set -- 127.0.0.1 $PORT ;;
+	unix) set -- -unix $SOCKET ;;
+	esac
+	nbd-client "$@" /dev/nbd0 -b 512 >/tmp/bench/nbd-client.log 2>&1 || return 1
+	DISK=/dev/nbd0
+}
+
+# open_ours PAYLOAD CONNECTIONS
+open_ours() {
+	DISK=$(ublk-nbd connect --payload "$1" --connections "$2" "$(uri)") || return 1
+	ublk-nbd status -o json "$DISK" >/tmp/bench/status
+	jq -r .pid /tmp/bench/status >/tmp/bench/daemon
+	say "$target: $(jq -c '[.payload, .queues, (.connections | length), .framing]' /tmp/bench/status)"
+}
+
+open_target() {
+	DISK=
+	echo >/tmp/bench/daemon
+	case $1 in
+	null_blk) open_null_blk ;;
+	nbd.ko) open_nbd_ko ;;
+	fio-nbd) : ;;
+	ours-copy-1) open_ours user-copy 1 ;;
+	ours-copy-4) open_ours user-copy 4 ;;
+	ours-mapped-1) open_ours mapped 1 ;;
+	ours-mapped-4) open_ours mapped 4 ;;
+	*) false ;;
+	esac || give_up "$1 cannot be set up"
+}
+
+close_target() {
+	case $1 in
+	null_blk) rmmod null_blk ;;
+	nbd.ko) nbd-client -d "$DISK" ;;
+	ours-*) ublk-nbd disconnect "$DISK" ;;
+	*) : ;;
+	esac >/dev/null 2>&1 || give_up "$1 cannot be taken down"
+}
+
+# --- measuring -----------------------------------------------------------------------------------
+
+# job NAME RW KIB DEPTH IOS [DISK-WITH-COUNTERS]: one section of fio's job file.
+job() {
+	cat <<-END
+		[$1]
+		stonewall
+		rw=$2
+		bs=${3}k
+		iodepth=$4
+		number_ios=$5
+		io_size=$(($3 * $5))k
+		exec_prerun=/bench/snap /tmp/bench/$1.before ${6:-}
+		exec_postrun=/bench/snap /tmp/bench/$1.after ${6:-}
+	END
+}
+
+# row_jobs TARGET NAME RW KIB DEPTH IOS: the row with one I/O, which is the baseline, and in full.
+row_jobs() {
+	job "$2.base" "$3" "$4" "$5" 1
+	case $1 in
+	ours-*) job "$2" "$3" "$4" "$5" "$6" "$DISK" ;;
+	*) job "$2" "$3" "$4" "$5" "$6" ;;
+	esac
+}
+
+run_fio() {
+	{
+		printf '[global]\nsize=%sM\n' $SIZE_MB
+		if [ -n "$DISK" ]; then
+			printf 'ioengine=libaio\ndirect=1\nfilename=%s\n' "$DISK"
+		else
+			printf 'ioengine=nbd\nuri=%s\n' "$(uri)"
+		fi
+		rows row_jobs "$1"
+	} >/tmp/bench/job
+	(cd /tmp/bench && fio --eta=never --output=/tmp/bench/fio.log job) || {
+		sed 's/^/# /' /tmp/bench/fio.log
+		give_up "$1: fio exits with an error"
+	}
+}
+
+# used NAME KEY: what KEY's account grew by while NAME ran.
+used() {
+	awk -v key="$2" '$1 == key { sum[FILENAME] += $2 }
+		END { printf "%.0f\n", sum[ARGV[2]] - sum[ARGV[1]] }' \
+		"/tmp/bench/$1.before" "/tmp/bench/$1.after"
+}
+
+# each NAME KEY IOS: per I/O, without the baseline.
+each() {
+	echo "$(used "$1" "$2") $(used "$1.base" "$2") $3" | awk '{ printf "%.0f\n", ($1 - $2) / ($3 - 1) }'
+}
+
+idle() {
+	echo "$(used "$1" elapsed) $(used "$1" cpu)" |
+		awk '{ idle = 100 - $2 / $1 / 1e5; printf "%.1f\n", (idle > 0 ? idle : 0) }'
+}
+
+# counter NAME KEY IOS: of the daemon's counters, per I/O.
+counter() {
+	[ -s "/tmp/bench/$1.after.json" ] || { echo - && return; }
+	jq -rs "(.[1].stats.$2 - .[0].stats.$2) / $3 * 1000 | round / 1000" \
+		"/tmp/bench/$1.before.json" "/tmp/bench/$1.after.json"
+}
+
+# report TARGET NAME RW KIB DEPTH IOS
+report() {
+	echo "cell $BENCH_TRANSPORT $1 $2 $6 $(each "$2" cpu "$6") $(each "$2" server "$6")" \
+		"$(each "$2" daemon "$6") $(idle "$2") $(counter "$2" sends "$6")" \
+		"$(counter "$2" receives "$6") $(counter "$2" enters "$6") $(counter "$2" copied_bytes "$6")"
+}
+
+# measure TARGET
+measure() {
+	open_target "$1"
+	run_fio "$1"
+	rows report "$1"
+	close_target "$1"
+	rm -f /tmp/bench/*.before /tmp/bench/*.after /tmp/bench/*.json
+}
+
+echo "kernel $(uname -r)"
+mkdir -p /tmp/bench
+# The kernel tests its ciphers for 0.7 s after boot.
+sleep 2
+start_server
+for _ in $(seq "$BENCH_REPEAT"); do
+	for target in $BENCH_TARGETS; do
+		measure "$target"
+	done
+done
