@@ -158,7 +158,7 @@ help:
 	'install          DESTDIR= PREFIX=/usr/local' \
 	'SAN=address,undefined   with any of these: a sanitizer build, in a tree of its own'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(addprefix $(BUILD)/,gateway proto tls tests) -type f -name '*.d' 2>/dev/null)
 
 .PHONY: all guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long bench run \
 	shell tidy install clean help
