@@ -47,7 +47,7 @@ can_install() {
 install() {
 	local -a apt=(apt-get install -y --no-install-recommends)
 	can_install "$@"
-	if ! apt-cache show "$@" >/dev/null 2>&1; then
+	if ! "${apt[@]}" --simulate "$@" >/dev/null 2>&1; then
 		as_root apt-get update -q || die "apt-get update failed"
 	fi
 	as_root env DEBIAN_FRONTEND=noninteractive "${apt[@]}" "$@" && return

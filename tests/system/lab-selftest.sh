@@ -2,7 +2,7 @@
 # goal: the lab itself works: the kernel boots, has what it should have, and failures are seen
 # method: look at the driver's node and module, at the tools, and run checks that must fail
 # kernels: 7.3 6.12 6.1
-# timeout-s: 90
+# timeout-s: 180
 # suite: test
 
 note "kernel $(uname -r)"
