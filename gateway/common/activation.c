@@ -169,8 +169,8 @@ static int activation_make_directory(struct activation *activation)
 		return error;
 	/* The pid lets whoever tidies up after a killed daemon find it. */
 	if ((size_t)snprintf(activation->directory, sizeof(activation->directory),
-			     "%s/server-%d-XXXXXX", parent, (int)getpid()) >=
-	    sizeof(activation->directory)) {
+			     "%s/server-%d-XXXXXX", parent,
+			     (int)getpid()) >= sizeof(activation->directory)) {
 		activation->directory[0] = '\0';
 		return -ENAMETOOLONG;
 	}

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -196,6 +197,43 @@ static void test_abstract(void **state)
 	(void)state;
 	snprintf(name, sizeof(name), "@test-dial-%d", getpid());
 	nbdkit_on(AF_UNIX, name);
+}
+
+/* CID 1 is this machine, where vsock_loopback is loaded; elsewhere nobody is there, and the dial has
+ * to say so in time. */
+static void test_vsock(void **state)
+{
+	struct dial_address address = { .address_bytes = sizeof(struct sockaddr_vm) };
+	struct sockaddr_vm *svm = (struct sockaddr_vm *)&address.address;
+	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0), client;
+	struct timeval patience = { .tv_usec = 300000 };
+	struct dial_result result;
+	int64_t started_ms;
+	struct peer peer;
+
+	(void)state;
+	svm->svm_family = AF_VSOCK;
+	svm->svm_cid = VMADDR_CID_LOCAL;
+	svm->svm_port = 20000 + (unsigned int)getpid() % 10000;
+	client = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(client, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &patience, sizeof(patience));
+	if (fd >= 0 && client >= 0 && !bind(fd, PEER_ADDRESS(&address), address.address_bytes) &&
+	    !listen(fd, 8) && !connect(client, PEER_ADDRESS(&address), address.address_bytes)) {
+		close(client);
+		peer = peer_exec(nbdkit, fd);
+		dial_and_read(&address, 1 << 20);
+		peer_stop(&peer);
+		return;
+	}
+	close(fd);
+	close(client);
+	print_message("no vsock loopback here: only its absence is tested\n");
+	started_ms = dial_now_ms();
+	assert_true(dial_to(&address, 1, 500, &result) < 0);
+	assert_in_range(dial_now_ms() - started_ms, 0, 500 + SLACK_MS);
+	assert_non_null(strstr(result.sentence, "vsock:1:"));
+	assert_true(result.exit_code == EXIT_CODE_UNREACHABLE ||
+		    result.exit_code == EXIT_CODE_SYSTEM);
 }
 
 /* The same by target instead of by address: what resolving makes of it. */
@@ -796,6 +834,7 @@ int main(void)
 		TEST(test_ipv6),
 		TEST(test_unix),
 		TEST(test_abstract),
+		TEST(test_vsock),
 		TEST(test_targets),
 		TEST(test_qemu),
 		TEST(test_nbd_server),
