@@ -655,7 +655,7 @@ static void *arena_malloc(UriMemoryManager *manager, size_t bytes)
 	size_t room = sizeof(arena->bytes) - arena->used;
 	unsigned char *piece = arena->bytes + arena->used;
 
-	if (bytes > room || room - bytes < 2 * ARENA_HEAD_BYTES)
+	if (bytes > room || room - bytes < (size_t)2 * ARENA_HEAD_BYTES)
 		return NULL;
 	memcpy(piece, &bytes, sizeof(bytes));
 	arena->used += ARENA_HEAD_BYTES + ((bytes + 15) & ~(size_t)15);

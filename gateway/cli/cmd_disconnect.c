@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* cmd_disconnect.c - the verb "disconnect": one device, or all, or all of an owner. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* cmd_list.c - the verb "list": a line for each device of this machine. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

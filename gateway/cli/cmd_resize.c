@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* cmd_resize.c - the verb "resize": the daemon asks its server for the size again. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* cmd_status.c - the verb "status": what a daemon tells of its device. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

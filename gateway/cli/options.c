@@ -14,7 +14,7 @@
 /* ":ho:v" from the table: ':' first makes a missing value a ':' of its own. */
 static void short_options(const struct option *longs, char *out)
 {
-	const char *end = out + 2 * SHORT_OPTIONS_MAX;
+	const char *end = out + (size_t)2 * SHORT_OPTIONS_MAX;
 
 	*out++ = ':';
 	for (; longs->name; longs++) {

@@ -41,7 +41,7 @@ void control_server_poll_take(struct control_server *server, const struct pollfd
 bool control_server_expire(struct control_server *server);
 
 /* Takes over answer (NULL: out of memory, said so). */
-void control_server_reply(struct control_server *server, control_client_id client, json_t *answer);
+void control_server_reply(struct control_server *server, control_client_id id, json_t *answer);
 void control_server_reply_error(struct control_server *server, control_client_id client, int error,
 				enum exit_code exit_code, const char *sentence);
 

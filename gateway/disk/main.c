@@ -5,6 +5,7 @@
  *
  *   ublk-nbd-disk --config-fd=N --ready-fd=N [--journal]
  */
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
@@ -115,6 +116,7 @@ static bool prepare_runtime_dir(struct disk *disk)
 /* The disk works: tell whoever waits, and serve until it is to end. */
 static void serve_live(struct disk *disk, struct serve *serve)
 {
+	assert(disk->queues);
 	if (disk_write_udev_file(disk, false) == 0)
 		disk_announce(disk);
 	disk_write_state_file(disk);

@@ -257,10 +257,12 @@ static int open_slots(struct queue *queue)
 	*queue->export = *shared->export;
 	for (uint32_t tag = 0; tag <= shared->depth; tag++) {
 		struct slot *slot = tag == shared->depth ? &queue->own : &queue->slots[tag];
+		uint16_t parts_count;
 
 		slot->tag = (uint16_t)tag;
 		slot->parts = &queue->parts[(size_t)tag * shared->parts_max];
-		for (uint16_t i = 0; i < (tag == shared->depth ? 1 : shared->parts_max); i++) {
+		parts_count = tag == shared->depth ? 1 : shared->parts_max;
+		for (uint16_t i = 0; i < parts_count; i++) {
 			slot->parts[i].tag = (uint16_t)tag;
 			slot->parts[i].part = i;
 		}

@@ -53,7 +53,7 @@ static int flush_disk(struct stopper *stopper)
 /* Somebody who only looks (blkid, which udev starts when a writer closes) is gone in a moment. */
 static int try_stop(const struct stopper *stopper, struct ublk_control *control)
 {
-	struct timespec nap = { .tv_nsec = TRY_STOP_PAUSE_MS * 1000000 };
+	struct timespec nap = { .tv_nsec = TRY_STOP_PAUSE_MS * 1000000L };
 	int ret;
 
 	for (uint32_t waited_ms = 0;; waited_ms += TRY_STOP_PAUSE_MS) {
