@@ -12,7 +12,7 @@ bool owner_take(const struct options *options, const char *text, char out[DISK_O
 
 	if (bytes >= 1 && bytes <= DISK_OWNER_BYTES_MAX && strspn(text, allowed) == bytes &&
 	    text[0] != '.') {
-		strcpy(out, text);
+		memcpy(out, text, bytes + 1);
 		return true;
 	}
 	output_error(options->verb,
