@@ -34,11 +34,20 @@ quote() {
 	printf "'%s'" "${1//\'/\'\\\'\'}"
 }
 
+# A sanitizer's reports become files, whatever a program has done with its stderr; vm/init reads them.
+write_sanitizer_env() {
+	local common="log_path=/run/sanitizer/report:exitcode=99:print_stacktrace=1"
+	echo "export SANITIZER_REPORTS=/run/sanitizer"
+	echo "export ASAN_OPTIONS=$common:detect_leaks=1:detect_stack_use_after_return=0:allocator_may_return_null=1"
+	echo "export UBSAN_OPTIONS=$common"
+}
+
 write_env() {
 	local pair
 	printf 'LAB_MODE=%s\n' "$LAB_MODE"
 	printf 'LAB_USER_NET=%s\n' "$LAB_USER_NET"
 	printf 'export LAB_SERIES=%s LAB_ICOUNT=%s LAB_SCALE=%s\n' "$LAB_SERIES" "$LAB_ICOUNT" "$LAB_SCALE"
+	[[ ! $LAB_BUILD =~ (address|undefined) ]] || write_sanitizer_env
 	for pair in "${LAB_ENV[@]}"; do
 		[[ $pair =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || die "not of the form NAME=VALUE: $pair"
 		printf 'export %s=%s\n' "${pair%%=*}" "$(quote "${pair#*=}")"
@@ -52,6 +61,7 @@ copy_into() {
 	mkdir -p "$tree$at"
 	for file in "$@"; do
 		[ -f "$file" ] || continue
+		case $file in *.o | *.d) continue ;; esac
 		cp -L "$file" "$tree$at/"
 		while read -r library; do
 			[ -e "$tree$library" ] && continue

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=dash
+# shellcheck shell=dash disable=SC2034,SC2010
 #
 # What the tests of everything that goes wrong have in common: the hostile server, a verified load
 # at depth 32, and the look at what is left. To be read by a test after lib.sh: . /lab/faults.sh
@@ -7,7 +7,8 @@
 RUNTIME=/run/ublk-nbd
 DAEMON_LOG=$RUNTIME/daemon.log
 # How much later than --timeout a request may end: the emulator is slow, the host is shared.
-MARGIN_MS=${MARGIN_MS:-2500}
+SCALE=${LAB_SCALE:-1}
+MARGIN_MS=$((2500 * SCALE))
 
 # start_hostile NAME PORT|/SOCKET OPTION...: the hostile server, waited for.
 start_hostile() {
@@ -40,10 +41,10 @@ disk_requests() {
 	awk '{ print $1 + $5 }' "/sys/block/${DISK##*/}/stat"
 }
 
-# finish_load SECONDS: waits for the load; sets LOAD_STATUS. What it found is read with load_value.
+# finish_load SECONDS: (times LAB_SCALE) waits for the load; sets LOAD_STATUS. What it found is read with load_value.
 finish_load() {
 	lab_old_wait=$WAIT_TIMEOUT_S
-	WAIT_TIMEOUT_S=$1
+	WAIT_TIMEOUT_S=$(($1 * SCALE))
 	wait_for gone "$LOAD_PID" || {
 		lab_stuck_tasks
 		fail "load" "is not over after $1 s: I/O hangs"
@@ -90,11 +91,11 @@ daemon_pid() {
 
 # Processes of ours, zombies too.
 our_processes() {
-	pgrep -x 'ublk-nbd|ublk-nbd-disk'
+	grep -lsE '^(ublk-nbd|ublk-nbd-disk)$' /proc/[0-9]*/comm | cut -d/ -f3
 }
 
 no_process() {
-	! our_processes >/dev/null
+	[ -z "$(our_processes)" ]
 }
 
 no_device() {
@@ -119,7 +120,8 @@ check_nothing_left() {
 
 # log_mark, log_has PATTERN: the daemon's log since the mark.
 log_mark() {
-	LOG_MARK=$(wc -l <"$DAEMON_LOG" 2>/dev/null || echo 0)
+	LOG_MARK=0
+	[ ! -e "$DAEMON_LOG" ] || LOG_MARK=$(wc -l <"$DAEMON_LOG")
 }
 
 log_since_mark() {
@@ -141,4 +143,30 @@ check_log() {
 # status_value FILTER: of the status of $DISK, through jq.
 status_value() {
 	timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd status -o json "$DISK" | jq -r "$1"
+}
+
+# The socket of $DISK's daemon.
+control_socket() {
+	echo "$RUNTIME/${DISK##*/ublkb}.sock"
+}
+
+# disconnect_exits CODE [ARGUMENT...]: disconnect of $DISK ends with this exit code, in time; what it
+# said is in $WORK/disconnect.log.
+disconnect_exits() {
+	lab_code=$1
+	shift
+	timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd disconnect "$@" "$DISK" >"$WORK/disconnect.log" 2>&1
+	lab_rc=$?
+	[ $lab_rc = "$lab_code" ] || sed 's/^/# /' "$WORK/disconnect.log"
+	check_equal "exit code of disconnect" "$lab_code" $lab_rc
+}
+
+# remove_all: what a failed case left must not fail the next one.
+remove_all() {
+	no_process && no_device && return
+	timeout -k 5 30 ublk-nbd disconnect --all --force >/dev/null 2>&1
+	for lab_left in $(our_processes); do
+		kill -KILL "$lab_left"
+	done
+	timeout -k 5 30 ublk-nbd disconnect --all --force >/dev/null 2>&1
 }

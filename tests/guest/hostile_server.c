@@ -1,0 +1,1019 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hostile_server.c - goal: an NBD server that does, on demand, everything a server may do that few
+ * do, and everything it must not do. method: fixed newstyle with GO only; real data, so that what a
+ * client reads can be verified; a thread for each connection, which gathers some requests, makes
+ * their replies (hostile/reply.h), makes one of them wrong (hostile/wrong.h), and sends them in the
+ * order asked for.
+ *
+ *   hostile_server [OPTION...] --port N | --unix PATH
+ *     --size BYTES (16M)  --file PATH (in memory)  --seed N
+ *     --framing simple|structured|extended (structured): the most it grants
+ *     --flags N           transmission flags (all but read-only)   --payload-max BYTES
+ *   what is legal:
+ *     --order arrival|reverse|shuffle|interleave   --gather N (requests for that, 16)
+ *     --split N           chunks of a READ, at most, in random order; with --holes, zeroes as holes
+ *     --dribble           in small writes, headers byte by byte
+ *     --early             a WRITE is answered before its payload is read
+ *     --delay-ms N  --delay-first N    the first N requests are answered so late (default all)
+ *   what is an error:
+ *     --fail-offset N     requests that touch this byte fail with EIO
+ *     --fail COMMAND      flush, read, write, trim, zeroes: fails with EIO, from the first
+ *                         --fail-after N (0) of them on
+ *     --deaf COMMAND      never answered
+ *   what is wrong:
+ *     --wrong NAME,...    the Nth connection does the Nth of these, once, in the first reply that it
+ *                         can be done to, after --wrong-after N (20) requests of its own and 5 more
+ *                         for each earlier one; --wrong-from N (1): connections before this one are
+ *                         honest; --list-wrong prints FRAMING NAME EFFECT for each
+ *     --close-at N        the connection is closed after so many bytes of replies; or --stall-at N
+ *     --greeting NAME     a handshake gone wrong, see greetings[] below
+ *     --garbage           what it sends after accepting is noise
+ * It prints "ready" when it listens, "wrong NAME" when it has done the wrong thing, and "end NAME MS"
+ * when that connection ended, so long after.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/guest/hostile/reply.h"
+#include "tests/guest/hostile/wrong.h"
+
+#define GATHER_MAX	  64
+#define GATHER_WINDOW_MS  3
+#define OPTION_BYTES_MAX  (64u << 10)
+#define TRICKLE_MS	  100
+#define COMMANDS	  7
+#define WRONG_MAX	  32
+#define PAYLOAD_MAX_BYTES (32u << 20)
+#define SLOWLY_BYTES	  (64u << 10)
+
+enum order { ORDER_ARRIVAL, ORDER_REVERSE, ORDER_SHUFFLE, ORDER_INTERLEAVE };
+
+enum greeting {
+	GREETING_FINE,
+	GREETING_STALL,		/* not a byte */
+	GREETING_STALL_OPTION,	/* the first option is not answered */
+	GREETING_STALL_GO,	/* GO is not */
+	GREETING_CLOSE,		/* at once */
+	GREETING_CLOSE_GO,	/* on GO */
+	GREETING_GARBAGE,	/* noise */
+	GREETING_MAGIC,		/* the option replies' magic is wrong */
+	GREETING_OPTION,	/* the reply names another option */
+	GREETING_GIANT,		/* an option reply of 4 GiB */
+	GREETING_ENDLESS,	/* informations without end */
+	GREETING_NO_EXPORT,	/* GO is acknowledged without INFO_EXPORT */
+	GREETING_SIZE_ZERO,	/* the export has no bytes */
+	GREETING_SIZE_NEGATIVE, /* its size does not fit 63 bits */
+	GREETING_BLOCK_SIZE,	/* the smallest block is no power of two */
+	GREETING_TRICKLE,	/* right, but a byte every 100 ms */
+	GREETING_SIZE_DIFFERS,	/* the second connection gets another size */
+	GREETING_FLAGS_DIFFER,	/* the second connection gets other flags */
+	GREETINGS,
+};
+
+static const char *const greetings[GREETINGS] = {
+	"fine",	   "stall",	    "stall-option", "stall-go", "close",	"close-go",
+	"garbage", "magic",	    "option",	    "giant",	"endless",	"no-export",
+	"size-0",  "size-negative", "block-size",   "trickle",	"size-differs", "flags-differ",
+};
+
+static const char *const command_names[COMMANDS] = { "read", "write", "disc",  "flush",
+						     "trim", "cache", "zeroes" };
+
+static struct {
+	uint64_t size_bytes;
+	const char *file, *unix_path;
+	uint16_t port;
+	enum nbd_framing framing;
+	uint16_t flags;
+	uint32_t payload_max_bytes;
+	enum order order;
+	uint32_t gather, split;
+	bool holes, dribble, early, garbage;
+	uint32_t delay_ms, delay_first;
+	uint64_t fail_offset, close_at_bytes, stall_at_bytes;
+	int fail_command, deaf_command;
+	uint32_t fail_after;
+	const struct wrong *wrongs[WRONG_MAX];
+	uint32_t wrongs_count, wrong_after, wrong_from;
+	enum greeting greeting;
+	uint64_t seed;
+} options = {
+	.size_bytes = 16u << 20,
+	.framing = NBD_FRAMING_STRUCTURED,
+	.flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_TRIM |
+		 NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_CAN_MULTI_CONN,
+	.payload_max_bytes = 1u << 20,
+	.gather = 16,
+	.split = 1,
+	.delay_first = UINT32_MAX,
+	.fail_offset = UINT64_MAX,
+	.close_at_bytes = UINT64_MAX,
+	.stall_at_bytes = UINT64_MAX,
+	.fail_command = -1,
+	.deaf_command = -1,
+	.wrong_after = 20,
+	.wrong_from = 1,
+	.seed = 1,
+};
+
+struct connection {
+	int fd;
+	uint32_t number; /* 1 is the first one accepted */
+	enum nbd_framing framing;
+	uint64_t random;
+	uint64_t sent_bytes; /* of replies */
+	uint64_t answered_cookie;
+	bool trickle;
+	uint32_t requests;
+	const struct wrong *wrong; /* still to be done; NULL none */
+	const char *wrong_name;	   /* once it is done */
+	int64_t wrong_ms;	   /* when */
+	uint8_t *payload;
+	uint32_t count;
+	struct reply replies[GATHER_MAX];
+};
+
+static uint8_t *export;
+static atomic_uint connections, requests, failed;
+
+static uint32_t random_below(struct connection *c, uint32_t limit)
+{
+	c->random ^= c->random << 13;
+	c->random ^= c->random >> 7;
+	c->random ^= c->random << 17;
+	return (uint32_t)(c->random >> 32) % limit;
+}
+
+/* --- bytes --------------------------------------------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void sleep_ms(uint32_t ms)
+{
+	usleep(ms * 1000u);
+}
+
+/* Stays, without reading or sending, until the client closes. */
+static void stall(int fd)
+{
+	struct pollfd hangup = { .fd = fd, .events = POLLRDHUP };
+
+	poll(&hangup, 1, -1);
+}
+
+static bool receive_all(int fd, void *place, size_t bytes)
+{
+	uint8_t *next = place;
+
+	while (bytes > 0) {
+		ssize_t n = recv(fd, next, bytes, 0);
+
+		if (n <= 0)
+			return false;
+		next += n;
+		bytes -= (size_t)n;
+	}
+	return true;
+}
+
+static bool send_all(int fd, const void *data, size_t bytes)
+{
+	const uint8_t *next = data;
+
+	while (bytes > 0) {
+		ssize_t n = send(fd, next, bytes, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return false;
+		next += n;
+		bytes -= (size_t)n;
+	}
+	return true;
+}
+
+/* In the pieces that were asked for. */
+static bool send_pieces(struct connection *c, const uint8_t *bytes, size_t length)
+{
+	size_t at = 0;
+
+	if (!options.dribble && !c->trickle)
+		return send_all(c->fd, bytes, length);
+	while (at < length) {
+		size_t piece = c->trickle || at < 40 ? 1 : 1 + random_below(c, 8192);
+
+		if (piece > length - at)
+			piece = length - at;
+		if (!send_all(c->fd, bytes + at, piece))
+			return false;
+		at += piece;
+		if (c->trickle)
+			sleep_ms(TRICKLE_MS);
+	}
+	return true;
+}
+
+/* Bytes of a reply; stops where --close-at or --stall-at wants it to. */
+static bool send_reply_bytes(struct connection *c, const uint8_t *bytes, uint32_t length)
+{
+	uint64_t end = options.close_at_bytes < options.stall_at_bytes ? options.close_at_bytes
+								       : options.stall_at_bytes;
+	uint64_t left = end - c->sent_bytes;
+
+	if (length < left) {
+		c->sent_bytes += length;
+		return send_pieces(c, bytes, length);
+	}
+	send_all(c->fd, bytes, left);
+	if (end == options.stall_at_bytes)
+		stall(c->fd);
+	return false;
+}
+
+/* --- the handshake ------------------------------------------------------------------------------- */
+
+static bool send_option_reply(struct connection *c, uint32_t option, uint32_t type,
+			      const uint8_t *data, uint32_t length)
+{
+	uint8_t header[20];
+
+	wire_put64(header, NBD_MAGIC_OPTION_REPLY ^ (options.greeting == GREETING_MAGIC));
+	wire_put32(header + 8, option + (options.greeting == GREETING_OPTION));
+	wire_put32(header + 12, type);
+	wire_put32(header + 16, options.greeting == GREETING_GIANT ? UINT32_MAX : length);
+	if (!send_pieces(c, header, sizeof(header)) || !send_pieces(c, data, length))
+		return false;
+	while (options.greeting == GREETING_GIANT)
+		if (!send_all(c->fd, export, 4096))
+			return false;
+	return true;
+}
+
+static bool send_export_info(struct connection *c, uint32_t option)
+{
+	uint64_t size_bytes = options.size_bytes;
+	uint16_t flags = options.flags;
+	uint8_t info[12];
+
+	if (options.greeting == GREETING_SIZE_ZERO)
+		size_bytes = 0;
+	if (options.greeting == GREETING_SIZE_NEGATIVE)
+		size_bytes = UINT64_C(1) << 63;
+	if (options.greeting == GREETING_SIZE_DIFFERS && c->number > 1)
+		size_bytes -= 1u << 20;
+	if (options.greeting == GREETING_FLAGS_DIFFER && c->number > 1)
+		flags ^= NBD_FLAG_SEND_FUA;
+	wire_put16(info, NBD_INFO_EXPORT);
+	wire_put64(info + 2, size_bytes);
+	wire_put16(info + 10, flags);
+	return send_option_reply(c, option, NBD_REP_INFO, info, sizeof(info));
+}
+
+static bool send_block_sizes(struct connection *c, uint32_t option)
+{
+	uint8_t info[14];
+
+	wire_put16(info, NBD_INFO_BLOCK_SIZE);
+	wire_put32(info + 2, options.greeting == GREETING_BLOCK_SIZE ? 777 : 1);
+	wire_put32(info + 6, 4096);
+	wire_put32(info + 10, options.payload_max_bytes);
+	return send_option_reply(c, option, NBD_REP_INFO, info, sizeof(info));
+}
+
+static bool answer_go(struct connection *c, uint32_t option)
+{
+	if (options.greeting == GREETING_CLOSE_GO)
+		return false;
+	if (options.greeting == GREETING_STALL_GO) {
+		stall(c->fd);
+		return false;
+	}
+	while (options.greeting == GREETING_ENDLESS)
+		if (!send_block_sizes(c, option))
+			return false;
+	if (options.greeting != GREETING_NO_EXPORT && !send_export_info(c, option))
+		return false;
+	return send_block_sizes(c, option) && send_option_reply(c, option, NBD_REP_ACK, NULL, 0);
+}
+
+/* false: the connection is over. *done: transmission begins. */
+static bool answer_option(struct connection *c, uint32_t option, bool *done)
+{
+	switch (option) {
+	case NBD_OPT_EXTENDED_HEADERS:
+		if (options.framing < NBD_FRAMING_EXTENDED)
+			break;
+		c->framing = NBD_FRAMING_EXTENDED;
+		return send_option_reply(c, option, NBD_REP_ACK, NULL, 0);
+	case NBD_OPT_STRUCTURED_REPLY:
+		if (options.framing < NBD_FRAMING_STRUCTURED)
+			break;
+		c->framing = NBD_FRAMING_STRUCTURED;
+		return send_option_reply(c, option, NBD_REP_ACK, NULL, 0);
+	case NBD_OPT_GO:
+		*done = true;
+		return answer_go(c, option);
+	case NBD_OPT_INFO:
+		return answer_go(c, option);
+	case NBD_OPT_ABORT:
+		send_option_reply(c, option, NBD_REP_ACK, NULL, 0);
+		return false;
+	}
+	return send_option_reply(c, option, NBD_REP_ERR_UNSUP, NULL, 0);
+}
+
+static bool greet(struct connection *c)
+{
+	uint8_t greeting[18];
+
+	if (options.greeting == GREETING_CLOSE)
+		return false;
+	if (options.greeting == GREETING_STALL) {
+		stall(c->fd);
+		return false;
+	}
+	while (options.greeting == GREETING_GARBAGE || options.garbage) {
+		uint8_t noise[4096];
+
+		for (size_t i = 0; i < sizeof(noise); i++)
+			noise[i] = (uint8_t)random_below(c, 256);
+		if (!send_all(c->fd, noise, sizeof(noise)))
+			return false;
+	}
+	wire_put64(greeting, NBD_MAGIC_INIT);
+	wire_put64(greeting + 8, NBD_MAGIC_OPTION);
+	wire_put16(greeting + 16, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
+	return send_pieces(c, greeting, sizeof(greeting));
+}
+
+static bool handshake(struct connection *c)
+{
+	uint8_t header[16], payload[OPTION_BYTES_MAX];
+	bool done = false;
+
+	c->trickle = options.greeting == GREETING_TRICKLE;
+	if (!greet(c) || !receive_all(c->fd, header, 4))
+		return false;
+	while (!done) {
+		uint32_t option, length;
+
+		if (!receive_all(c->fd, header, sizeof(header)))
+			return false;
+		option = wire_get32(header + 8);
+		length = wire_get32(header + 12);
+		if (length > sizeof(payload) || !receive_all(c->fd, payload, length))
+			return false;
+		if (options.greeting == GREETING_STALL_OPTION) {
+			stall(c->fd);
+			return false;
+		}
+		if (!answer_option(c, option, &done))
+			return false;
+	}
+	c->trickle = false;
+	return true;
+}
+
+/* --- requests ------------------------------------------------------------------------------------ */
+
+static bool touches(const struct request *request, uint64_t at)
+{
+	return request->offset <= at && at < request->offset + request->length;
+}
+
+/* The error that this request is to be answered with. */
+static uint32_t judge(const struct request *request)
+{
+	if (request->command >= COMMANDS || request->offset > options.size_bytes ||
+	    request->length > options.size_bytes - request->offset)
+		return NBD_EINVAL;
+	if ((request->command == NBD_CMD_READ || request->command == NBD_CMD_WRITE) &&
+	    request->length > options.payload_max_bytes)
+		return NBD_EINVAL;
+	if (request->command == options.fail_command &&
+	    atomic_fetch_add(&failed, 1) >= options.fail_after)
+		return NBD_EIO;
+	if (request->command != NBD_CMD_FLUSH && touches(request, options.fail_offset))
+		return NBD_EIO;
+	return 0;
+}
+
+/*
+ * Reads a WRITE's payload, slowly when it was answered already, and puts it in its place: unless the
+ * client has given the connection up, for then it may have written anew on another one.
+ */
+static bool receive_payload(struct connection *c, const struct request *request, bool slowly)
+{
+	struct pollfd hangup = { .fd = c->fd, .events = POLLRDHUP };
+	size_t at = 0, length = request->length;
+
+	if (length > PAYLOAD_MAX_BYTES)
+		return false;
+	while (at < length) {
+		size_t piece = slowly && length - at > SLOWLY_BYTES ? SLOWLY_BYTES : length - at;
+
+		if (!receive_all(c->fd, c->payload + at, piece))
+			return false;
+		at += piece;
+		if (slowly && at < length)
+			sleep_ms(1);
+	}
+	if (poll(&hangup, 1, 0) > 0 && hangup.revents & POLLRDHUP)
+		return false;
+	if (!request->error)
+		memcpy(export + request->offset, c->payload, length);
+	return true;
+}
+
+static bool send_plainly(struct connection *c, struct reply *reply)
+{
+	bool good = true;
+
+	plain_make(reply, export);
+	for (uint32_t i = 0; good && i < reply->count; i++)
+		good = send_reply_bytes(c, reply->messages[i].bytes, reply->messages[i].length);
+	reply_clear(reply);
+	return good;
+}
+
+/* Does what the request asks for; READs are done when their reply is made. */
+static bool execute(struct connection *c, struct reply *reply)
+{
+	struct request *request = &reply->request;
+	bool zeroes = request->command == NBD_CMD_TRIM || request->command == NBD_CMD_WRITE_ZEROES;
+
+	request->error = judge(request);
+	if (request->command == NBD_CMD_WRITE) {
+		if (!options.early)
+			return receive_payload(c, request, false);
+		c->count--; /* answered now */
+		return send_plainly(c, reply) && receive_payload(c, request, true);
+	}
+	if (zeroes && !request->error)
+		memset(export + request->offset, 0, request->length);
+	return true;
+}
+
+/* Reads one request into the next reply. false: the connection is over. */
+static bool receive_request(struct connection *c)
+{
+	bool extended = c->framing == NBD_FRAMING_EXTENDED;
+	struct reply *reply = &c->replies[c->count];
+	uint8_t header[NBD_EXTENDED_REQUEST_BYTES];
+	struct request *request = &reply->request;
+
+	if (!receive_all(c->fd, header, extended ? NBD_EXTENDED_REQUEST_BYTES : NBD_REQUEST_BYTES))
+		return false;
+	if (wire_get32(header) != (extended ? NBD_MAGIC_EXTENDED_REQUEST : NBD_MAGIC_REQUEST)) {
+		printf("the client broke the protocol: no request's magic\n");
+		return false;
+	}
+	reply->framing = c->framing;
+	request->flags = wire_get16(header + 4);
+	request->command = wire_get16(header + 6);
+	request->cookie = wire_get64(header + 8);
+	request->offset = wire_get64(header + 16);
+	request->length = extended ? wire_get64(header + 24) : wire_get32(header + 24);
+	if (request->command == NBD_CMD_DISC)
+		return false;
+	c->count++;
+	c->requests++;
+	if (atomic_fetch_add(&requests, 1) < options.delay_first && options.delay_ms)
+		sleep_ms(options.delay_ms);
+	return execute(c, reply);
+}
+
+/* Waits for one request, and takes those that follow it at once. */
+static bool gather(struct connection *c)
+{
+	struct pollfd more = { .fd = c->fd, .events = POLLIN };
+	bool together = options.order != ORDER_ARRIVAL || c->wrong;
+
+	do
+		if (!receive_request(c))
+			return false;
+	while (together && c->count < options.gather && poll(&more, 1, GATHER_WINDOW_MS) > 0);
+	return true;
+}
+
+/* --- replies ------------------------------------------------------------------------------------- */
+
+static bool is_zero(uint64_t offset, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i++)
+		if (export[offset + i])
+			return false;
+	return true;
+}
+
+static void content_add(struct reply *reply, uint64_t offset, uint32_t bytes)
+{
+	if (options.holes && is_zero(offset, bytes))
+		hole_add(reply, offset, bytes);
+	else
+		data_add(reply, export, offset, bytes);
+}
+
+/* A READ in several chunks, in random order; the last one sent is the one marked as such. */
+static void split_make(struct connection *c, struct reply *reply)
+{
+	const struct request *request = &reply->request;
+	uint32_t most = options.split < CHUNKS_MAX ? options.split : CHUNKS_MAX;
+	uint32_t piece = (uint32_t)((request->length / most + 511) / 512 * 512);
+	uint64_t at = request->offset, end = at + request->length;
+
+	if (piece < 512)
+		piece = 512;
+	reply_clear(reply);
+	for (; at < end; at += piece)
+		content_add(reply, at, end - at < piece ? (uint32_t)(end - at) : piece);
+	for (uint32_t i = reply->count - 1; i > 0; i--) {
+		uint32_t j = random_below(c, i + 1);
+		struct message swapped = reply->messages[i];
+
+		reply->messages[i] = reply->messages[j];
+		reply->messages[j] = swapped;
+	}
+	if (random_below(c, 2)) /* as legal: the end apart */
+		chunk_add(reply, NBD_REPLY_TYPE_NONE, 0);
+	chunks_finish(reply);
+}
+
+static void reply_make(struct connection *c, struct reply *reply)
+{
+	const struct request *request = &reply->request;
+
+	if (request->command == options.deaf_command)
+		reply_clear(reply);
+	else if (request->command == NBD_CMD_READ && !request->error && options.split > 1 &&
+		 c->framing != NBD_FRAMING_SIMPLE)
+		split_make(c, reply);
+	else
+		plain_make(reply, export);
+}
+
+static void aftermath_do(struct connection *c, enum aftermath aftermath)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	uint8_t nowhere[4096];
+
+	switch (aftermath) {
+	case AFTER_STALL:
+		stall(c->fd);
+		break;
+	case AFTER_RESET:
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		break;
+	case AFTER_HALF_CLOSE:
+		shutdown(c->fd, SHUT_WR);
+		while (recv(c->fd, nowhere, sizeof(nowhere), 0) > 0)
+			;
+		break;
+	case AFTER_CLOSE:
+	case AFTER_NOTHING:
+		break;
+	}
+}
+
+/* Sends a wrong reply in one piece, up to where it is cut. */
+static bool send_wrong(struct connection *c, struct wrong_context *context)
+{
+	struct reply *reply = context->reply;
+	uint32_t left = context->cut_bytes || context->aftermath ? context->cut_bytes : UINT32_MAX;
+	bool good = true;
+
+	c->trickle = context->trickle;
+	for (uint32_t i = 0; good && i < reply->count; i++) {
+		uint32_t length = reply->messages[i].length;
+
+		if (length > left)
+			length = left;
+		good = send_reply_bytes(c, reply->messages[i].bytes, length);
+		left -= length;
+	}
+	c->trickle = false;
+	if (good && context->aftermath)
+		aftermath_do(c, context->aftermath);
+	reply_clear(reply);
+	return good && !context->aftermath;
+}
+
+/* Looks for a reply that can be made wrong, and sends it. false: the connection is over. */
+static bool do_wrong(struct connection *c)
+{
+	for (uint32_t i = 0; i < c->count; i++) {
+		struct wrong_context context = { .reply = &c->replies[i],
+						 .export = export,
+						 .random = c->random,
+						 .answered_cookie = c->answered_cookie };
+
+		if (c->count > 1)
+			context.other_cookie = c->replies[(i + 1) % c->count].request.cookie;
+		if (!wrong_apply(c->wrong, &context))
+			continue;
+		c->wrong_name = c->wrong->name;
+		c->wrong_ms = now_ms();
+		c->wrong = NULL;
+		printf("wrong %s\n", c->wrong_name);
+		return send_wrong(c, &context);
+	}
+	return true;
+}
+
+/* The next reply to send a message of. */
+static struct reply *pick(struct connection *c)
+{
+	uint32_t left[GATHER_MAX], count = 0;
+
+	for (uint32_t i = 0; i < c->count; i++)
+		if (c->replies[i].next < c->replies[i].count)
+			left[count++] = i;
+	if (count == 0)
+		return NULL;
+	if (options.order == ORDER_REVERSE)
+		return &c->replies[left[count - 1]];
+	if (options.order == ORDER_INTERLEAVE)
+		return &c->replies[left[random_below(c, count)]];
+	return &c->replies[left[0]];
+}
+
+static void shuffle(struct connection *c)
+{
+	for (uint32_t i = c->count - 1; i > 0; i--) {
+		uint32_t j = random_below(c, i + 1);
+		struct reply swapped = c->replies[i];
+
+		c->replies[i] = c->replies[j];
+		c->replies[j] = swapped;
+	}
+}
+
+static bool send_replies(struct connection *c)
+{
+	struct reply *reply;
+	bool good = true;
+
+	if (c->count && options.order == ORDER_SHUFFLE)
+		shuffle(c);
+	while (good && (reply = pick(c)) != NULL) {
+		const struct message *message = &reply->messages[reply->next++];
+
+		good = send_reply_bytes(c, message->bytes, message->length);
+		if (reply->next == reply->count)
+			c->answered_cookie = reply->request.cookie;
+	}
+	return good;
+}
+
+/* Requests that were gathered are answered. false: the connection is over. */
+static bool answer(struct connection *c)
+{
+	bool good;
+
+	for (uint32_t i = 0; i < c->count; i++)
+		reply_make(c, &c->replies[i]);
+	good = !c->wrong || c->requests < options.wrong_after + 5 * c->number || do_wrong(c);
+	good = good && send_replies(c);
+	for (uint32_t i = 0; i < c->count; i++)
+		reply_clear(&c->replies[i]);
+	c->count = 0;
+	return good;
+}
+
+static void *serve(void *argument)
+{
+	struct connection *c = argument;
+	uint32_t index = c->number - options.wrong_from;
+	const int one = 1;
+
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	c->random = (options.seed + c->number) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	if (c->number >= options.wrong_from && index < options.wrongs_count)
+		c->wrong = options.wrongs[index];
+	c->payload = malloc(PAYLOAD_MAX_BYTES);
+	if (c->payload && handshake(c))
+		while (gather(c) && answer(c))
+			;
+	if (c->wrong_name)
+		printf("end %s %" PRId64 "\n", c->wrong_name, now_ms() - c->wrong_ms);
+	close(c->fd);
+	for (uint32_t i = 0; i < c->count; i++)
+		reply_clear(&c->replies[i]);
+	free(c->payload);
+	free(c);
+	return NULL;
+}
+
+/* --- the start ----------------------------------------------------------------------------------- */
+
+static int listen_unix(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", options.unix_path);
+	unlink(options.unix_path);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -1;
+	return fd;
+}
+
+static int listen_tcp(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(options.port),
+				       .sin_addr.s_addr = htonl(INADDR_ANY) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -1;
+	return fd;
+}
+
+static bool open_export(void)
+{
+	int fd = options.file ? open(options.file, O_RDWR | O_CREAT | O_CLOEXEC, 0600)
+			      : memfd_create("export", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)options.size_bytes) < 0)
+		return false;
+	export = mmap(NULL, options.size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return export != MAP_FAILED;
+}
+
+static int index_of(const char *const *names, int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (names[i] && !strcmp(names[i], name))
+			return i;
+	fprintf(stderr, "hostile_server: what is '%s'?\n", name);
+	exit(2);
+}
+
+static uint64_t number_of(const char *text)
+{
+	char *end;
+	uint64_t number = strtoull(text, &end, 0);
+
+	if (*end == 'K' || *end == 'M')
+		number <<= *end++ == 'K' ? 10 : 20;
+	if (end == text || *end) {
+		fprintf(stderr, "hostile_server: '%s' is no number\n", text);
+		exit(2);
+	}
+	return number;
+}
+
+enum {
+	FILE_PATH = 1,
+	UNIX_PATH,
+	PORT,
+	SIZE,
+	SEED,
+	FRAMING,
+	FLAGS,
+	PAYLOAD_MAX,
+	ORDER,
+	GATHER,
+	SPLIT,
+	HOLES,
+	DRIBBLE,
+	EARLY,
+	DELAY_MS,
+	DELAY_FIRST,
+	FAIL_OFFSET,
+	FAIL,
+	FAIL_AFTER,
+	DEAF,
+	WRONG,
+	WRONG_AFTER,
+	WRONG_FROM,
+	LIST_WRONG,
+	CLOSE_AT,
+	STALL_AT,
+	GREETING,
+	GARBAGE,
+};
+
+static const struct option longs[] = {
+	{ "file", required_argument, NULL, FILE_PATH },
+	{ "unix", required_argument, NULL, UNIX_PATH },
+	{ "port", required_argument, NULL, PORT },
+	{ "size", required_argument, NULL, SIZE },
+	{ "seed", required_argument, NULL, SEED },
+	{ "framing", required_argument, NULL, FRAMING },
+	{ "flags", required_argument, NULL, FLAGS },
+	{ "payload-max", required_argument, NULL, PAYLOAD_MAX },
+	{ "order", required_argument, NULL, ORDER },
+	{ "gather", required_argument, NULL, GATHER },
+	{ "split", required_argument, NULL, SPLIT },
+	{ "holes", no_argument, NULL, HOLES },
+	{ "dribble", no_argument, NULL, DRIBBLE },
+	{ "early", no_argument, NULL, EARLY },
+	{ "delay-ms", required_argument, NULL, DELAY_MS },
+	{ "delay-first", required_argument, NULL, DELAY_FIRST },
+	{ "fail-offset", required_argument, NULL, FAIL_OFFSET },
+	{ "fail", required_argument, NULL, FAIL },
+	{ "fail-after", required_argument, NULL, FAIL_AFTER },
+	{ "deaf", required_argument, NULL, DEAF },
+	{ "wrong", required_argument, NULL, WRONG },
+	{ "wrong-after", required_argument, NULL, WRONG_AFTER },
+	{ "wrong-from", required_argument, NULL, WRONG_FROM },
+	{ "list-wrong", no_argument, NULL, LIST_WRONG },
+	{ "close-at", required_argument, NULL, CLOSE_AT },
+	{ "stall-at", required_argument, NULL, STALL_AT },
+	{ "greeting", required_argument, NULL, GREETING },
+	{ "garbage", no_argument, NULL, GARBAGE },
+	{ 0 },
+};
+
+static void take_wrongs(void)
+{
+	for (char *name = strtok(optarg, ","); name; name = strtok(NULL, ",")) {
+		const struct wrong *wrong = wrong_find(name);
+
+		if (!wrong || options.wrongs_count == WRONG_MAX) {
+			fprintf(stderr, "hostile_server: no such wrong: %s\n", name);
+			exit(2);
+		}
+		options.wrongs[options.wrongs_count++] = wrong;
+	}
+}
+
+/* Options whose value is a word, and those without one. */
+static bool take_word(int option)
+{
+	static const char *const orders[] = { "arrival", "reverse", "shuffle", "interleave" };
+
+	switch (option) {
+	case FILE_PATH:
+		options.file = optarg;
+		break;
+	case UNIX_PATH:
+		options.unix_path = optarg;
+		break;
+	case FRAMING:
+		options.framing = (enum nbd_framing)index_of(framing_names, 3, optarg);
+		break;
+	case ORDER:
+		options.order = (enum order)index_of(orders, 4, optarg);
+		break;
+	case FAIL:
+		options.fail_command = index_of(command_names, COMMANDS, optarg);
+		break;
+	case DEAF:
+		options.deaf_command = index_of(command_names, COMMANDS, optarg);
+		break;
+	case GREETING:
+		options.greeting = (enum greeting)index_of(greetings, GREETINGS, optarg);
+		break;
+	case WRONG:
+		take_wrongs();
+		break;
+	case HOLES:
+		options.holes = true;
+		break;
+	case DRIBBLE:
+		options.dribble = true;
+		break;
+	case EARLY:
+		options.early = true;
+		break;
+	case GARBAGE:
+		options.garbage = true;
+		break;
+	case LIST_WRONG:
+		wrongs_print();
+		exit(0);
+	default:
+		return false;
+	}
+	return true;
+}
+
+static bool take_number(int option)
+{
+	uint64_t number = number_of(optarg);
+
+	switch (option) {
+	case PORT:
+		options.port = (uint16_t)number;
+		break;
+	case SIZE:
+		options.size_bytes = number;
+		break;
+	case SEED:
+		options.seed = number;
+		break;
+	case FLAGS:
+		options.flags = (uint16_t)number;
+		break;
+	case PAYLOAD_MAX:
+		options.payload_max_bytes = (uint32_t)number;
+		break;
+	case GATHER:
+		options.gather = (uint32_t)number;
+		break;
+	case SPLIT:
+		options.split = (uint32_t)number;
+		break;
+	case DELAY_MS:
+		options.delay_ms = (uint32_t)number;
+		break;
+	case DELAY_FIRST:
+		options.delay_first = (uint32_t)number;
+		break;
+	case FAIL_OFFSET:
+		options.fail_offset = number;
+		break;
+	case FAIL_AFTER:
+		options.fail_after = (uint32_t)number;
+		break;
+	case WRONG_AFTER:
+		options.wrong_after = (uint32_t)number;
+		break;
+	case WRONG_FROM:
+		options.wrong_from = (uint32_t)number;
+		break;
+	case CLOSE_AT:
+		options.close_at_bytes = number;
+		break;
+	case STALL_AT:
+		options.stall_at_bytes = number;
+		break;
+	}
+	return true;
+}
+
+static bool parse(int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", longs, NULL)) >= 0) {
+		if (option == '?')
+			return false;
+		if (!take_word(option) && (!optarg || !take_number(option)))
+			return false;
+	}
+	return optind == argc && (options.port || options.unix_path) && options.split >= 1 &&
+	       options.gather >= 1 && options.gather <= GATHER_MAX;
+}
+
+static void accept_forever(int listen_fd)
+{
+	pthread_attr_t detached;
+
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	for (;;) {
+		struct connection *c = calloc(1, sizeof(*c));
+		pthread_t thread;
+
+		if (!c)
+			abort();
+		c->fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		c->number = atomic_fetch_add(&connections, 1) + 1;
+		if (c->fd < 0 || pthread_create(&thread, &detached, serve, c) != 0)
+			abort();
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int listen_fd;
+
+	if (!parse(argc, argv)) {
+		fprintf(stderr, "usage: hostile_server [OPTION...] --port N | --unix PATH\n");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	listen_fd = options.unix_path ? listen_unix() : listen_tcp();
+	if (!open_export() || listen_fd < 0 || listen(listen_fd, 64) < 0) {
+		perror("hostile_server");
+		return 1;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("ready\n");
+	accept_forever(listen_fd);
+}

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+# goal: a handshake that goes wrong ends connect within --connect-timeout, with the right exit code and
+#       a sentence, and leaves nothing behind
+# method: the hostile server breaks the handshake in each way it knows; more connections than one are
+#         refused when the second does not get what the first got
+# kernels: 7.3
+# cpus: 2
+# timeout-s: 240
+# modules: ublk_drv
+# suite: test
+
+# shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these
+. /lab/faults.sh
+
+SOCKET=$WORK/hostile.sock
+TARGET="nbd+unix:///?socket=$SOCKET"
+CONNECT_S=3
+
+# refused EXIT-CODE GREETING [ARGUMENT...]
+refused() {
+	lab_code=$1
+	start_hostile hostile "$SOCKET" --greeting "$2"
+	shift 2
+	began_ms=$(uptime_ms)
+	timeout -k 5 $((30 * SCALE)) ublk-nbd connect --connect-timeout $CONNECT_S "$@" "$TARGET" \
+		>"$WORK/device" 2>"$WORK/connect.log"
+	lab_rc=$?
+	took_ms=$(($(uptime_ms) - began_ms))
+	note "$took_ms ms: $(cat "$WORK/connect.log")"
+	check_equal "exit code" "$lab_code" $lab_rc
+	[ $took_ms -le $((CONNECT_S * 1000 + MARGIN_MS)) ] || fail "connect" "took $took_ms ms"
+	[ "$(wc -c <"$WORK/connect.log")" -gt 20 ] || fail "connect" "gives no reason"
+	[ ! -s "$WORK/device" ] || fail "connect" "prints a device"
+	check_nothing_left
+	stop_server hostile
+}
+
+# One connection does not care what a second one would have got.
+single_is_fine() {
+	start_hostile hostile "$SOCKET" --greeting "$1"
+	connect_disk --connections 1 "$TARGET"
+	disconnect_disk
+	check_nothing_left
+	stop_server hostile
+}
+
+a_case() {
+	run_case "$@"
+	remove_all
+	stop_server hostile
+}
+
+for greeting in stall stall-option stall-go trickle endless; do
+	a_case "handshake: $greeting" refused 3 $greeting
+done
+for greeting in close close-go; do
+	a_case "handshake: $greeting" refused 3 $greeting
+done
+for greeting in garbage magic option giant no-export size-0 size-negative block-size; do
+	a_case "handshake: $greeting" refused 4 $greeting
+done
+a_case "the second connection gets another size" refused 4 size-differs --connections 4
+a_case "the second connection gets other flags" refused 4 flags-differ --connections 4
+a_case "one connection alone gets a size" single_is_fine size-differs

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# goal: whatever a server puts into an extended reply, no reader ever gets a wrong byte, I/O ends
+#       within --timeout, the daemon lives and says what was wrong, and the disk can be removed
+# method: a verified load at depth 32 on a disk of sixteen connections, on each of which the hostile
+#         server makes one field of one reply wrong; the server sees that the connection is closed, the
+#         daemon tells why; then disks of one connection that lose it
+# kernels: 7.3
+# cpus: 2
+# timeout-s: 600
+# modules: ublk_drv
+# suite: test
+
+# shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these
+. /lab/faults.sh
+. /lab/fault-wrong.sh
+
+run_rows extended
+run_last_connection extended magic 'the server broke the protocol: '
+run_last_connection extended close-in-payload 'the server closed the connection\|receiving failed\|sending failed'

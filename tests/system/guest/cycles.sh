@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=dash disable=SC2010
+#
+# COUNT connects and disconnects, and what is different afterwards: see tests/system/cycle-connect*.sh.
+
+# The first cycles fill caches: they are not counted.
+WARM_UP=4
+# What a cycle may cost the kernel for good, in KiB, all noise included; a leaked queue, bio set or
+# request map is far larger.
+LEFT_KB_PER_CYCLE=100
+NOISE_KB=6144
+
+# one_cycle N: connections, payload and the way out take turns.
+one_cycle() {
+	lab_payload=mapped
+	[ $(($1 % 2)) = 0 ] || lab_payload=user-copy
+	connect_disk --connections $((1 + $1 % 4)) --payload $lab_payload --owner "cycle$1" nbd://127.0.0.1
+	dd if=/dev/urandom of="$DISK" bs=64k count=4 oflag=direct 2>/dev/null || fail "writing" "cycle $1"
+	dd if="$DISK" of=/dev/null bs=64k count=4 iflag=direct 2>/dev/null || fail "reading" "cycle $1"
+	case $(($1 % 5)) in
+	3)
+		lab_daemon=$(daemon_pid "$DISK")
+		kill -TERM "$lab_daemon"
+		wait_for gone "$lab_daemon" || fail "SIGTERM" "cycle $1"
+		;;
+	4)
+		kill -KILL "$(daemon_pid "$DISK")"
+		disconnect_exits 0
+		;;
+	*) disconnect_disk ;;
+	esac
+	# The number is free again, so is the node.
+	wait_for no_device || fail "devices" "cycle $1: $(ls /dev | grep ublk)"
+}
+
+cycles() {
+	lab_cycle=$1
+	while [ "$lab_cycle" -le "$2" ]; do
+		one_cycle "$lab_cycle"
+		lab_cycle=$((lab_cycle + 1))
+	done
+}
+
+# What must be the same before and after, a line each.
+inventory() {
+	printf 'devices: %s\n' "$(ls /sys/class/ublk-char /sys/block | grep -c ublk)"
+	printf 'nodes: %s\n' "$(find /dev -name 'ublk*' ! -name ublk-control | wc -l)"
+	printf 'links: %s\n' "$(find /dev/disk -name '*ublk*' 2>/dev/null | wc -l)"
+	printf 'daemons: %s\n' "$(our_processes | wc -l)"
+	printf 'processes: %s\n' "$(grep -LsE '^(kworker|kthreadd)' /proc/[0-9]*/comm |
+		while read -r lab_comm; do
+			[ -s "${lab_comm%comm}cmdline" ] && echo "$lab_comm"
+		done | wc -l)"
+	printf 'files: %s\n' "$(left_files | wc -l)"
+	printf 'temporary files: %s\n' "$(find /tmp /run /dev/shm -xdev ! -path "$WORK/*" | wc -l)"
+	printf 'mounts: %s\n' "$(wc -l </proc/self/mountinfo)"
+	printf 'users of the driver: %s\n' "$(awk '$1 == "ublk_drv" { print $3 }' /proc/modules)"
+	printf 'connections at the server: %s\n' \
+		"$(find "/proc/$(server_pid server)/fd" -lname 'socket:*' | wc -l)"
+	printf 'threads of the server: %s\n' "$(find "/proc/$(server_pid server)/task" -mindepth 1 -maxdepth 1 | wc -l)"
+}
+
+# KiB that are neither free nor to be had back.
+memory_used_kb() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 1
+	awk '/^(MemTotal):/ { t = $2 } /^(MemFree|Buffers|Cached|SReclaimable):/ { t -= $2 } END { print t }' /proc/meminfo
+}
+
+files_and_memory() {
+	start_nbdkit server 10809 memory 16M
+	cycles 1 $WARM_UP
+	wait_for no_process
+	sleep 1
+	inventory >"$WORK/before"
+	lab_before_kb=$(memory_used_kb)
+	cycles $((WARM_UP + 1)) $((WARM_UP + COUNT))
+	wait_for no_process
+	sleep 1
+	inventory >"$WORK/after"
+	lab_left_kb=$(($(memory_used_kb) - lab_before_kb))
+	diff "$WORK/before" "$WORK/after" >"$WORK/diff" ||
+		fail "something is left" "$(grep '^[<>]' "$WORK/diff" | tr '\n' ' ')"
+	note "$COUNT cycles, $lab_left_kb KiB more in use"
+	[ $lab_left_kb -le $((NOISE_KB + LEFT_KB_PER_CYCLE * COUNT)) ] ||
+		fail "memory" "$lab_left_kb KiB more in use after $COUNT cycles"
+	check_nothing_left
+	check "the driver is nobody's" modprobe -r ublk_drv
+	stop_server server
+}
