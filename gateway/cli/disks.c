@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -84,7 +83,6 @@ static int list_directory(const char *path, bool (*take)(const char *name, uint3
 	if (!directory && errno != ENOENT) {
 		int error = errno;
 
-		assert(error > 0);
 		free(*numbers);
 		*numbers = NULL;
 		return -error;

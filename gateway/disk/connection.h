@@ -30,9 +30,9 @@ struct queue;
 
 struct connection {
 	struct queue *queue;
-	uint32_t index; /* in its queue: the SQEs' index */
+	uint32_t index;			      /* in its queue: the SQEs' index */
 	_Atomic(enum connection_state) state; /* written by the queue's thread; status reads it */
-	struct transport *transport;          /* owned */
+	struct transport *transport;	      /* owned */
 	char peer_text[160];
 	char reason[200]; /* why it was condemned; written before state leaves LIVE */
 
@@ -51,7 +51,7 @@ struct connection {
 	struct wire_request *direct_request; /* the armed receive goes into its place; else NULL */
 	bool receive_armed;
 	bool receive_empty; /* the last receive left nothing in the socket, as far as is known */
-	bool leaving; /* DISC was queued: nothing may follow it */
+	bool leaving;	    /* DISC was queued: nothing may follow it */
 
 	_Atomic uint32_t in_flight; /* requests of this connection that are not closed */
 };

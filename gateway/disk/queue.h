@@ -33,13 +33,14 @@ enum queue_state { QUEUE_NEW, QUEUE_SERVING, QUEUE_FLUSHING, QUEUE_LEAVING, QUEU
 
 /* Bits of `requested`. */
 #define QUEUE_REQUEST_CONDEMN 1u /* condemn every connection: what waits fails now */
-#define QUEUE_REQUEST_GIVE_UP 2u /* leave although commands are with the driver (it never started) */
+#define QUEUE_REQUEST_GIVE_UP                                                                      \
+	2u /* leave although commands are with the driver (it never started) */
 
 /* What all queues of a device share; constant once they run, but for size_bytes. */
 struct queue_shared {
 	const struct nbd_export *export;    /* as negotiated at the start */
 	_Atomic uint64_t export_size_bytes; /* now: resize raises both, this one first */
-	_Atomic uint64_t size_bytes;        /* of the device */
+	_Atomic uint64_t size_bytes;	    /* of the device */
 	int char_fd;
 	enum disk_payload payload;
 	uint16_t depth;
@@ -56,10 +57,11 @@ struct queue {
 	pthread_t thread;
 	bool thread_started;
 	int mailbox_fd; /* eventfd, read by the ring */
-	int done_fd;    /* eventfd, written when DONE */
+	int done_fd;	/* eventfd, written when DONE */
 	_Atomic uint32_t requested;
 	_Atomic int failure; /* positive errno of what ended the queue early; or 0 */
-	_Atomic int flush_error; /* positive errno of the last FLUSH; 0 when it was not needed or done */
+	_Atomic int
+		flush_error; /* positive errno of the last FLUSH; 0 when it was not needed or done */
 
 	/* the thread's own from here on */
 	struct nbd_export *export; /* its copy: its size follows shared->export_size_bytes */
@@ -69,14 +71,14 @@ struct queue {
 	struct payload payload;
 	struct slot *slots;
 	struct wire_request *parts; /* depth x parts_max, then our own */
-	struct slot own;            /* for FLUSH and DISC at the end; its tag is the depth */
+	struct slot own;	    /* for FLUSH and DISC at the end; its tag is the depth */
 	uint32_t slots_active;
 	uint32_t slots_ended;
 	struct connection connections[DISK_CONNECTIONS_MAX];
 	uint32_t connections_count;
 	uint32_t connection_next;
-	int64_t now_ms;   /* CLOCK_MONOTONIC_COARSE, once each turn of the loop */
-	uint32_t turns;               /* of the thread's loop */
+	int64_t now_ms;		      /* CLOCK_MONOTONIC_COARSE, once each turn of the loop */
+	uint32_t turns;		      /* of the thread's loop */
 	uint32_t completions_at_once; /* that this turn's submission is expected to bring */
 	bool tick_armed;
 	struct __kernel_timespec tick;

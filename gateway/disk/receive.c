@@ -70,8 +70,7 @@ static int take_data(struct connection *connection, const struct nbd_reply_event
 	uint32_t offset_bytes = request->slot_offset_bytes + (uint32_t)event->offset_bytes;
 
 	if (event->type == NBD_REPLY_HOLE)
-		return payload->ops->zero(payload, request->tag, offset_bytes,
-					  event->length_bytes);
+		return payload->ops->zero(payload, request->tag, offset_bytes, event->length_bytes);
 	stats_add(&connection->queue->stats.copied_bytes, event->length_bytes); /* the socket's */
 	return payload->ops->store(payload, request->tag, offset_bytes, event->data,
 				   event->length_bytes);
@@ -97,8 +96,8 @@ static void log_server_error(struct connection *connection, const struct nbd_rep
 		    "%u such messages held back",
 		    connection->queue->id, request->tag, request->nbd.command,
 		    (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
-		    nbd_error_name(event->wire_error), event->wire_error, used ? ": " : "",
-		    message, held);
+		    nbd_error_name(event->wire_error), event->wire_error, used ? ": " : "", message,
+		    held);
 }
 
 /* One event of the parser. false: the connection was condemned. */
@@ -158,8 +157,9 @@ void receive_completed(struct connection *connection, int result, uint32_t cqe_f
 	if (result == -EINTR || result == -EAGAIN)
 		return;
 	if (result <= 0) {
-		connection_condemn(connection, -result, result ? "receiving failed"
-							       : "the server closed the connection");
+		connection_condemn(connection, -result,
+				   result ? "receiving failed"
+					  : "the server closed the connection");
 		return;
 	}
 	if (!connection->direct_request) {

@@ -92,8 +92,7 @@ static void expect_completion_at_once(struct connection *connection)
 static void arm(struct connection *connection)
 {
 	struct batch *batch = &connection->batch;
-	struct io_uring_sqe *sqe =
-		ring_sqe(&connection->queue->ring, RING_SEND, connection->index);
+	struct io_uring_sqe *sqe = ring_sqe(&connection->queue->ring, RING_SEND, connection->index);
 	uint32_t pieces = batch->iovecs_count - batch->iovecs_first;
 	struct iovec *first = &batch->iovecs[batch->iovecs_first];
 	uint64_t user_data = sqe->user_data;
