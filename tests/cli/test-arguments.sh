@@ -113,6 +113,7 @@ refused 2 "too long once made absolute" connect "nbd+unix:///?socket=$(printf '%
 
 # --- a server to start
 refused 2 "'[' without its ']'" connect [ nbdkit memory 1G
+# shellcheck disable=SC2171 # ']' is a word here
 refused 2 "']' without its '['" connect nbdkit memory 1G ]
 refused 2 "stand 0 words" connect [ ]
 refused 2 "only one of them" connect [ nbdkit memory 1G ] $T
