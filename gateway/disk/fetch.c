@@ -43,13 +43,23 @@ static void count_committed(struct queue *queue, const struct slot *slot)
 }
 
 /*
- * Ends the block request and waits for the next under this tag. The result is the full length or
- * a negative errno, never anything between: the driver takes a short result for success where it
- * does not do the copying itself.
+ * What the driver is told: a negative errno, or the full length, never anything between: a short
+ * result is success to it where it does not do the copying itself. Only payloads have a length:
+ * that of a trim may be above 2 GiB, which would be negative here, and the driver does not look.
  */
+static int32_t result_of(const struct slot *slot)
+{
+	bool payload = slot->op == UBLK_IO_OP_READ || slot->op == UBLK_IO_OP_WRITE;
+
+	if (slot->error)
+		return slot->error;
+	return payload ? (int32_t)slot->length_bytes : 0;
+}
+
+/* Ends the block request and waits for the next under this tag. */
 void fetch_commit(struct queue *queue, struct slot *slot)
 {
-	int32_t result = slot->error ? slot->error : (int32_t)slot->length_bytes;
+	int32_t result = result_of(slot);
 
 	assert(slot->parts_open == 0 && slot->error <= 0);
 	for (uint16_t part = 0; part < slot->parts_count; part++) {

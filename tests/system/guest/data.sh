@@ -23,7 +23,7 @@ drop_caches() {
 same_bytes() {
 	sync "$DISK"
 	drop_caches
-	nbdcopy "$1" - 2>"$WORK/nbdcopy.log" | cmp - "$DISK" >"$WORK/cmp.log" 2>&1 ||
+	nbdcopy --request-size="${REQUEST_BYTES:-262144}" "$1" - 2>"$WORK/nbdcopy.log" | cmp - "$DISK" >"$WORK/cmp.log" 2>&1 ||
 		fail "the server's bytes" "$(cat "$WORK/cmp.log" "$WORK/nbdcopy.log")"
 }
 
@@ -97,4 +97,14 @@ start_forking_nbd_server() {
 	nbd-server -C "$WORK/$data_name.conf" -p "$WORK/$data_name.pid" >"$WORK/$data_name.log" 2>&1
 	wait_for test -s "$WORK/$data_name.pid" || die "nbd-server does not start: $(cat "$WORK/$data_name.log")"
 	wait_listen "$data_name" "$data_port"
+}
+
+# clean_slate: what a case that failed has left is removed, so that the next one is judged by itself.
+clean_slate() {
+	umount -l /mnt 2>/dev/null
+	ublk-nbd disconnect --all --force >/dev/null 2>&1
+	for data_file in "$WORK"/*.pid; do
+		[ -e "$data_file" ] && stop_server "$(basename "$data_file" .pid)" KILL
+	done
+	return 0
 }

@@ -7,6 +7,9 @@
 FIO_EXPORT_MB=64
 FIO_PORT=10809
 SEED=${SEED:-1}
+CASE_TIMEOUT_S=180
+# nbd-server takes seconds to greet on a slow machine.
+WAIT_TIMEOUT_S=60
 
 # fio_serve SERVER: starts it; sets TARGET, what libnbd and we connect to.
 fio_serve() {
@@ -38,7 +41,7 @@ fio_check_shape() {
 	check_equal "framing" $framing "$(status_of .framing)"
 	check_equal "payload" "$3" "$(status_of .payload)"
 	check_equal "queues" "$2" "$(status_of .queues)"
-	check_equal "queues in sysfs" "$2" "$(ls "/sys/block/${DISK##*/}/mq" | wc -l)"
+	check_equal "queues in sysfs" "$2" "$(find "/sys/block/${DISK##*/}/mq" -mindepth 1 -maxdepth 1 | wc -l)"
 	check_equal "connections in use" "$2" "$(status_of .connections_live)"
 	check_equal "sockets open" "$2" "$(fio_sockets)"
 }
@@ -56,9 +59,8 @@ fio_jobs() {
 # Each connection carried its part.
 fio_check_spread() {
 	ss -H -t -n -i state established "dport = :$FIO_PORT" >"$WORK/ss"
-	for sent in $(grep -o 'bytes_sent:[0-9]*' "$WORK/ss" | cut -d: -f2); do
-		[ "$sent" -gt 100000 ] || fail "each connection carries its part" "one has sent $sent bytes"
-	done
+	least=$(grep -o 'bytes_sent:[0-9]*' "$WORK/ss" | cut -d: -f2 | sort -n | head -n 1)
+	[ "${least:-0}" -gt 100000 ] || fail "each connection carries its part" "one has sent $least bytes"
 }
 
 fio_row() {
@@ -80,6 +82,6 @@ fio_row() {
 
 # run_verify SERVER CONNECTIONS PAYLOAD DEPTH: as a case.
 run_verify() {
-	CASE_TIMEOUT_S=120
+	clean_slate
 	run_case "$1, $2 connection(s), $3, depth $4, seed $SEED" fio_row "$@"
 }

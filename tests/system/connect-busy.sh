@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+# goal: a disk in use is not taken away by accident, and is on purpose
+# method: mount it, hold it open; disconnect, SIGTERM once and twice; look at what stays and what goes
+# kernels: 7.3 6.12
+# timeout-s: 200
+# modules: ublk_drv ext4
+# suite: test
+# allow-dmesg: I/O error|EXT4-fs error|EXT4-fs \(ublkb[0-9]+\)|JBD2|Aborting journal
+
+. /lab/data.sh
+
+URI=nbd://localhost
+
+mounted_disk() {
+	start_logged s 10809 memory 64M
+	connect_disk $URI
+	check "mkfs" mkfs.ext4 -q -F "$DISK"
+	check "mount" mount "$DISK" /mnt
+	DAEMON=$(status_of .pid)
+}
+
+still_works() {
+	cp /lab/lib.sh /mnt/file && sync /mnt/file && drop_caches && cmp /lab/lib.sh /mnt/file
+}
+
+complaints() {
+	cat /run/ublk-nbd/daemon.log "$WORK"/*.err 2>/dev/null | grep -c 'in use'
+}
+
+disconnect_is_refused() {
+	mounted_disk
+	expect_exit "disconnect while mounted" 6 ublk-nbd disconnect "$DISK"
+	said "$DISK" '/mnt' 'force'
+	check "the filesystem works still" still_works
+	check "umount" umount /mnt
+	disconnect_disk
+	check "nothing is left" no_device_left
+	client_kept_to s
+	check_equal "the data is at the server" "$(seen s connections)" "$(seen s disconnects)"
+	connect_disk $URI
+	check "fsck" e2fsck -fn "$DISK"
+	disconnect_disk
+	stop_server s
+}
+
+held_open_only() {
+	start_nbdkit s 10809 memory 16M
+	connect_disk $URI
+	# shellcheck disable=SC2016 # the inner shell's
+	sh -c 'exec 3<"$0"; exec sleep 1000' "$DISK" &
+	holder=$!
+	expect_exit "disconnect while a program has it open" 6 ublk-nbd disconnect "$DISK"
+	said "$DISK" "$holder|sleep"
+	kill $holder
+	wait $holder 2>/dev/null
+	disconnect_disk
+	stop_server s
+}
+
+# 6.12 cannot tell whether someone has the disk open: only exclusive users count there.
+held_open() {
+	kernel_at_least 7 0 || skip "held open" "this kernel's driver has no TRY_STOP_DEV"
+	held_open_only
+}
+
+forced() {
+	mounted_disk
+	expect_exit "disconnect --force" 0 ublk-nbd disconnect --force "$DISK"
+	check "the daemon is gone" wait_for gone "$DAEMON"
+	check "the node is gone" wait_for lab_no_node "${DISK##*/}"
+	check "umount" umount -l /mnt
+	check "nothing is left" wait_for no_device_left
+	stop_server s
+}
+
+term_once() {
+	mounted_disk
+	before=$(complaints)
+	kill -TERM "$DAEMON"
+	check "it says that the disk is in use" wait_for more_complaints
+	sleep 1
+	check_equal "it says so once" $((before + 1)) "$(complaints)"
+	check_equal "state" live "$(status_of .state)"
+	check "the filesystem works still" still_works
+	check "umount" umount /mnt
+	# The time for a second signal to mean force is over.
+	sleep 5
+	kill -TERM "$DAEMON"
+	check "unmounted, it ends" wait_for gone "$DAEMON"
+	check "nothing is left" no_device_left
+	check_equal "politely" "$(seen s connections)" "$(seen s disconnects)"
+	stop_server s
+}
+
+more_complaints() {
+	[ "$(complaints)" -gt "$before" ]
+}
+
+term_twice() {
+	mounted_disk
+	before=$(complaints)
+	kill -TERM "$DAEMON"
+	check "it says that the disk is in use" wait_for more_complaints
+	kill -TERM "$DAEMON"
+	check "it ends" wait_for gone "$DAEMON"
+	check "the device is gone" wait_for lab_no_node "${DISK##*/}"
+	expect_fail "reading a file anew" sh -c 'echo 3 >/proc/sys/vm/drop_caches; cat /mnt/lost+found/* /mnt/none'
+	umount -l /mnt
+	check "nothing is left" wait_for no_device_left
+	stop_server s
+}
+
+# Two disks: one is mounted, the other comes and goes; then the first goes.
+two_disks() {
+	mounted_disk
+	first=$DISK
+	connect_disk $URI/other
+	check "umount the first" umount /mnt
+	disconnect_disk "$first"
+	check "the other works" dd if="$DISK" of=/dev/null bs=1M count=4 iflag=direct
+	disconnect_disk
+	check "nothing is left" no_device_left
+	stop_server s
+}
+
+busy() {
+	clean_slate
+	run_case "$@"
+}
+
+busy "disconnect while mounted is refused" disconnect_is_refused
+busy "disconnect while held open is refused" held_open
+busy "disconnect --force" forced
+busy "SIGTERM while mounted: it stays and says so once" term_once
+busy "a second SIGTERM forces" term_twice
+busy "a disk mounted before another was connected goes" two_disks

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+# goal: what the command line promises of connect, list, status and disconnect holds on real devices
+# method: one memory server, disks made in every way, exit codes and words checked
+# kernels: 7.3 6.12
+# timeout-s: 240
+# modules: ublk_drv
+# suite: test
+
+. /lab/data.sh
+
+URI=nbd://localhost
+
+json_is_valid() {
+	connect_disk --owner alice $URI/one
+	check "status is JSON" sh -c "ublk-nbd status -o json $DISK | jq -e .device"
+	check_equal "list" "[\"$DISK\",\"alice\",\"one\"]" \
+		"$(ublk-nbd list -o json | jq -c '.[0] | [.device, .owner, .export]')"
+	ublk-nbd connect -o json $URI/two >"$WORK/json" 2>"$WORK/said" || fail "connect -o json" "$(cat "$WORK/said")"
+	other=$(jq -r .device "$WORK/json")
+	[ -b "$other" ] || fail "connect -o json" "names '$other'"
+	check_equal "its export" two "$(jq -r .export "$WORK/json")"
+	check_equal "its state" live "$(jq -r .state "$WORK/json")"
+	check_equal "list by owner" 1 "$(ublk-nbd list -o json --owner alice | jq length)"
+	check_equal "list" 2 "$(ublk-nbd list -o json | jq length)"
+	check "list for people" sh -c "ublk-nbd list | grep -q '$DISK .*alice.*/one'"
+	check "status for people" sh -c "ublk-nbd status $other | grep -q two"
+	ublk-nbd disconnect --all || fail "disconnect --all" "exited with $?"
+	check "nothing is left" no_device_left
+	check_equal "list of nothing, for programs" '[]' "$(ublk-nbd list -o json | jq -c .)"
+	check_equal "list of nothing, for people" '' "$(ublk-nbd list)"
+}
+
+# connect prints the path only when the disk can be used: read at once, from another process.
+usable_at_once() {
+	for _ in 1 2 3 4 5; do
+		connect_disk $URI
+		dd if="$DISK" of=/dev/null bs=4096 count=1 iflag=direct 2>"$WORK/dd" ||
+			fail "the first read" "$(cat "$WORK/dd")"
+		check_equal "state" live "$(status_of .state)"
+		disconnect_disk
+	done
+	check "nothing is left" no_device_left
+}
+
+idempotent() {
+	connect_disk --idempotent $URI/one
+	first=$DISK
+	check_equal "the same again" "$first" "$(ublk-nbd connect --idempotent $URI/one)"
+	check_equal "the same, written otherwise" "$first" "$(ublk-nbd connect --idempotent --export one localhost)"
+	connect_disk --idempotent $URI/two
+	[ "$DISK" != "$first" ] || fail "another export" "is the same device"
+	connect_disk --idempotent --read-only $URI/one
+	[ "$DISK" != "$first" ] || fail "another option" "is the same device"
+	connect_disk $URI/one
+	[ "$DISK" != "$first" ] || fail "without --idempotent" "it is the same device"
+	check_equal "disks" 4 "$(ublk-nbd list -o json | jq length)"
+	disconnect_disk "$first"
+	check_equal "the disk after that one" "$DISK" "$(ublk-nbd connect --idempotent $URI/one)"
+	check "disconnect all" ublk-nbd disconnect --all
+	check "nothing is left" no_device_left
+}
+
+# Five at once ask for the same disk: one is made.
+idempotent_at_once() {
+	for i in 1 2 3 4 5; do
+		ublk-nbd connect --idempotent $URI/race >"$WORK/race.$i" 2>&1 &
+	done
+	wait
+	check_equal "devices" 1 "$(cat "$WORK"/race.? | sort -u | wc -l)"
+	check_equal "disks" 1 "$(ublk-nbd list -o json | jq length)"
+	check "disconnect all" ublk-nbd disconnect --all
+}
+
+owners() {
+	connect_disk --owner alice $URI/one
+	alice=$DISK
+	connect_disk --owner bob $URI/two
+	check "all of alice's" ublk-nbd disconnect --all --owner alice
+	check "hers is gone" lab_no_node "${alice##*/}"
+	check "his is not" test -b "$DISK"
+	expect_exit "--owner without --all" 2 ublk-nbd disconnect --owner bob "$DISK"
+	check "none of carol's" ublk-nbd disconnect --all --owner carol
+	check "his is there still" test -b "$DISK"
+	disconnect_disk
+}
+
+numbers() {
+	connect_disk --device 5 $URI
+	check_equal "the number asked for" /dev/ublkb5 "$DISK"
+	expect_exit "a number that is taken" 6 ublk-nbd connect --device 5 $URI
+	said ublkb5 taken
+	check "the first one works still" dd if="$DISK" of=/dev/null bs=4096 count=1 iflag=direct
+	disconnect_disk 5
+	connect_disk --device 5 $URI
+	disconnect_disk ublkb5
+	connect_disk --device 5 $URI
+	disconnect_disk /dev/ublkb5
+	expect_exit "no such disk" 7 ublk-nbd disconnect 5
+	said '5'
+	expect_exit "no such disk's status" 7 ublk-nbd status /dev/ublkb5
+	expect_exit "no such disk to resize" 7 ublk-nbd resize 5
+	expect_exit "no disk's name" 2 ublk-nbd disconnect /dev/sda
+	said /dev/sda
+}
+
+# The node may be gone (a container's /dev, an admin): the disk is still removed.
+node_is_gone() {
+	connect_disk --device 3 $URI
+	rm "$DISK"
+	check "status" ublk-nbd status "$DISK"
+	check "disconnect" ublk-nbd disconnect "$DISK"
+	check "nothing is left" wait_for no_device_left
+}
+
+wrong_use() {
+	expect_exit "no verb" 2 ublk-nbd
+	expect_exit "no such verb" 2 ublk-nbd frobnicate
+	said frobnicate
+	expect_exit "no target" 2 ublk-nbd connect
+	expect_exit "no such option" 2 ublk-nbd connect --frobnicate $URI
+	said frobnicate
+	expect_exit "no such scheme" 2 ublk-nbd connect http://localhost
+	said http
+	expect_exit "no such query" 2 ublk-nbd connect "$URI?frob=1"
+	said frob
+	expect_exit "a depth that is none" 2 ublk-nbd connect --queue-depth 0 $URI
+	expect_exit "an ordinary user" 5 setpriv --reuid 1000 --regid 1000 --clear-groups ublk-nbd connect $URI
+	said root
+	check "help" ublk-nbd --help
+	check "help of a verb" ublk-nbd connect --help
+	check "nothing is left" no_device_left
+}
+
+# --foreground: it stays, and ends with 0 when told to.
+in_the_foreground() {
+	ublk-nbd connect --foreground $URI >"$WORK/out" 2>"$WORK/err" &
+	front=$!
+	wait_for test -s "$WORK/out" || fail "connect --foreground" "$(cat "$WORK/err")"
+	DISK=$(cat "$WORK/out")
+	check "the disk works" dd if="$DISK" of=/dev/null bs=4096 count=1 iflag=direct
+	kill -TERM "$front"
+	wait "$front"
+	check_equal "its exit code" 0 $?
+	check "nothing is left" no_device_left
+}
+
+start_nbdkit s 10809 memory 16M
+for verb in json_is_valid usable_at_once idempotent idempotent_at_once owners numbers node_is_gone \
+	wrong_use in_the_foreground; do
+	ublk-nbd disconnect --all --force >/dev/null 2>&1
+	run_case "$(echo $verb | tr _ ' ')" $verb
+done

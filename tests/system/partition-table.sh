@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+# goal: a partition table works as on any disk
+# method: write one by sfdisk, let the kernel read it, use a partition, reconnect, use it again; a
+#   mounted partition keeps its disk
+# kernels: 7.3 6.12
+# timeout-s: 150
+# modules: ublk_drv ext4
+# suite: test
+
+. /lab/data.sh
+
+TABLE='label: gpt
+start=2048, size=65536, name=first
+start=67584, size=65536, name=second'
+
+make_partitions() {
+	start_logged s 10809 memory 128M
+	connect_disk nbd://localhost
+	echo "$TABLE" | sfdisk -q --no-reread --no-tell-kernel "$DISK" || fail "sfdisk" "does not write a table"
+	check "rereadpt" blockdev --rereadpt "$DISK"
+	check "the first partition" wait_for test -b "${DISK}p1"
+	check_equal "the second's size" $((65536 * 512)) "$(blockdev --getsize64 "${DISK}p2")"
+	check "mkfs on it" mkfs.ext4 -q -F "${DISK}p2"
+	check "mount" mount "${DISK}p2" /mnt
+	check "write" cp /lab/lib.sh /mnt/file
+	expect_exit "disconnect while the partition is mounted" 6 ublk-nbd disconnect "$DISK"
+	said /mnt
+	check "umount" umount /mnt
+	disconnect_disk
+	client_kept_to s
+}
+
+use_them_again() {
+	connect_disk nbd://localhost
+	check "the partitions come by themselves" wait_for test -b "${DISK}p2"
+	check_equal "their start" 67584 "$(cat "/sys/block/${DISK##*/}/${DISK##*/}p2/start")"
+	check "fsck" e2fsck -fn "${DISK}p2"
+	check "mount" mount "${DISK}p2" /mnt
+	check "read" cmp /lab/lib.sh /mnt/file
+	check "umount" umount /mnt
+	check "their table" sh -c "sfdisk -d $DISK | grep -q name=.*second"
+	disconnect_disk
+	stop_server s
+}
+
+# One that ends where the disk does, and a table of 4 KiB blocks.
+big_blocks() {
+	start_logged s 10809 --filter=blocksize-policy memory 64M blocksize-minimum=4096 \
+		blocksize-preferred=4096 blocksize-maximum=1M blocksize-error-policy=error
+	connect_disk nbd://localhost
+	printf 'label: gpt\nsize=16M\nsize=+\n' | sfdisk -q "$DISK" || fail "sfdisk" "does not write a table"
+	check "the second partition" wait_for test -b "${DISK}p2"
+	check "mkfs on it" mkfs.ext4 -q -F "${DISK}p2"
+	check "fsck" e2fsck -fn "${DISK}p2"
+	disconnect_disk
+	client_kept_to s
+	stop_server s
+}
+
+run_case "partitions are made and used" make_partitions
+run_case "they are there after a reconnect" use_them_again
+clean_slate
+run_case "a table of 4 KiB blocks" big_blocks
