@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <uriparser/Uri.h>
 
+#include "proto/text.h"
 #include "proto/uri.h"
 
 /* Three times the longest export name, and room for every parameter. */
@@ -79,41 +80,6 @@ static struct span span_of(const char *text)
 
 /* --- strings --------------------------------------------------------------------------------------- */
 
-/* The length of the UTF-8 sequence at text (RFC 3629: shortest form, no surrogates), or 0. */
-static size_t utf8_sequence(const unsigned char *text, size_t bytes)
-{
-	static const uint32_t lowest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t want = text[0] < 0x80		 ? 1
-		      : (text[0] & 0xe0) == 0xc0 ? 2
-		      : (text[0] & 0xf0) == 0xe0 ? 3
-		      : (text[0] & 0xf8) == 0xf0 ? 4
-						 : 0;
-	uint32_t code = text[0] & (0xffu >> (want + 1));
-
-	if (want == 1)
-		return 1;
-	if (!want || want > bytes)
-		return 0;
-	for (size_t i = 1; i < want; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (text[i] & 0x3f);
-	}
-	if (code < lowest[want] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-		return 0;
-	return want;
-}
-
-static bool utf8_valid(const char *text, size_t bytes)
-{
-	for (size_t i = 0, step; i < bytes; i += step) {
-		step = utf8_sequence((const unsigned char *)text + i, bytes - i);
-		if (!step)
-			return false;
-	}
-	return true;
-}
-
 static int hex_value(char digit)
 {
 	if (digit >= '0' && digit <= '9')
@@ -164,7 +130,7 @@ static int decode(const struct parse *parse, const char *what, struct span raw, 
 		out[bytes++] = (char)byte;
 	}
 	out[bytes] = '\0';
-	if (!utf8_valid(out, bytes))
+	if (!nbd_text_is_string(out, bytes))
 		return fail(parse, -EINVAL, "%s '%s' is not UTF-8 text", what, QUOTED(raw));
 	return 0;
 }
@@ -291,7 +257,7 @@ static int take_plain_host(const struct parse *parse, struct span host)
 				    "the host '%s' holds a character that no host's name has",
 				    QUOTED(host));
 	}
-	if (!utf8_valid(host.first, host.bytes))
+	if (!nbd_text_is_string(host.first, host.bytes))
 		return fail(parse, -EINVAL, "the host '%s' is not UTF-8 text", QUOTED(host));
 	memcpy(uri->host, host.first, host.bytes);
 	uri->host[host.bytes] = '\0';
@@ -305,7 +271,7 @@ static int take_plain_export(const struct parse *parse, const char *name)
 	if (bytes > NBD_STRING_BYTES_MAX)
 		return fail(parse, -E2BIG, "the export name is longer than %d bytes",
 			    NBD_STRING_BYTES_MAX);
-	if (!utf8_valid(name, bytes))
+	if (!nbd_text_is_string(name, bytes))
 		return fail(parse, -EINVAL, "the export name '%s' is not UTF-8 text",
 			    QUOTED(span_of(name)));
 	strcpy(parse->uri->export_name, name);

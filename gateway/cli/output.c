@@ -7,52 +7,14 @@
 
 #include "gateway/cli/output.h"
 #include "gateway/common/exit_code.h"
+#include "proto/text.h"
 
 #define LINE_BYTES_MAX 2048
 #define LABEL_COLUMNS  18
 
-/* --- text -------------------------------------------------------------------------------------------- */
-
-/* How many of the bytes at text (not empty) a terminal shows as one harmless character; 0: none. */
-static size_t printable_sequence(const unsigned char *text)
-{
-	size_t want = text[0] < 0x80		 ? 1
-		      : (text[0] & 0xe0) == 0xc0 ? 2
-		      : (text[0] & 0xf0) == 0xe0 ? 3
-		      : (text[0] & 0xf8) == 0xf0 ? 4
-						 : 0;
-
-	if (want == 1)
-		return text[0] >= 0x20 && text[0] != 0x7f;
-	/* C1 controls (U+0080 to U+009F) move terminals as well. */
-	if (text[0] == 0xc2 && text[1] < 0xa0)
-		return 0;
-	for (size_t i = 1; i < want; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return want;
-}
-
 const char *output_text(char *buf, size_t buf_bytes, const char *text)
 {
-	size_t used = 0;
-
-	while (*text) {
-		size_t bytes = printable_sequence((const unsigned char *)text);
-
-		if (used + (bytes ? bytes : 1) >= buf_bytes)
-			break;
-		if (bytes)
-			memcpy(buf + used, text, bytes);
-		else
-			buf[used] = '?';
-		used += bytes ? bytes : 1;
-		text += bytes ? bytes : 1;
-	}
-	if (buf_bytes)
-		buf[used] = '\0';
-	return buf;
+	return nbd_text_printable(buf, buf_bytes, text, strlen(text));
 }
 
 /* --- complaints -------------------------------------------------------------------------------------- */

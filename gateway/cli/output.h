@@ -36,7 +36,7 @@ int output_finish(const char *verb);
 const char *output_size(char *buf, size_t buf_bytes, uint64_t size_bytes);
 
 /* Text of foreign origin made fit for a terminal: control characters, and bytes that are no UTF-8,
- * become '?'. Returns buf; what does not fit is cut. */
+ * become '?'. Returns buf (4 bytes or more); what does not fit ends with "...". */
 const char *output_text(char *buf, size_t buf_bytes, const char *text);
 
 /* "label:        value" in a page for people: labels are padded to one column. */
