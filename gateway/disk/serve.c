@@ -45,12 +45,25 @@ static void force_stop(struct serve *serve)
 		queue_request(&serve->disk->queues[i], QUEUE_REQUEST_CONDEMN);
 }
 
+static int64_t gentle_patience_ms(const struct disk *disk)
+{
+	return 4 * (int64_t)disk->config.timeout_ms + STOP_GRACE_MS;
+}
+
+static uint64_t written_bytes(const struct disk *disk)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < disk->queues_count; i++)
+		sum += stats_read(&disk->queues[i].stats.write_bytes);
+	return sum;
+}
+
 /* client: whom to tell; 0 for a signal. */
 static void begin_stop(struct serve *serve, bool force, control_client_id client)
 {
 	struct disk *disk = serve->disk;
-	uint32_t patience_ms = force ? FORCED_STOP_MS : 4 * disk->config.timeout_ms + STOP_GRACE_MS;
-	int64_t deadline_ms = dial_now_ms() + patience_ms;
+	int64_t deadline_ms = dial_now_ms() + (force ? FORCED_STOP_MS : gentle_patience_ms(disk));
 	int ret;
 
 	if (disk->state == DISK_STOPPING) {
@@ -59,10 +72,9 @@ static void begin_stop(struct serve *serve, bool force, control_client_id client
 						   EXIT_CODE_BUSY, "the disk is stopping already");
 		else if (client)
 			serve->stop_client = client;
-		if (force && deadline_ms < serve->stop_deadline_ms) {
-			serve->stop_forced = true;
+		serve->stop_forced |= force;
+		if (force && deadline_ms < serve->stop_deadline_ms)
 			serve->stop_deadline_ms = deadline_ms;
-		}
 		return;
 	}
 	ret = stopper_start(disk, force);
@@ -74,6 +86,26 @@ static void begin_stop(struct serve *serve, bool force, control_client_id client
 	serve->stop_client = client;
 	serve->stop_forced = force;
 	serve->stop_deadline_ms = deadline_ms;
+	serve->stop_written_bytes = written_bytes(disk);
+}
+
+/* What waits for the server when the deadline comes fails. Unforced, that is not done as long as the
+ * server takes what the kernel still had to write: each request of that has its own deadline. */
+static void check_stop_deadline(struct serve *serve)
+{
+	struct disk *disk = serve->disk;
+	uint64_t now_written_bytes = written_bytes(disk);
+
+	if (!disk->stopper || dial_now_ms() < serve->stop_deadline_ms)
+		return;
+	if (!serve->stop_forced && now_written_bytes != serve->stop_written_bytes) {
+		serve->stop_written_bytes = now_written_bytes;
+		serve->stop_deadline_ms = dial_now_ms() + gentle_patience_ms(disk);
+		return;
+	}
+	log_error("stopping takes too long: what waits for the server fails now");
+	force_stop(serve);
+	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
 }
 
 static void stop_finished(struct serve *serve)
@@ -202,8 +234,8 @@ static void turn(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
 	struct pollfd fds[POLL_FIXED + CONTROL_POLLFDS_MAX + DISK_CONNECTIONS_MAX];
+	bool clients = control_server_expire(disk->control_server); /* first: it closes some */
 	uint32_t count = fill(serve, fds);
-	bool clients = control_server_expire(disk->control_server);
 
 	/* Without clients, a stop or a resize there is no deadline to keep: sleep for good. */
 	if (poll(fds, count, clients || disk->stopper || serve->resize_task ? IDLE_POLL_MS : -1) <
@@ -219,11 +251,7 @@ static void turn(struct serve *serve)
 	control_server_poll_take(disk->control_server, fds + POLL_FIXED, count - POLL_FIXED);
 	check_queues(serve);
 	check_stopped_by_others(serve);
-	if (disk->stopper && dial_now_ms() >= serve->stop_deadline_ms) {
-		log_error("stopping takes too long: what waits for the server fails now");
-		force_stop(serve);
-		serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
-	}
+	check_stop_deadline(serve);
 }
 
 bool serve_open(struct serve *serve, struct disk *disk)

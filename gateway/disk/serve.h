@@ -14,6 +14,7 @@ struct serve {
 	control_client_id stop_client; /* is told when the device is gone */
 	bool stop_forced;
 	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
+	uint64_t stop_written_bytes;   /* by the disk when that was set: progress moves it on */
 	struct dial_task *resize_task; /* asks the server for the export's size */
 	control_client_id resize_client;
 	bool server_gone; /* the server we started has ended */
