@@ -280,6 +280,9 @@ void control_server_poll_take(struct control_server *server, const struct pollfd
 			drop(client);
 		}
 	}
+	/* A line that came along with one whose answer had to wait brings no event of its own. */
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		take_lines(server, &server->clients[i]);
 }
 
 bool control_server_expire(struct control_server *server)
