@@ -46,14 +46,17 @@ void resize_begin(struct serve *serve, control_client_id client)
 /* The queues are told first: the kernel may use the new blocks as soon as it knows of them. */
 static int grow(struct disk *disk, uint64_t export_bytes, uint64_t size_bytes)
 {
+	uint64_t old_export_bytes = atomic_load(&disk->shared.export_size_bytes);
 	uint64_t old_bytes = atomic_load(&disk->shared.size_bytes);
 	int ret;
 
 	atomic_store(&disk->shared.export_size_bytes, export_bytes);
 	atomic_store(&disk->shared.size_bytes, size_bytes);
 	ret = ublk_control_update_size(disk->control, disk->info.dev_id, size_bytes >> 9);
-	if (ret < 0)
+	if (ret < 0) {
 		atomic_store(&disk->shared.size_bytes, old_bytes);
+		atomic_store(&disk->shared.export_size_bytes, old_export_bytes);
+	}
 	return ret;
 }
 
@@ -107,7 +110,10 @@ void resize_finish(struct serve *serve)
 
 	dial_task_take(serve->resize_task, &result);
 	serve->resize_task = NULL;
-	if (result.error)
+	if (serve->disk->state != DISK_LIVE) /* the driver has no disk left to resize, or soon */
+		refuse(serve, serve->resize_client, ECANCELED, EXIT_CODE_BUSY,
+		       "the disk is being removed");
+	else if (result.error)
 		refuse(serve, serve->resize_client, result.error, result.exit_code,
 		       result.sentence);
 	else
