@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -49,6 +50,15 @@ static bool file_is_full(void)
 	return state.is_file && fstat(STDERR_FILENO, &st) == 0 && st.st_size > FILE_BYTES_MAX;
 }
 
+/* Whoever reads our stderr through a pipe or a terminal may stop reading; a queue's thread must not
+ * wait for that. (Non-blocking is no way out: a descriptor that was inherited shares it.) */
+static bool stderr_takes_a_line(void)
+{
+	struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return state.is_file || (poll(&fd, 1, 0) > 0 && fd.revents & POLLOUT);
+}
+
 /* One write(2) a line, so that lines of several threads and processes do not mix. */
 static void put_line(enum log_level level, const char *format, va_list arguments)
 {
@@ -71,7 +81,8 @@ static void put_line(enum log_level level, const char *format, va_list arguments
 	if (lost && used + 40 < room)
 		used += (size_t)snprintf(line + used, room - used, " (%u lines lost before)", lost);
 	line[used++] = '\n';
-	if (file_is_full() || write(STDERR_FILENO, line, used) != (ssize_t)used)
+	if (file_is_full() || !stderr_takes_a_line() ||
+	    write(STDERR_FILENO, line, used) != (ssize_t)used)
 		atomic_fetch_add_explicit(&state.lost, 1, memory_order_relaxed);
 	else if (lost)
 		atomic_fetch_sub_explicit(&state.lost, lost, memory_order_relaxed);
