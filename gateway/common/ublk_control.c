@@ -274,23 +274,37 @@ int ublk_control_try_stop(struct ublk_control *control, uint32_t dev_id, uint32_
 	return command(control, UBLK_U_CMD_TRY_STOP_DEV, &cmd, timeout_ms);
 }
 
-int ublk_control_delete(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms)
+/* Whether the device's number is free, or another server's already. Polls: nothing tells. */
+static int await_deletion(struct ublk_control *control, const struct ublksrv_ctrl_dev_info *old,
+			  int64_t deadline_ms)
 {
-	struct ublksrv_ctrl_cmd cmd = command_for(dev_id, NULL, 0);
-	int64_t deadline_ms = now_ms() + timeout_ms;
+	const struct timespec nap = { .tv_nsec = DELETE_POLL_MS * 1000000L };
 	struct ublksrv_ctrl_dev_info info;
-	int ret = command(control, UBLK_U_CMD_DEL_DEV_ASYNC, &cmd, timeout_ms);
+	int ret;
 
-	if (ret == -EINVAL || ret == -EOPNOTSUPP || ret == -ENOTTY)
-		return command(control, UBLK_U_CMD_DEL_DEV, &cmd, timeout_ms);
-	if (ret < 0)
-		return ret;
-	while ((ret = ublk_control_get_info(control, dev_id, &info)) == 0) {
-		struct timespec nap = { .tv_nsec = DELETE_POLL_MS * 1000000L };
-
+	while ((ret = ublk_control_get_info(control, old->dev_id, &info)) == 0) {
+		if (info.ublksrv_flags != old->ublksrv_flags)
+			return 0;
 		if (now_ms() >= deadline_ms)
 			return -ETIMEDOUT;
 		nanosleep(&nap, NULL);
 	}
 	return ret == -ENODEV ? 0 : ret;
+}
+
+int ublk_control_delete(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms)
+{
+	struct ublksrv_ctrl_cmd cmd = command_for(dev_id, NULL, 0);
+	int64_t deadline_ms = now_ms() + timeout_ms;
+	struct ublksrv_ctrl_dev_info old;
+	int ret = ublk_control_get_info(control, dev_id, &old);
+
+	if (ret < 0)
+		return ret;
+	ret = command(control, UBLK_U_CMD_DEL_DEV_ASYNC, &cmd, timeout_ms);
+	if (ret == -EINVAL || ret == -EOPNOTSUPP || ret == -ENOTTY)
+		return command(control, UBLK_U_CMD_DEL_DEV, &cmd, timeout_ms);
+	if (ret < 0)
+		return ret;
+	return await_deletion(control, &old, deadline_ms);
 }
