@@ -120,7 +120,8 @@ static void serve_live(struct disk *disk, struct serve *serve)
 	if (disk_write_udev_file(disk, false) == 0)
 		disk_announce(disk);
 	disk_write_state_file(disk);
-	process_confine();
+	process_confine(disk->config.target.transport == NBD_TRANSPORT_UNIX,
+			disk->activation.pid > 0);
 	log_info("%s: %llu bytes, %u queues of %u, %s, from %s", disk->device_path,
 		 (unsigned long long)disk->geometry.size_bytes, disk->queues_count,
 		 disk->info.queue_depth, disk->queues[0].payload.ops->name, disk->peer_text);

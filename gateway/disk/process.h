@@ -5,15 +5,23 @@
 #ifndef GATEWAY_DISK_PROCESS_H
 #define GATEWAY_DISK_PROCESS_H
 
+#include "gateway/common/disk_config.h"
+
+#include <stdbool.h>
+
 /* Before any thread: working directory /, umask, PR_SET_IO_FLUSHER (our allocations must not wait
- * for I/O that we serve), own mount namespace where that pins nothing. What is not permitted is
+ * for I/O that we serve), a mount namespace of our own (mounts.h). What is not permitted is
  * logged and left out. */
-void process_prepare(void);
+void process_prepare(const struct disk_config *config);
 
 /* Once all memory is there, before START_DEV: locked in memory, never the OOM killer's choice. */
 void process_lock(void);
 
-/* Once the disk is live: capabilities down to what stopping needs, no_new_privs, no core dump. */
-void process_confine(void);
+/* Once the disk is live, in the main thread, for it and the threads it will start: capabilities
+ * down to what stopping needs, no_new_privs; no core dump of the process. unix_socket: the server
+ * may be dialled again through one. own_server: we started it, and shall end it. */
+void process_confine(bool unix_socket, bool own_server);
+/* A thread that only serves I/O: no capability at all. What it parses comes from the server. */
+void process_confine_thread(void);
 
 #endif

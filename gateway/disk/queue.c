@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "gateway/common/log.h"
+#include "gateway/disk/process.h"
 
 #define THREAD_STACK_BYTES (256u << 10)
+#define SUBMIT_TRIES	   1000
 
 void queue_move(struct queue *queue, enum queue_state to)
 {
@@ -151,6 +153,18 @@ static int open_ring(struct queue *queue)
 	return ret;
 }
 
+static int submit_all(struct queue *queue)
+{
+	int ret = 0;
+
+	for (int tries = 0; tries < SUBMIT_TRIES && io_uring_sq_ready(&queue->ring) > 0; tries++) {
+		ret = io_uring_submit(&queue->ring);
+		if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
+			return ret;
+	}
+	return io_uring_sq_ready(&queue->ring) > 0 ? -EAGAIN : 0;
+}
+
 static void *queue_main(void *argument)
 {
 	struct queue *queue = argument;
@@ -162,6 +176,9 @@ static void *queue_main(void *argument)
 		queue_move(queue, QUEUE_SERVING);
 		read_clock(queue);
 		fetch_all(queue);
+		ret = submit_all(queue);
+		/* With its first commands the driver wanted CAP_SYS_ADMIN; from here on it does not. */
+		process_confine_thread();
 		while (ret == 0 && queue_state(queue) != QUEUE_DONE)
 			ret = turn(queue);
 		ring_close(&queue->ring);
