@@ -139,6 +139,8 @@ static bool dial_further(struct disk *disk)
 			if (good && disk->stop_requested)
 				good = disk_fail(disk, EXIT_CODE_INTERRUPTED,
 						 "interrupted while dialling");
+			else if (good)
+				ready_warning(disk, "one connection less: it was not made in time");
 			continue;
 		}
 		dial_task_take(tasks[i], &result);
@@ -392,7 +394,7 @@ bool disk_start(struct disk *disk)
 {
 	if (!start_server(disk))
 		return false;
-	process_prepare();
+	process_prepare(&disk->config);
 	if (!dial_first(disk) || !derive_geometry(disk) || !dial_further(disk))
 		return false;
 	if (!add_device(disk) || !set_params(disk) || !open_char_device(disk) || !open_queues(disk))
