@@ -22,6 +22,7 @@
 #include "gateway/cli/process.h"
 #include "gateway/cli/ready_reader.h"
 #include "gateway/cli/runtime_lock.h"
+#include "gateway/cli/udev_wait.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/runtime_dir.h"
 
@@ -136,8 +137,10 @@ static int give_up(struct daemon *daemon, int exit_code, bool ended)
 static int finish(const struct connect_options *wanted, struct daemon *daemon, int interrupt_fd,
 		  const json_t *status)
 {
-	int exit_code = print_device(wanted, status);
+	int exit_code;
 
+	udev_wait_links(status_device(status), UDEV_WAIT_MS);
+	exit_code = print_device(wanted, status);
 	if (wanted->config.foreground)
 		exit_code = foreground_run(daemon, interrupt_fd, status_device(status));
 	daemon_release(daemon);
