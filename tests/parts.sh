@@ -42,7 +42,7 @@ parts_run() {
 	PARTS_PID=$!
 	# tail ends with the part, even when something the part left behind keeps the log open.
 	tail -n +1 -s 0.2 -f --pid="$PARTS_PID" "$log" &
-	wait "$PARTS_PID"
+	wait "$PARTS_PID" 2>/dev/null
 	status=$?
 	PARTS_PID=
 	wait $!
@@ -54,8 +54,10 @@ parts_count() {
 	local name=$1 status=$2 log=$3 line="" why="" passed=0 failed=0 skipped=0
 	line=$(grep -av '^$' "$log" | tail -n 1 | grep -aE "$PARTS_SUMMARY")
 	[ -z "$line" ] || read -r passed _ failed _ skipped _ <<<"$line"
-	if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+	if [ "$status" = 124 ]; then
 		why="was stopped at its time limit"
+	elif [ "$status" = 137 ]; then
+		why="was killed, at its time limit or by somebody else"
 	elif [ -z "$line" ]; then
 		why="ended with status $status and no summary"
 	elif [ $((passed + failed + skipped)) = 0 ]; then
