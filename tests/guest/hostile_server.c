@@ -32,6 +32,7 @@
  * It prints "ready" when it listens, "wrong NAME" when it has done the wrong thing, and "end NAME MS"
  * when that connection ended, so long after.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -152,6 +153,7 @@ static atomic_uint connections, requests, failed;
 
 static uint32_t random_below(struct connection *c, uint32_t limit)
 {
+	assert(limit > 0);
 	c->random ^= c->random << 13;
 	c->random ^= c->random >> 7;
 	c->random ^= c->random << 17;
