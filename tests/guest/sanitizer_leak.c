@@ -12,9 +12,11 @@ static void *volatile kept;
 
 int main(void)
 {
-	process_prepare();
+	static struct disk_config config;
+
+	process_prepare(&config);
 	process_lock();
-	process_confine();
+	process_confine(false, false);
 	kept = malloc(1000);
 	kept = NULL;
 	return 0;

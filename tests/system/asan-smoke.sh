@@ -45,8 +45,9 @@ verify() {
 	connect_disk --connections "$2" --payload "$1" nbd://127.0.0.1
 	check "fio" timeout -k 5 $((60 * SCALE)) fio --name=asan --filename="$DISK" --direct=1 --ioengine=libaio \
 		--iodepth=32 --rw=randrw --bsrange=512-256k --blockalign=512 --size=8M --verify=crc32c \
-		--verify_fatal=1 --verify_backlog=64 --trim_percentage=10 --trim_backlog=16
-	check "zeroes" fallocate --zero-range --length 1M "$DISK"
+		--verify_fatal=1 --verify_backlog=64
+	check "trim" blkdiscard --length 4M "$DISK"
+	check "zeroes" blkdiscard --zeroout --length 1M "$DISK"
 	check "status" ublk-nbd status "$DISK"
 	disconnect_disk
 	check_nothing_left

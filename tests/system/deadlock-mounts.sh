@@ -2,10 +2,10 @@
 # goal: no daemon keeps another disk's filesystem alive: mount disk A, connect disk B, unmount A,
 #       disconnect A, whatever the mounts' propagation; and a daemon's own end does not wait for its disk
 # method: with shared mounts, with private ones, and from a mount namespace of the user's own that ends
-#         while the disk is mounted in it
-# kernels: 7.3 6.12
+#         while the disk is mounted in it, before or after the daemon is killed
+# kernels: 7.3
 # cpus: 2
-# timeout-s: 240
+# timeout-s: 400
 # modules: ublk_drv
 # suite: test
 
@@ -15,6 +15,7 @@
 a_case() {
 	run_case "$@"
 	umount -q /mnt
+	rm -f "$WORK/disk"
 	mount --make-rshared /
 	remove_all
 	stop_server a
@@ -63,20 +64,41 @@ connect_mount_unmount() {
 	check_nothing_left
 }
 
-# The last process of a namespace in which the disk is mounted ends: the filesystem is unmounted, its
-# writes go through the daemon, which must not be in that namespace.
+# The last process of a namespace in which the disk is mounted ends: that unmounts the filesystem, whose
+# last writes go through the daemon, which must not be in there. namespace_ends PROPAGATION
 namespace_ends() {
 	start_nbdkit a 10809 memory 64M
 	# shellcheck disable=SC2016 # for the inner shell
 	check "mkfs and mount in a namespace of its own" unshare --mount --propagation "$1" sh -c '
-		disk=$(ublk-nbd connect nbd://127.0.0.1) && mkfs.ext4 -q "$disk" && mount "$disk" /mnt &&
-		dd if=/dev/urandom of=/mnt/file bs=1M count=8 && echo "$disk" >'"$WORK"'/disk'
+		disk=$(ublk-nbd connect --timeout 5 nbd://127.0.0.1) && mkfs.ext4 -q "$disk" &&
+		mount "$disk" /mnt && dd if=/dev/urandom of=/mnt/file bs=1M count=8 && echo "$disk" >'"$WORK"'/disk'
 	DISK=$(cat "$WORK/disk")
-	wait_for ublk-nbd disconnect "$DISK" || fail "disconnect" "$(ublk-nbd disconnect "$DISK" 2>&1)"
+	disconnect_disk
 	check_nothing_left
 	connect_disk nbd://127.0.0.1
 	check "fsck" e2fsck -fn "$DISK"
 	disconnect_disk
+}
+
+# Killed while its disk is mounted and dirty, by the last process but the daemon of a namespace: neither
+# the daemon's end nor the umount may wait for ever. killed_while_mounted PROPAGATION
+killed_while_mounted() {
+	start_nbdkit a 10809 memory 64M
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare --mount --propagation "$1" sh -c '
+		disk=$(ublk-nbd connect --timeout 5 nbd://127.0.0.1) && mkfs.ext4 -q "$disk" &&
+		mount "$disk" /mnt && dd if=/dev/urandom of=/mnt/file bs=1M count=8 && echo "$disk" >'"$WORK"'/disk
+		exec sleep 1000' >/dev/null 2>&1 &
+	lab_holder=$!
+	wait_for test -s "$WORK/disk" || fail "mounting" "did not come to an end"
+	DISK=$(cat "$WORK/disk")
+	lab_daemon=$(daemon_pid "$DISK")
+	kill -KILL "$lab_daemon"
+	wait_for gone "$lab_daemon" || fail "the daemon" "hangs in its end"
+	kill -KILL "$lab_holder"
+	wait_for gone "$lab_holder" || fail "the namespace's last process" "hangs in its end"
+	disconnect_exits 0
+	check_nothing_left
 }
 
 # The daemon is told to end while its disk is mounted and dirty: it goes on, until it is unmounted.
@@ -103,6 +125,8 @@ a_case "mount A, connect B, unmount and disconnect A: shared mounts" mount_conne
 a_case "mount A, connect B, unmount and disconnect A: private mounts" mount_connect_unmount private
 a_case "connect B, mount A, unmount and disconnect A: shared mounts" connect_mount_unmount shared
 a_case "connect B, mount A, unmount and disconnect A: private mounts" connect_mount_unmount private
-a_case "the disk's mount namespace ends, private" namespace_ends private
-a_case "the disk's mount namespace ends, slave" namespace_ends slave
+for propagation in private slave; do
+	a_case "the disk's mount namespace ends, $propagation" namespace_ends $propagation
+	a_case "the daemon is killed, the disk is mounted, $propagation" killed_while_mounted $propagation
+done
 a_case "SIGTERM while the disk is mounted" sigterm_while_mounted

@@ -30,7 +30,7 @@ connect_foreground() {
 }
 
 write_some() {
-	check "writing" dd if=/dev/zero of="$DISK" bs=64k count=8 oflag=direct
+	check "writing" dd if=/dev/zero of="$DISK" bs=64k count=8 oflag=direct conv=nocreat
 }
 
 # by_sigterm CODE

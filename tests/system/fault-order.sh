@@ -66,11 +66,11 @@ part_of() {
 	start_load --seconds "$LOAD_S" --max-io 262144
 	for lab_mib in 11 13; do
 		check "reading MiB $lab_mib" dd if="$DISK" of=/dev/null bs=1M count=1 skip=$lab_mib iflag=direct
-		check "writing MiB $lab_mib" dd if=/dev/zero of="$DISK" bs=1M count=1 seek=$lab_mib oflag=direct
+		check "writing MiB $lab_mib" dd if=/dev/zero of="$DISK" bs=1M count=1 seek=$lab_mib oflag=direct conv=nocreat
 	done
 	expect_fail "reading MiB 12" dd if="$DISK" of=/dev/null bs=1M count=1 skip=12 iflag=direct
 	check "as an input error" grep -q 'Input/output error' "$WORK/failed-output"
-	expect_fail "writing MiB 12" dd if=/dev/zero of="$DISK" bs=1M count=1 seek=12 oflag=direct
+	expect_fail "writing MiB 12" dd if=/dev/zero of="$DISK" bs=1M count=1 seek=12 oflag=direct conv=nocreat
 	check "as an output error" grep -q 'Input/output error' "$WORK/failed-output"
 	finish_load $((LOAD_S + 25))
 	check_load_clean

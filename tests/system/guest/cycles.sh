@@ -15,7 +15,7 @@ one_cycle() {
 	lab_payload=mapped
 	[ $(($1 % 2)) = 0 ] || lab_payload=user-copy
 	connect_disk --connections $((1 + $1 % 4)) --payload $lab_payload --owner "cycle$1" nbd://127.0.0.1
-	dd if=/dev/urandom of="$DISK" bs=64k count=4 oflag=direct 2>/dev/null || fail "writing" "cycle $1"
+	dd if=/dev/urandom of="$DISK" bs=64k count=4 oflag=direct conv=nocreat 2>/dev/null || fail "writing" "cycle $1"
 	dd if="$DISK" of=/dev/null bs=64k count=4 iflag=direct 2>/dev/null || fail "reading" "cycle $1"
 	case $(($1 % 5)) in
 	3)

@@ -9,6 +9,7 @@ DAEMON_LOG=$RUNTIME/daemon.log
 # How much later than --timeout a request may end: the emulator is slow, the host is shared.
 SCALE=${LAB_SCALE:-1}
 MARGIN_MS=$((2500 * SCALE))
+[ -z "$SANITIZER_REPORTS" ] || MARGIN_MS=$((MARGIN_MS * 2))
 
 # start_hostile NAME PORT|/SOCKET OPTION...: the hostile server, waited for.
 start_hostile() {

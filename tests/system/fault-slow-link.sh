@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+# goal: a deep queue on a slow link takes longer than --timeout and is no dead server; a server that
+#       then stops answering is found out within --timeout
+# method: nbdkit's rate filter at 4 MB/s, 64 MiB in flight at once, --timeout 4: all of it is written
+#         and read. Then the server is stopped amid the writes: they end in time
+# kernels: 7.3
+# cpus: 2
+# timeout-s: 240
+# modules: ublk_drv
+# suite: test
+# allow-dmesg: I/O error
+
+# shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these
+. /lab/faults.sh
+
+CASE_TIMEOUT_S=$((120 * SCALE))
+TIMEOUT_S=$((4 * SCALE))
+
+start_slow() {
+	start_nbdkit slow 10809 --filter=rate memory 128M rate=$((32 / SCALE))M
+	connect_disk --connections 1 --timeout "$TIMEOUT_S" nbd://localhost
+}
+
+# deep read|write: one process, 64 requests of 1 MiB at once.
+deep() {
+	fio --name=deep --filename="$DISK" --direct=1 --ioengine=io_uring --rw="$1" --bs=1M --size=64M \
+		--iodepth=64 --iodepth_batch_submit=64
+}
+
+slow_is_not_dead() {
+	start_slow
+	for kind in write read; do
+		started=$(uptime_ms)
+		check "$kind" deep $kind
+		took=$(($(uptime_ms) - started))
+		note "$kind: $took ms"
+		[ $took -gt $((TIMEOUT_S * 1500)) ] || fail "$kind" "was too fast to show anything: $took ms"
+	done
+	check_equal "connections given up" 0 "$(status_value .stats.connections_lost)"
+	disconnect_disk
+}
+
+dead_is_dead() {
+	start_slow
+	deep write >"$WORK/fio.log" 2>&1 &
+	fio=$!
+	sleep $((2 * SCALE))
+	kill -STOP "$(server_pid slow)"
+	stopped=$(uptime_ms)
+	wait_for gone $fio || fail "writing" "goes on although the server has stopped"
+	took=$(($(uptime_ms) - stopped))
+	note "ended after $took ms"
+	check "it failed" grep -q 'error=Input/output error' "$WORK/fio.log"
+	[ $took -le $((TIMEOUT_S * 1000 + MARGIN_MS)) ] || fail "the writes" "ended $took ms after the server"
+	disconnect_exits 8
+}
+
+for verb in slow_is_not_dead dead_is_dead; do
+	run_case "$(echo $verb | tr _ ' ')" $verb
+	remove_all
+	stop_server slow KILL
+done
