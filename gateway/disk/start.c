@@ -25,6 +25,8 @@
 #define START_PROGRESS_MS 5000
 /* After a dial's own deadline: for its thread to say so. */
 #define DIAL_GRACE_MS 1000
+/* A server of our own that fails closes its socket a moment before it has ended. */
+#define SERVER_END_MS 500
 
 static uint32_t usable_cpus(void)
 {
@@ -49,6 +51,24 @@ static bool start_server(struct disk *disk)
 		return disk_fail(disk, EXIT_CODE_UNREACHABLE, "%s", sentence);
 	activation_target(&disk->activation, &disk->config.target);
 	return true;
+}
+
+/* A server of our own that has ended says why in fewer words than the connection to it. */
+static bool dial_failed(struct disk *disk, const struct dial_result *result)
+{
+	struct pollfd ended = { .fd = disk->activation.pidfd, .events = POLLIN };
+	char sentence[300];
+
+	if (disk->activation.pid > 0 && result->exit_code == EXIT_CODE_UNREACHABLE &&
+	    poll(&ended, 1, SERVER_END_MS) > 0 &&
+	    activation_has_ended(&disk->activation, sentence, sizeof(sentence)))
+		return disk_fail(
+			disk, EXIT_CODE_UNREACHABLE, "%s%s", sentence,
+			disk->config.foreground
+				? ""
+				: ": its own words are in the journal, or in daemon.log of "
+				  "the runtime directory");
+	return disk_fail(disk, result->exit_code, "%s", result->sentence);
 }
 
 /* The first connection: which address answers, and what the server grants. */
@@ -78,7 +98,7 @@ static bool dial_first(struct disk *disk)
 	}
 	dial_task_take(task, &result);
 	if (result.error)
-		return disk_fail(disk, result.exit_code, "%s", result.sentence);
+		return dial_failed(disk, &result);
 	disk->export = result.export;
 	disk->peer = result.peer;
 	snprintf(disk->peer_text, sizeof(disk->peer_text), "%s", result.peer_text);
