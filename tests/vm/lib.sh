@@ -28,6 +28,8 @@ die() {
 LAB_TEMP=()
 temp_folder() {
 	mkdir -p "$LAB_CACHE"
+	# What runs that were killed left behind, a day ago or longer.
+	find "$LAB_CACHE" -maxdepth 1 -name 'temp.*' -mmin +1440 -exec rm -rf {} +
 	printf -v "$1" '%s' "$(mktemp -d "$LAB_CACHE/temp.XXXXXX")"
 	LAB_TEMP+=("${!1}")
 	trap 'rm -rf "${LAB_TEMP[@]}"' EXIT
