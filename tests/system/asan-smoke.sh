@@ -6,7 +6,7 @@
 #         all is shown by a program that has a leak
 # kernels: 7.3
 # cpus: 2
-# memory-mb: 1536
+# memory-mb: 1024
 # timeout-s: 400
 # modules: ublk_drv
 # sanitizers: address,undefined

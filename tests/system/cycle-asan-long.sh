@@ -3,7 +3,7 @@
 # method: as cycle-connect, with the programs built with -fsanitize=address,undefined
 # kernels: 7.3
 # cpus: 2
-# memory-mb: 1536
+# memory-mb: 1024
 # timeout-s: 3600
 # modules: ublk_drv
 # sanitizers: address,undefined

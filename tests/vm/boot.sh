@@ -117,6 +117,8 @@ boot_prepare() {
 	local work=$1 kernel base modules package
 	local -a images
 	need qemu-system-x86_64 cpio timeout setpriv
+	# What a sanitizer keeps of freed memory, and knows of the rest.
+	[[ ! $LAB_BUILD =~ address ]] || LAB_MEMORY_MB=$((LAB_MEMORY_MB + 512))
 	kernel=$("$LAB_VM/fetch-kernel" "$LAB_SERIES" 2>"$work/fetch.log") || {
 		cat "$work/fetch.log" >&2
 		die "no kernel $LAB_SERIES to boot"
