@@ -174,6 +174,23 @@ report() {
 		"$(counter "$2" receives "$6") $(counter "$2" enters "$6") $(counter "$2" copied_bytes "$6")"
 }
 
+# A loop of two instructions, 100 million times, must be counted as such: within 1 %.
+SPIN_TURNS=100000000
+calibrate() {
+	echo >/tmp/bench/server
+	echo >/tmp/bench/daemon
+	for turns in 1 $SPIN_TURNS; do
+		/bench/snap "/tmp/bench/spin.$turns.before"
+		bench_spin "$turns" || give_up "bench_spin is missing"
+		/bench/snap "/tmp/bench/spin.$turns.after"
+	done
+	counted=$(($(used spin.$SPIN_TURNS cpu) - $(used spin.1 cpu)))
+	say "calibration: $SPIN_TURNS turns of 2 instructions are counted as $counted"
+	if [ $counted -lt $((SPIN_TURNS * 2 * 99 / 100)) ] || [ $counted -gt $((SPIN_TURNS * 2 * 101 / 100)) ]; then
+		give_up "calibration: instructions are not counted as they should"
+	fi
+}
+
 # measure TARGET
 measure() {
 	open_target "$1"
@@ -187,6 +204,7 @@ echo "kernel $(uname -r)"
 mkdir -p /tmp/bench
 # The kernel tests its ciphers for 0.7 s after boot.
 sleep 2
+calibrate
 start_server
 for _ in $(seq "$BENCH_REPEAT"); do
 	for target in $BENCH_TARGETS; do
