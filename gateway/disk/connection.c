@@ -61,6 +61,7 @@ int connection_open(struct connection *connection, struct queue *queue, uint32_t
 	connection->queue = queue;
 	connection->index = index;
 	connection->transport = transport;
+	connection->answered_lowest = UINT64_MAX;
 	connection->staging_bytes = mapped ? STAGING_MAPPED_BYTES : STAGING_BYTES;
 	staging = mmap(NULL, connection->staging_bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -93,6 +94,9 @@ void connection_enqueue(struct connection *connection, struct wire_request *requ
 	wire_request_move_tx(request, TX_QUEUED);
 	request->connection = connection;
 	request->next = NULL;
+	request->sequence = connection->sequence_next++;
+	request->deadline_ms = connection->queue->now_ms +
+			       deadline_patience_ms(connection->queue, request->nbd.command);
 	if (connection->waiting_tail)
 		connection->waiting_tail->next = request;
 	else

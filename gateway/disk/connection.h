@@ -53,6 +53,11 @@ struct connection {
 	bool receive_empty; /* the last receive left nothing in the socket, as far as is known */
 	bool leaving;	    /* DISC was queued: nothing may follow it */
 
+	/* what deadline.c goes by */
+	uint64_t sequence_next;
+	uint64_t answered_lowest; /* sequence, of those answered since the last tick */
+	int64_t answered_ms;      /* when the last one was */
+
 	_Atomic uint32_t in_flight; /* requests of this connection that are not closed */
 };
 
@@ -89,6 +94,9 @@ static inline enum connection_state connection_state(const struct connection *co
 /* send.c: starts a send when none is in flight and something waits. */
 void send_kick(struct connection *connection);
 void send_completed(struct connection *connection, int result);
+
+/* deadline.c: what was sent after this request is not kept waiting by it any more. */
+void deadline_answered(struct connection *connection, const struct wire_request *request);
 
 /* receive.c: keeps one receive armed. */
 void receive_arm(struct connection *connection);

@@ -2,11 +2,33 @@
 /*
  * deadline.c - no request waits longer than its time: a tick runs while any is in flight, and
  * condemns the connection of one that is due. Never an idle connection.
+ *
+ * The time begins anew when a request that was enqueued before on the same connection is answered:
+ * until then its turn had not come. A deep queue on a slow link takes longer than --timeout to be
+ * worked off, and nothing is wrong with that. The oldest request has none before it: a server that
+ * answers no more, or leaves out one request, is found out by it in time.
  */
 #include "gateway/disk/queue.h"
 
 #define TICK_MS_MIN 20
 #define TICK_MS_MAX 250
+/* FLUSH, TRIM and WRITE_ZEROES may keep a server busy for long: their time is so many times longer. */
+#define SLOW_COMMAND_FACTOR 4
+
+int64_t deadline_patience_ms(const struct queue *queue, uint16_t command)
+{
+	bool slow = command == NBD_CMD_FLUSH || command == NBD_CMD_TRIM ||
+		    command == NBD_CMD_WRITE_ZEROES;
+
+	return (int64_t)queue->shared->timeout_ms * (slow ? SLOW_COMMAND_FACTOR : 1);
+}
+
+void deadline_answered(struct connection *connection, const struct wire_request *request)
+{
+	if (request->sequence < connection->answered_lowest)
+		connection->answered_lowest = request->sequence;
+	connection->answered_ms = connection->queue->now_ms;
+}
 
 static uint32_t tick_ms_of(const struct queue *queue)
 {
@@ -32,37 +54,46 @@ void deadline_arm(struct queue *queue)
 	queue->tick_armed = true;
 }
 
-static void condemn_overdue_connections(struct queue *queue, const struct slot *slot)
+static void begin_anew(const struct queue *queue, struct wire_request *request)
 {
-	for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
-		const struct wire_request *request = &slot->parts[part];
-		struct connection *connection = request->connection;
+	int64_t deadline_ms = request->connection->answered_ms +
+			      deadline_patience_ms(queue, request->nbd.command);
 
-		if (!connection || connection_state(connection) != CONNECTION_LIVE ||
-		    !dispatch_part_is_open_on(request, connection))
-			continue;
-		stats_add(&queue->stats.timeouts, 1);
-		connection_condemn(connection, 0,
-				   "tag %u: no answer to command %u at %llu+%u within its time "
-				   "(--timeout is %u ms)",
-				   slot->tag, request->nbd.command,
-				   (unsigned long long)request->nbd.offset_bytes,
-				   request->nbd.length_bytes, queue->shared->timeout_ms);
-	}
+	if (deadline_ms > request->deadline_ms)
+		request->deadline_ms = deadline_ms;
 }
 
 /* Condemns one tick early, so that a request has ended when its time is over. */
+static void look_at(struct queue *queue, struct wire_request *request)
+{
+	struct connection *connection = request->connection;
+
+	if (!connection || connection_state(connection) != CONNECTION_LIVE ||
+	    !dispatch_part_is_open_on(request, connection))
+		return;
+	if (request->sequence > connection->answered_lowest)
+		begin_anew(queue, request);
+	if (request->deadline_ms > queue->now_ms + tick_ms_of(queue))
+		return;
+	stats_add(&queue->stats.timeouts, 1);
+	connection_condemn(connection, 0,
+			   "tag %u: no answer to command %u at %llu+%u within its time "
+			   "(--timeout is %u ms)",
+			   request->tag, request->nbd.command,
+			   (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
+			   queue->shared->timeout_ms);
+}
+
 void deadline_completed(struct queue *queue)
 {
-	int64_t horizon_ms = queue->now_ms + tick_ms_of(queue);
-
 	queue->tick_armed = false;
-	for (uint32_t tag = 0; tag < queue->shared->depth; tag++) {
-		struct slot *slot = &queue->slots[tag];
+	for (uint32_t tag = 0; tag <= queue->shared->depth; tag++) {
+		struct slot *slot = tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
 
-		if (slot->state == SLOT_ACTIVE && slot->deadline_ms <= horizon_ms)
-			condemn_overdue_connections(queue, slot);
+		for (uint16_t part = 0, count = slot->parts_count; part < count; part++)
+			if (slot->state == SLOT_ACTIVE)
+				look_at(queue, &slot->parts[part]);
 	}
-	if (queue->own.state == SLOT_ACTIVE && queue->own.deadline_ms <= horizon_ms)
-		condemn_overdue_connections(queue, &queue->own);
+	for (uint32_t i = 0; i < queue->connections_count; i++)
+		queue->connections[i].answered_lowest = UINT64_MAX;
 }

@@ -9,9 +9,6 @@
 #include "gateway/disk/queue.h"
 #include "proto/error.h"
 
-/* FLUSH, TRIM and WRITE_ZEROES may keep a server busy for long: their deadline is so much later. */
-#define SLOW_COMMAND_FACTOR 4
-
 static void close_part(struct queue *queue, struct slot *slot, int error)
 {
 	if (error && !slot->error)
@@ -70,14 +67,6 @@ struct connection *dispatch_pick_connection(struct queue *queue)
 	return best;
 }
 
-uint32_t dispatch_slow_factor(uint16_t command)
-{
-	bool slow = command == NBD_CMD_FLUSH || command == NBD_CMD_TRIM ||
-		    command == NBD_CMD_WRITE_ZEROES;
-
-	return slow ? SLOW_COMMAND_FACTOR : 1;
-}
-
 /* Hands every part of an ACTIVE slot to connections. With none left the request fails at once:
  * this is where --dead-timeout will let it wait for a new one. */
 void dispatch_slot(struct queue *queue, struct slot *slot)
@@ -85,9 +74,6 @@ void dispatch_slot(struct queue *queue, struct slot *slot)
 	slot->generation++;
 	slot->error = 0;
 	slot->parts_open = slot->parts_count;
-	slot->deadline_ms =
-		queue->now_ms + (int64_t)queue->shared->timeout_ms *
-					dispatch_slow_factor(slot->parts[0].nbd.command);
 	for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
 		struct wire_request *request = &slot->parts[part];
 		struct connection *connection = dispatch_pick_connection(queue);

@@ -20,8 +20,6 @@ static void send_own(struct queue *queue, struct connection *connection, uint16_
 	own->error = 0;
 	own->parts_count = 1;
 	own->parts_open = 1;
-	own->deadline_ms =
-		queue->now_ms + (int64_t)queue->shared->timeout_ms * dispatch_slow_factor(command);
 	request->nbd = (struct nbd_request){ .command = command, .cookie = slot_cookie(own, 0) };
 	connection_enqueue(connection, request);
 }

@@ -131,10 +131,9 @@ bool dispatch_part_is_open_on(const struct wire_request *request,
 			      const struct connection *connection);
 /* The connection became DEAD: its requests are ended. */
 void dispatch_connection_dead(struct queue *queue, struct connection *connection);
-/* How many times --timeout a command may take. */
-uint32_t dispatch_slow_factor(uint16_t command);
 
-/* deadline.c: keeps a tick armed while anything is in flight. */
+/* deadline.c: how long a command may take; keeps a tick armed while anything is in flight. */
+int64_t deadline_patience_ms(const struct queue *queue, uint16_t command);
 void deadline_arm(struct queue *queue);
 void deadline_completed(struct queue *queue);
 

@@ -118,6 +118,7 @@ static bool take_event(struct connection *connection, const struct nbd_reply_eve
 		log_server_error(connection, event);
 		return true;
 	case NBD_REPLY_FINAL:
+		deadline_answered(connection, wire_request_of(event->request));
 		if (wire_request_of(event->request)->tx == TX_SENT)
 			dispatch_part_settled(connection->queue, wire_request_of(event->request));
 		return true;

@@ -10,6 +10,9 @@
 #include "gateway/disk/queue.h"
 
 #define SMALL_SEND_BYTES (32u << 10)
+/* A batch is not made larger than the request that reaches this: what was sent of one is known only
+ * when all of it has left, which on a slow link must not take as long as --timeout. */
+#define BATCH_FULL_BYTES (1u << 20)
 
 /* Memory of the batch that a request needs: its header, and its payload where that is copied. */
 static uint32_t batch_bytes_needed(const struct connection *connection,
@@ -121,7 +124,7 @@ void send_kick(struct connection *connection)
 	    connection_state(connection) != CONNECTION_LIVE)
 		return;
 	batch_reset(batch);
-	while (connection->waiting_head &&
+	while (connection->waiting_head && batch->total_bytes < BATCH_FULL_BYTES &&
 	       batch_has_room(batch, batch_bytes_needed(connection, connection->waiting_head))) {
 		struct wire_request *request = pop_waiting(connection);
 		int ret = gather(connection, request);
