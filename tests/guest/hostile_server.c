@@ -23,7 +23,7 @@
  *     --deaf COMMAND      never answered
  *   what is wrong:
  *     --wrong NAME,...    the Nth connection does the Nth of these, once, in the first reply that it
- *                         can be done to, after --wrong-after N (20) requests of its own and 5 more
+ *                         can be done to, after --wrong-after N (5) requests of its own and 2 more
  *                         for each earlier one; --wrong-from N (1): connections before this one are
  *                         honest; --list-wrong prints FRAMING NAME EFFECT for each
  *     --close-at N        the connection is closed after so many bytes of replies; or --stall-at N
@@ -126,7 +126,7 @@ static struct {
 	.stall_at_bytes = UINT64_MAX,
 	.fail_command = -1,
 	.deaf_command = -1,
-	.wrong_after = 20,
+	.wrong_after = 5,
 	.wrong_from = 1,
 	.seed = 1,
 };
@@ -149,6 +149,7 @@ struct connection {
 };
 
 static uint8_t *export;
+static pthread_mutex_t export_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint connections, requests, failed;
 
 static uint32_t random_below(struct connection *c, uint32_t limit)
@@ -427,6 +428,7 @@ static bool receive_payload(struct connection *c, const struct request *request,
 {
 	struct pollfd hangup = { .fd = c->fd, .events = POLLRDHUP };
 	size_t at = 0, length = request->length;
+	bool alive;
 
 	if (length > PAYLOAD_MAX_BYTES)
 		return false;
@@ -439,11 +441,13 @@ static bool receive_payload(struct connection *c, const struct request *request,
 		if (slowly && at < length)
 			sleep_ms(1);
 	}
-	if (poll(&hangup, 1, 0) > 0 && hangup.revents & POLLRDHUP)
-		return false;
-	if (!request->error)
+	/* Look and write as one: a write on the new connection waits for an old one that began. */
+	pthread_mutex_lock(&export_lock);
+	alive = poll(&hangup, 1, 0) <= 0 || !(hangup.revents & POLLRDHUP);
+	if (alive && !request->error)
 		memcpy(export + request->offset, c->payload, length);
-	return true;
+	pthread_mutex_unlock(&export_lock);
+	return alive;
 }
 
 static bool send_plainly(struct connection *c, struct reply *reply)
@@ -693,7 +697,7 @@ static bool answer(struct connection *c)
 
 	for (uint32_t i = 0; i < c->count; i++)
 		reply_make(c, &c->replies[i]);
-	good = !c->wrong || c->requests < options.wrong_after + 5 * c->number || do_wrong(c);
+	good = !c->wrong || c->requests < options.wrong_after + 2 * c->number || do_wrong(c);
 	good = good && send_replies(c);
 	for (uint32_t i = 0; i < c->count; i++)
 		reply_clear(&c->replies[i]);

@@ -9,7 +9,7 @@
  *
  *   verified_load [OPTION...] DEVICE
  *     --threads N      (32)          --seconds N     how long (5)
- *     --max-io BYTES   (64K)         --region BYTES  of the disk for each thread (256K)
+ *     --max-io BYTES   (32K)         --region BYTES  of the disk for each thread (256K)
  *     --reads PERCENT  (50)          --flush N       fdatasync every N requests (16; 0 never)
  *     --until-error    end at the first error, once every thread's request is back
  *     --until-dead     a thread ends when twenty requests in a row failed
@@ -40,6 +40,7 @@
 #define SECTOR_WORDS	    (SECTOR_BYTES / sizeof(uint64_t))
 #define THREADS_MAX	    256
 #define FAILED_IN_A_ROW_MAX 20
+#define ERROR_PAUSE_US	    10000
 
 static struct {
 	const char *device;
@@ -54,7 +55,7 @@ static struct {
 } options = {
 	.threads = 32,
 	.seconds = 5,
-	.max_io_bytes = 64u << 10,
+	.max_io_bytes = 32u << 10,
 	.region_bytes = 256u << 10,
 	.reads_percent = 50,
 	.flush_every = 16,
@@ -154,6 +155,7 @@ static void note_result(struct worker *worker, int64_t began_ms, int error)
 	if (atomic_compare_exchange_strong(&first_error_ms, &none, end_ms - started_ms))
 		atomic_store(&first_errno, error);
 	atomic_fetch_add(&errors, 1);
+	usleep(ERROR_PAUSE_US); /* a dead disk fails fast: leave the CPU to others */
 	if (options.until_error)
 		atomic_store(&stop, true);
 }

@@ -5,7 +5,7 @@
 # kernels: 7.3
 # cpus: 2
 # memory-mb: 1024
-# timeout-s: 180
+# timeout-s: 300
 # modules: ublk_drv
 # suite: test
 
@@ -60,11 +60,15 @@ slow_readers() {
 	lab_before_kb=$(memory_kb)
 	start_load --seconds 8
 	for lab_i in 1 2 3 4; do
-		flood 8 &
+		flood 25 &
 	done
 	sleep 2
 	check "status, beside them" timeout 10 ublk-nbd status "$DISK"
 	finish_load 40
+	# The load is over, the clients are not: who never reads must not keep the daemon busy.
+	lab_before_ms=$(daemon_cpu_ms)
+	sleep 3
+	[ $(($(daemon_cpu_ms) - lab_before_ms)) -lt 600 ] || fail "the daemon" "is busy with silent clients"
 	note "$(cat "$WORK/load.out"), memory $lab_before_kb to $(memory_kb) KiB"
 	check_load_clean
 	check_load_time $SLOWEST_MS

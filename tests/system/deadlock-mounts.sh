@@ -13,6 +13,7 @@
 . /lab/faults.sh
 
 a_case() {
+	CASE_TIMEOUT_S=$((100 * SCALE))
 	run_case "$@"
 	umount -q /mnt
 	rm -f "$WORK/disk"
@@ -23,8 +24,8 @@ a_case() {
 }
 
 two_servers() {
-	start_nbdkit a 10809 memory 64M
-	start_nbdkit b 10810 memory 64M
+	start_nbdkit a 10809 memory 32M
+	start_nbdkit b 10810 memory 32M
 }
 
 # mount_connect_unmount PROPAGATION
@@ -67,11 +68,11 @@ connect_mount_unmount() {
 # The last process of a namespace in which the disk is mounted ends: that unmounts the filesystem, whose
 # last writes go through the daemon, which must not be in there. namespace_ends PROPAGATION
 namespace_ends() {
-	start_nbdkit a 10809 memory 64M
+	start_nbdkit a 10809 memory 32M
 	# shellcheck disable=SC2016 # for the inner shell
 	check "mkfs and mount in a namespace of its own" unshare --mount --propagation "$1" sh -c '
 		disk=$(ublk-nbd connect --timeout 5 nbd://127.0.0.1) && mkfs.ext4 -q "$disk" &&
-		mount "$disk" /mnt && dd if=/dev/urandom of=/mnt/file bs=1M count=8 && echo "$disk" >'"$WORK"'/disk'
+		mount "$disk" /mnt && dd if=/dev/urandom of=/mnt/file bs=1M count=2 && echo "$disk" >'"$WORK"'/disk'
 	DISK=$(cat "$WORK/disk")
 	disconnect_disk
 	check_nothing_left
@@ -83,13 +84,14 @@ namespace_ends() {
 # Killed while its disk is mounted and dirty, by the last process but the daemon of a namespace: neither
 # the daemon's end nor the umount may wait for ever. killed_while_mounted PROPAGATION
 killed_while_mounted() {
-	start_nbdkit a 10809 memory 64M
+	start_nbdkit a 10809 memory 32M
 	# shellcheck disable=SC2016 # for the inner shell
 	unshare --mount --propagation "$1" sh -c '
 		disk=$(ublk-nbd connect --timeout 5 nbd://127.0.0.1) && mkfs.ext4 -q "$disk" &&
-		mount "$disk" /mnt && dd if=/dev/urandom of=/mnt/file bs=1M count=8 && echo "$disk" >'"$WORK"'/disk
+		mount "$disk" /mnt && dd if=/dev/urandom of=/mnt/file bs=1M count=2 && echo "$disk" >'"$WORK"'/disk
 		exec sleep 1000' >/dev/null 2>&1 &
 	lab_holder=$!
+	WAIT_TIMEOUT_S=$((45 * SCALE))
 	wait_for test -s "$WORK/disk" || fail "mounting" "did not come to an end"
 	DISK=$(cat "$WORK/disk")
 	lab_daemon=$(daemon_pid "$DISK")
@@ -103,12 +105,12 @@ killed_while_mounted() {
 
 # The daemon is told to end while its disk is mounted and dirty: it goes on, until it is unmounted.
 sigterm_while_mounted() {
-	start_nbdkit a 10809 memory 64M
+	start_nbdkit a 10809 memory 32M
 	log_mark
 	connect_disk nbd://127.0.0.1
 	check "mkfs" mkfs.ext4 -q "$DISK"
 	check "mount" mount "$DISK" /mnt
-	dd if=/dev/urandom of=/mnt/file bs=1M count=8 2>/dev/null
+	dd if=/dev/urandom of=/mnt/file bs=1M count=2 2>/dev/null
 	lab_daemon=$(daemon_pid "$DISK")
 	kill -TERM "$lab_daemon"
 	wait_for log_has 'while the disk is in use' || fail "the daemon" "does not say that it goes on"

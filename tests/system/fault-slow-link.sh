@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # goal: a deep queue on a slow link takes longer than --timeout and is no dead server; a server that
 #       then stops answering is found out within --timeout
-# method: nbdkit's rate filter at 4 MB/s, 64 MiB in flight at once, --timeout 4: all of it is written
+# method: nbdkit's rate filter at 4 MB/s, one request at a time as a link is; 64 MiB in flight at once, --timeout 4: all of it is written
 #         and read. Then the server is stopped amid the writes: they end in time
 # kernels: 7.3
 # cpus: 2
@@ -17,7 +17,7 @@ CASE_TIMEOUT_S=$((120 * SCALE))
 TIMEOUT_S=$((4 * SCALE))
 
 start_slow() {
-	start_nbdkit slow 10809 --filter=rate memory 128M rate=$((32 / SCALE))M
+	start_nbdkit slow 10809 -t 1 --filter=rate memory 128M rate=$((32 / SCALE))M
 	connect_disk --connections 1 --timeout "$TIMEOUT_S" nbd://localhost
 }
 
@@ -40,11 +40,16 @@ slow_is_not_dead() {
 	disconnect_disk
 }
 
+some_are_done() {
+	[ "$(disk_requests)" -gt $((before + 4)) ]
+}
+
 dead_is_dead() {
 	start_slow
+	before=$(disk_requests)
 	deep write >"$WORK/fio.log" 2>&1 &
 	fio=$!
-	sleep $((2 * SCALE))
+	wait_for some_are_done || fail "writing" "does not start"
 	kill -STOP "$(server_pid slow)"
 	stopped=$(uptime_ms)
 	wait_for gone $fio || fail "writing" "goes on although the server has stopped"

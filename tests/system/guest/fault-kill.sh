@@ -86,7 +86,7 @@ server_paused() {
 }
 
 server_raves() {
-	start_hostile server 10809 --size 16M --seed "$1" --wrong garbage,garbage,garbage,garbage
+	start_hostile server 10809 --size 16M --seed "$1" --wrong-after 60 --wrong garbage,garbage,garbage,garbage
 	connect_turn "$1"
 	start_load --until-dead --seconds $((25 * SCALE))
 	after_the_server "garbage"

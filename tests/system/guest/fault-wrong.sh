@@ -146,7 +146,7 @@ expect_dead() {
 # last_connection FRAMING NAME PATTERN: all I/O ends with an error, and the disk can be removed. Writes
 # were acknowledged that nothing can flush any more: disconnect must say so.
 last_connection() {
-	start_hostile hostile "$SOCKET" --framing "$1" --wrong "$2" --size 8M
+	start_hostile hostile "$SOCKET" --framing "$1" --wrong "$2" --wrong-after 60 --size 8M
 	log_mark
 	connect_disk --timeout "$TIMEOUT_S" --queue-depth 32 --connections 1 "$TARGET"
 	start_load --until-dead --seconds $((20 * SCALE))

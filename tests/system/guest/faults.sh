@@ -8,7 +8,7 @@ RUNTIME=/run/ublk-nbd
 DAEMON_LOG=$RUNTIME/daemon.log
 # How much later than --timeout a request may end: the emulator is slow, the host is shared.
 SCALE=${LAB_SCALE:-1}
-MARGIN_MS=$((2500 * SCALE))
+MARGIN_MS=$((3500 * SCALE))
 [ -z "$SANITIZER_REPORTS" ] || MARGIN_MS=$((MARGIN_MS * 2))
 
 # start_hostile NAME PORT|/SOCKET OPTION...: the hostile server, waited for.
@@ -34,12 +34,18 @@ start_load() {
 }
 
 lab_load_runs() {
-	gone "$LOAD_PID" || [ "$(disk_requests)" -gt $((lab_load_before + 100)) ]
+	gone "$LOAD_PID" || [ "$(disk_requests)" -gt $((lab_load_before + 40)) ]
 }
 
 # disk_requests: reads and writes that $DISK has completed.
 disk_requests() {
 	awk '{ print $1 + $5 }' "/sys/block/${DISK##*/}/stat"
+}
+
+# daemon_cpu_ms: CPU time that $DISK's daemon has used.
+daemon_cpu_ms() {
+	awk -v hz="$(getconf CLK_TCK 2>/dev/null || echo 100)" '{ sub(/.*\) /, ""); print int(($12 + $13) * 1000 / hz) }' \
+		"/proc/$(daemon_pid "$DISK")/stat"
 }
 
 # finish_load SECONDS: (times LAB_SCALE) waits for the load; sets LOAD_STATUS. What it found is read with load_value.
