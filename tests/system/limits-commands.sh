@@ -23,9 +23,9 @@ write_sync() {
 	dd if=/dev/urandom of="$DISK" bs=4096 count=4 oflag=direct,dsync conv=notrunc
 }
 
-# zero RANGES by the block layer's own command, whatever the server has.
+# Zeroes by the block layer's own command, whatever the server has.
 zero_out() {
-	blkdiscard -z -o 0 -l 1M "$DISK"
+	blkdiscard -z -o 0 -l 128K "$DISK"
 }
 
 # fua_mode MODE KERNEL-FUA: nbdkit's fua filter; "" is its default, which offers none. (The kernel
@@ -93,9 +93,9 @@ no_trim_no_zero() {
 	check_equal "zeroes" 0 "$(limit_of write_zeroes_max_bytes)"
 	expect_fail "blkdiscard" blkdiscard "$DISK"
 	said_unsupported
-	check "random bytes" dd if=/dev/urandom of="$DISK" bs=1M count=1 oflag=direct conv=notrunc
+	check "random bytes" dd if=/dev/urandom of="$DISK" bs=128K count=1 oflag=direct conv=notrunc
 	check "zeroing writes them" zero_out
-	check "zeroes" cmp -n 1048576 "$DISK" /dev/zero
+	check "zeroes" cmp -n 131072 "$DISK" /dev/zero
 	check_equal "trims" 0 "$(seen s trims)"
 	check_equal "zeroes" 0 "$(seen s zeroes)"
 	finish
@@ -113,9 +113,9 @@ zero_without_trim() {
 	connect_disk $URI
 	check_equal "discard" 0 "$(limit_of discard_max_bytes)"
 	[ "$(limit_of write_zeroes_max_bytes)" -gt 0 ] || fail "zeroes" "are not offered to the kernel"
-	check "random bytes" dd if=/dev/urandom of="$DISK" bs=1M count=1 oflag=direct conv=notrunc
+	check "random bytes" dd if=/dev/urandom of="$DISK" bs=128K count=1 oflag=direct conv=notrunc
 	check "zeroing" zero_out
-	check "zeroes" cmp -n 1048576 "$DISK" /dev/zero
+	check "zeroes" cmp -n 131072 "$DISK" /dev/zero
 	[ "$(seen s zeroes)" -gt 0 ] || fail "zeroes" "the server saw none"
 	finish
 }
@@ -125,7 +125,7 @@ trim_without_zero() {
 	connect_disk $URI
 	check_equal "zeroes" 0 "$(limit_of write_zeroes_max_bytes)"
 	[ "$(limit_of discard_max_bytes)" -gt 0 ] || fail "trim" "is not offered to the kernel"
-	check "random bytes" dd if=/dev/urandom of="$DISK" bs=1M count=1 oflag=direct conv=notrunc
+	check "random bytes" dd if=/dev/urandom of="$DISK" bs=128K count=1 oflag=direct conv=notrunc
 	check "zeroing writes them" zero_out
 	check_equal "zeroes" 0 "$(seen s zeroes)"
 	check "trim" blkdiscard "$DISK"
@@ -137,9 +137,9 @@ trim_without_zero() {
 zero_emulated() {
 	start_logged s 10809 --filter=nozero memory 16M zeromode=emulate
 	connect_disk $URI
-	check "random bytes" dd if=/dev/urandom of="$DISK" bs=1M count=1 oflag=direct conv=notrunc
+	check "random bytes" dd if=/dev/urandom of="$DISK" bs=128K count=1 oflag=direct conv=notrunc
 	check "zeroing" zero_out
-	check "zeroes" cmp -n 1048576 "$DISK" /dev/zero
+	check "zeroes" cmp -n 131072 "$DISK" /dev/zero
 	[ "$(status_of .stats.zeroes)" -gt 0 ] || fail "zeroes" "were not sent as such"
 	finish
 }

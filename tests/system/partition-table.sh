@@ -14,7 +14,6 @@ start=2048, size=65536, name=first
 start=67584, size=65536, name=second'
 
 make_partitions() {
-	start_logged s 10809 memory 128M
 	connect_disk nbd://localhost
 	echo "$TABLE" | sfdisk -q --no-reread --no-tell-kernel "$DISK" || fail "sfdisk" "does not write a table"
 	check "rereadpt" blockdev --rereadpt "$DISK"
@@ -40,7 +39,7 @@ use_them_again() {
 	check "umount" umount /mnt
 	check "their table" sh -c "sfdisk -d $DISK | grep -q name=.*second"
 	disconnect_disk
-	stop_server s
+	client_kept_to s
 }
 
 # One that ends where the disk does, and a table of 4 KiB blocks.
@@ -57,6 +56,7 @@ big_blocks() {
 	stop_server s
 }
 
+start_logged s 10809 memory 128M
 run_case "partitions are made and used" make_partitions
 run_case "they are there after a reconnect" use_them_again
 clean_slate

@@ -26,7 +26,6 @@ size_is() {
 }
 
 grows() {
-	kernel_at_least 6 16 || skip "growing" "this kernel's driver has no UPDATE_SIZE"
 	start_file
 	check "mkfs" mkfs.ext4 -q -F "$DISK"
 	check "mount" mount "$DISK" /mnt
@@ -48,7 +47,6 @@ grows() {
 }
 
 grows_to_odd_size() {
-	kernel_at_least 6 16 || skip "growing" "this kernel's driver has no UPDATE_SIZE"
 	start_file
 	truncate -s $(((48 << 20) + 700)) "$WORK/disk"
 	check "resize" ublk-nbd resize "$DISK"
@@ -58,7 +56,6 @@ grows_to_odd_size() {
 }
 
 old_kernel_says_why() {
-	kernel_at_least 6 16 && skip "refusing" "this kernel's driver can resize"
 	start_file
 	truncate -s 64M "$WORK/disk"
 	expect_exit "resize" 5 ublk-nbd resize "$DISK"
@@ -107,8 +104,12 @@ resize() {
 	run_case "$@"
 }
 
-resize "the disk grows while it is in use" grows
-resize "it grows to whole blocks" grows_to_odd_size
-resize "an older driver's refusal is clear" old_kernel_says_why
+# UPDATE_SIZE came with 6.16.
+if kernel_at_least 6 16; then
+	resize "the disk grows while it is in use" grows
+	resize "it grows to whole blocks" grows_to_odd_size
+else
+	resize "an older driver's refusal is clear" old_kernel_says_why
+fi
 resize "it never shrinks" never_shrinks
 resize "no server to ask" server_is_gone

@@ -45,6 +45,7 @@ over_unix() {
 
 # nbdkit listens on no abstract socket: socat does.
 over_abstract() {
+	rm -f "$SOCKET"
 	start_nbdkit s "$SOCKET" memory 8M
 	start_server relay socat ABSTRACT-LISTEN:disk-socket,fork "UNIX-CONNECT:$SOCKET"
 	wait_listen relay @disk-socket
@@ -63,16 +64,17 @@ first_refuses() {
 	stop_server s
 }
 
-# The first swallows packets: it gets its share of the time, then the second has its turn.
+# The first swallows packets: it gets its share of the time, then the second has its turn. (An IPv6
+# address, because getaddrinfo puts it before 127.0.0.1.)
 first_swallows() {
-	ip link add hole type dummy || skip "a first address that swallows" "the kernel has no dummy interface"
+	ip link add hole type dummy || fail "a dummy interface" "the kernel has none"
 	ip link set hole up
-	ip addr add 192.0.2.1/24 dev hole
-	ip neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev hole
-	echo '192.0.2.7 black-hole
+	ip addr add 2001:db8::1/64 dev hole nodad
+	ip neigh add 2001:db8::7 lladdr 02:00:00:00:00:07 dev hole
+	echo '2001:db8::7 black-hole
 127.0.0.1 black-hole' >>/etc/hosts
 	start_nbdkit s 10809 -i 127.0.0.1 memory 8M
-	check_equal "the first address" 192.0.2.7 "$(getent ahostsv4 black-hole | awk 'NR == 1 { print $1 }')"
+	check_equal "the first address" 2001:db8::7 "$(getent ahosts black-hole | awk 'NR == 1 { print $1 }')"
 	start=$(uptime_ms)
 	connect_disk --connect-timeout 8 nbd://black-hole
 	took=$(($(uptime_ms) - start))
@@ -82,8 +84,8 @@ first_swallows() {
 	disconnect_disk
 	stop_server s
 	start=$(uptime_ms)
-	expect_exit "neither answers" 3 ublk-nbd connect --connect-timeout 3 nbd://192.0.2.7
-	said 192.0.2.7 'time|answer'
+	expect_exit "nobody answers" 3 ublk-nbd connect --connect-timeout 3 'nbd://[2001:db8::7]'
+	said '2001:db8::7' 'no answer in time'
 	[ $(($(uptime_ms) - start)) -lt 10000 ] || fail "--connect-timeout 3" "took $(($(uptime_ms) - start)) ms"
 	ip link del hole
 }
@@ -179,6 +181,9 @@ own_server_options() {
 	[ "$(seen own reads)" -gt 0 ] || fail "its log" "has no reads"
 	disconnect_disk
 }
+
+# Otherwise only the first line of a name counts.
+echo 'multi on' >/etc/host.conf
 
 kind() {
 	clean_slate
