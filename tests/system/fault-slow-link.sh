@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # goal: a deep queue on a slow link takes longer than --timeout and is no dead server; a server that
 #       then stops answering is found out within --timeout
-# method: nbdkit's rate filter at 4 MB/s, one request at a time as a link is; 64 MiB in flight at once, --timeout 4: all of it is written
-#         and read. Then the server is stopped amid the writes: they end in time
+# method: nbdkit's rate filter at 4 MB/s, one request at a time as a link is; 64 MiB in flight at once,
+#         --timeout 4: all of it is written and read. Then the server is stopped amid the writes:
+#         they end in time
 # kernels: 7.3
 # cpus: 2
 # timeout-s: 240
