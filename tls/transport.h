@@ -20,6 +20,10 @@
 
 struct transport;
 
+/* A TLS record with all around it; and what n bytes can become when sealed. */
+#define TLS_RECORD_BYTES_MAX	(17u << 10)
+#define TLS_SEALED_BYTES_MAX(n) ((n) + ((n) / 16384 + 2) * 128 + 2048)
+
 struct transport_ops {
 	const char *name; /* "plain", ...: shown by status */
 	/* Receives 1..len bytes before the deadline (CLOCK_MONOTONIC). Returns the count, 0 at the
@@ -27,6 +31,10 @@ struct transport_ops {
 	ssize_t (*read)(struct transport *transport, void *buf, size_t len, int64_t deadline_ms);
 	/* Sends all len bytes before the deadline. Returns 0 or -errno. Helper thread. */
 	int (*write)(struct transport *transport, const void *buf, size_t len, int64_t deadline_ms);
+	/* NULL where there is nothing to do. The connection is made and a queue takes it over: from
+	 * now on read() and write() are not used, and direct_tx and direct_rx are what they stay.
+	 * 0 or -errno. The thread that hands it over. */
+	int (*detach)(struct transport *transport);
 	/* NULL where direct_tx. Takes len NBD bytes, writes socket bytes to out; returns how many, or
 	 * -errno; -ENOSPC when out is too small. Queue thread. */
 	ssize_t (*seal)(struct transport *transport, const void *buf, size_t len, void *out,
@@ -47,6 +55,8 @@ struct transport {
 
 /* Wraps a connected socket. On success *out owns fd; on failure (-ENOMEM) the caller keeps it. */
 int transport_plain_open(int fd, struct transport **out);
+/* Frees a plain transport and leaves its socket open: another transport has it now. */
+void transport_plain_release(struct transport *transport);
 
 static inline void transport_close(struct transport *transport)
 {

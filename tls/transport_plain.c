@@ -108,3 +108,8 @@ int transport_plain_open(int fd, struct transport **out)
 	*out = transport;
 	return 0;
 }
+
+void transport_plain_release(struct transport *transport)
+{
+	free(transport);
+}

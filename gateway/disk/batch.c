@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 
 int batch_open(struct batch *batch, uint32_t memory_bytes)
@@ -74,7 +75,18 @@ void batch_unextend(struct batch *batch, uint32_t bytes)
 
 void batch_refer(struct batch *batch, void *data, uint32_t bytes)
 {
+	if (batch->copies) {
+		memcpy(batch_extend(batch, bytes), data, bytes);
+		return;
+	}
 	add_piece(batch, data, bytes);
+}
+
+void batch_replace(struct batch *batch, void *data, uint32_t bytes)
+{
+	assert(batch->iovecs_count == 1 && batch->sent_bytes == 0);
+	batch->iovecs[0] = (struct iovec){ .iov_base = data, .iov_len = bytes };
+	batch->total_bytes = bytes;
 }
 
 bool batch_advance(struct batch *batch, uint32_t bytes)

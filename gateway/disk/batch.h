@@ -17,6 +17,7 @@
 struct batch {
 	uint8_t *memory;       /* headers, and payloads that had to be copied */
 	uint32_t memory_bytes; /* its size */
+	bool copies; /* all is copied to memory, and lies there in one piece: what TLS wants */
 	uint32_t used_bytes;
 	uint32_t total_bytes; /* to be sent: memory's and those referred to */
 	uint32_t sent_bytes;  /* of them */
@@ -48,8 +49,11 @@ static inline bool batch_has_room(const struct batch *batch, uint32_t bytes)
 uint8_t *batch_extend(struct batch *batch, uint32_t bytes);
 /* Takes back the last bytes of the last batch_extend(): copying into them failed. */
 void batch_unextend(struct batch *batch, uint32_t bytes);
-/* Refers to memory that stays as it is until the send completed. */
+/* Refers to memory that stays as it is until the send completed; copied where the batch copies. */
 void batch_refer(struct batch *batch, void *data, uint32_t bytes);
+
+/* What is sent instead of the batch's one piece: the same, sealed. Nothing was sent yet. */
+void batch_replace(struct batch *batch, void *data, uint32_t bytes);
 
 /* bytes more were sent: moves on. True when all is. */
 bool batch_advance(struct batch *batch, uint32_t bytes);

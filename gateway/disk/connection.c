@@ -18,6 +18,8 @@
  * to bring many replies at once; with mapped buffers large payloads bypass it. */
 #define STAGING_BYTES	     (256u << 10)
 #define STAGING_MAPPED_BYTES (64u << 10)
+/* What is received for TLS at once; opened, it fits staging together with a record begun before. */
+#define ARRIVED_BYTES (STAGING_BYTES - 2 * TLS_RECORD_BYTES_MAX)
 /* Beside the largest payload: headers, and small writes that are waiting with it. */
 #define BATCH_EXTRA_BYTES (256u << 10)
 
@@ -49,12 +51,47 @@ static void set_user_timeout(int fd, uint32_t timeout_ms)
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
+static void *allocate(uint32_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void release(uint8_t **memory, uint32_t bytes)
+{
+	if (*memory)
+		munmap(*memory, bytes);
+	*memory = NULL;
+}
+
+/* Room for the socket's bytes beside NBD's, where the two differ. */
+static int open_transport_buffers(struct connection *connection, uint32_t batch_bytes)
+{
+	const struct transport *transport = connection->transport;
+
+	connection->batch.copies = !transport->direct_tx;
+	if (!transport->direct_tx) {
+		connection->sealed_bytes = TLS_SEALED_BYTES_MAX(batch_bytes);
+		connection->sealed = allocate(connection->sealed_bytes);
+		if (!connection->sealed)
+			return -ENOMEM;
+	}
+	if (!transport->direct_rx) {
+		connection->arrived_bytes = ARRIVED_BYTES;
+		connection->arrived = allocate(connection->arrived_bytes);
+		if (!connection->arrived)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int connection_open(struct connection *connection, struct queue *queue, uint32_t index,
 		    struct transport *transport)
 {
 	bool mapped = queue->shared->payload == DISK_PAYLOAD_MAPPED;
-	uint32_t batch_bytes = BATCH_EXTRA_BYTES + (mapped ? 0 : queue->shared->max_io_bytes);
-	void *staging;
+	uint32_t batch_bytes = BATCH_EXTRA_BYTES;
 	int ret;
 
 	memset(connection, 0, sizeof(*connection));
@@ -62,13 +99,19 @@ int connection_open(struct connection *connection, struct queue *queue, uint32_t
 	connection->index = index;
 	connection->transport = transport;
 	connection->answered_lowest = UINT64_MAX;
-	connection->staging_bytes = mapped ? STAGING_MAPPED_BYTES : STAGING_BYTES;
-	staging = mmap(NULL, connection->staging_bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (staging == MAP_FAILED)
+	ret = transport->ops->detach ? transport->ops->detach(transport) : 0;
+	if (ret < 0)
+		return ret;
+	if (!mapped || !transport->direct_tx)
+		batch_bytes += queue->shared->max_io_bytes;
+	connection->staging_bytes =
+		mapped && transport->direct_rx ? STAGING_MAPPED_BYTES : STAGING_BYTES;
+	connection->staging = allocate(connection->staging_bytes);
+	if (!connection->staging)
 		return -ENOMEM;
-	connection->staging = staging;
-	ret = batch_open(&connection->batch, batch_bytes);
+	ret = open_transport_buffers(connection, batch_bytes);
+	if (ret == 0)
+		ret = batch_open(&connection->batch, batch_bytes);
 	if (ret < 0)
 		return ret;
 	nbd_reply_parser_init(&connection->parser, queue->shared->export->framing, find_request,
@@ -82,9 +125,9 @@ void connection_close(struct connection *connection)
 	assert(!connection->send_armed && !connection->receive_armed);
 	transport_close(connection->transport);
 	connection->transport = NULL;
-	if (connection->staging)
-		munmap(connection->staging, connection->staging_bytes);
-	connection->staging = NULL;
+	release(&connection->staging, connection->staging_bytes);
+	release(&connection->arrived, connection->arrived_bytes);
+	release(&connection->sealed, connection->sealed_bytes);
 	batch_close(&connection->batch);
 }
 

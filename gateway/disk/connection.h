@@ -40,6 +40,8 @@ struct connection {
 	struct wire_request *waiting_head, *waiting_tail;
 	struct wire_request *sending_head, *sending_tail;
 	struct batch batch;
+	uint8_t *sealed; /* where not direct_tx: the batch as the socket gets it; else NULL */
+	uint32_t sealed_bytes;
 	bool send_armed;
 	bool send_was_slow; /* the last send did not complete in the turn that submitted it */
 	uint32_t send_turn; /* the queue's turn that armed it */
@@ -48,6 +50,8 @@ struct connection {
 	struct nbd_reply_parser parser;
 	uint8_t *staging;
 	uint32_t staging_bytes;
+	uint8_t *arrived; /* where not direct_rx: the socket's bytes, to be opened; else NULL */
+	uint32_t arrived_bytes;
 	struct wire_request *direct_request; /* the armed receive goes into its place; else NULL */
 	bool receive_armed;
 	bool receive_empty; /* the last receive left nothing in the socket, as far as is known */
@@ -61,7 +65,7 @@ struct connection {
 	_Atomic uint32_t in_flight; /* requests of this connection that are not closed */
 };
 
-/* Takes over transport in every case. staging_bytes >= 4096. 0 or -errno. */
+/* Takes over transport in every case. 0 or -errno. */
 int connection_open(struct connection *connection, struct queue *queue, uint32_t index,
 		    struct transport *transport);
 /* No SQE may be in flight. Safe on a zeroed connection. */

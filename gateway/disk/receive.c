@@ -37,15 +37,20 @@ void receive_arm(struct connection *connection)
 	struct io_uring_sqe *sqe;
 	struct nbd_request *nbd = NULL;
 	uint64_t offset_bytes = 0, user_data;
-	uint32_t left_bytes, length_bytes = connection->staging_bytes;
-	void *place = NULL;
+	bool direct = !connection->arrived;
+	uint32_t length_bytes = direct ? connection->staging_bytes : connection->arrived_bytes;
+	uint32_t left_bytes;
+	void *place = NULL, *buffer = direct ? connection->staging : connection->arrived;
 	int flags = 0;
 
 	if (connection->receive_armed || connection_state(connection) != CONNECTION_LIVE)
 		return;
 	left_bytes = nbd_reply_payload_left(&connection->parser, &nbd, &offset_bytes);
+	/* TLS may hold a record's beginning already: so much less is certain to come. */
+	if (!direct)
+		left_bytes -= left_bytes < TLS_RECORD_BYTES_MAX ? left_bytes : TLS_RECORD_BYTES_MAX;
 	if (left_bytes >= WHOLE_PAYLOAD_BYTES) {
-		place = direct_place(connection, nbd, offset_bytes);
+		place = direct ? direct_place(connection, nbd, offset_bytes) : NULL;
 		if (place || left_bytes < length_bytes)
 			length_bytes = left_bytes;
 		flags = MSG_WAITALL;
@@ -54,7 +59,7 @@ void receive_arm(struct connection *connection)
 	sqe = ring_sqe(&connection->queue->ring, RING_RECEIVE, connection->index);
 	user_data = sqe->user_data;
 	io_uring_prep_recv(sqe, RING_FILE_CONNECTION + (int)connection->index,
-			   place ? place : connection->staging, length_bytes, flags);
+			   place ? place : buffer, length_bytes, flags);
 	sqe->user_data = user_data;
 	sqe->flags = IOSQE_FIXED_FILE;
 	if (connection->receive_empty)
@@ -147,6 +152,32 @@ static void parse(struct connection *connection, const uint8_t *bytes, size_t le
 	}
 }
 
+/* The socket's bytes as NBD's, in staging. The count, or -errno. */
+static ssize_t open_arrived(struct connection *connection, size_t arrived_bytes)
+{
+	struct transport *transport = connection->transport;
+
+	return transport->ops->open(transport, connection->arrived, arrived_bytes,
+				    connection->staging, connection->staging_bytes);
+}
+
+/* What was received into staging, or for TLS has to get there. */
+static void take_received(struct connection *connection, size_t len)
+{
+	ssize_t n = (ssize_t)len;
+
+	if (connection->arrived)
+		n = open_arrived(connection, len);
+	if (n >= 0)
+		parse(connection, connection->staging, (size_t)n);
+	else if (n == -ECONNRESET)
+		connection_condemn(connection, 0, "the server closed the connection");
+	else
+		connection_condemn(connection, (int)-n,
+				   "what arrived is no valid TLS record: damaged, forged or out of "
+				   "order");
+}
+
 void receive_completed(struct connection *connection, int result, uint32_t cqe_flags)
 {
 	connection->receive_armed = false;
@@ -164,7 +195,7 @@ void receive_completed(struct connection *connection, int result, uint32_t cqe_f
 		return;
 	}
 	if (!connection->direct_request) {
-		parse(connection, connection->staging, (size_t)result);
+		take_received(connection, (size_t)result);
 		return;
 	}
 	stats_add(&connection->queue->stats.copied_bytes, (uint64_t)result);

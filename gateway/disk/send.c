@@ -19,9 +19,10 @@ static uint32_t batch_bytes_needed(const struct connection *connection,
 				   const struct wire_request *request)
 {
 	const struct queue_shared *shared = connection->queue->shared;
+	bool copied = shared->payload != DISK_PAYLOAD_MAPPED || connection->batch.copies;
 	uint32_t bytes = nbd_request_header_bytes(shared->export->framing);
 
-	if (request->nbd.command == NBD_CMD_WRITE && shared->payload != DISK_PAYLOAD_MAPPED)
+	if (request->nbd.command == NBD_CMD_WRITE && copied)
 		bytes += request->nbd.length_bytes;
 	return bytes;
 }
@@ -116,6 +117,24 @@ static void arm(struct connection *connection)
 	stats_add(&connection->queue->stats.sends, 1);
 }
 
+/* Puts the sealed bytes in the batch's place. false: the connection was condemned. */
+static bool seal(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+	struct batch *batch = &connection->batch;
+	ssize_t n =
+		transport->ops->seal(transport, batch->iovecs[0].iov_base, batch->iovecs[0].iov_len,
+				     connection->sealed, connection->sealed_bytes);
+
+	if (n < 0) {
+		connection_condemn(connection, (int)-n, "TLS cannot seal what is to be sent");
+		return false;
+	}
+	stats_add(&connection->queue->stats.copied_bytes, batch->total_bytes);
+	batch_replace(batch, connection->sealed, (uint32_t)n);
+	return true;
+}
+
 void send_kick(struct connection *connection)
 {
 	struct batch *batch = &connection->batch;
@@ -134,7 +153,9 @@ void send_kick(struct connection *connection)
 		else
 			start_request(connection, request);
 	}
-	if (!batch_is_empty(batch))
+	if (batch_is_empty(batch))
+		return;
+	if (!connection->sealed || seal(connection))
 		arm(connection);
 }
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context.h - the SSL object of one handshake, with all that the user asked for set on it.
+ */
+#ifndef TLS_CONTEXT_H
+#define TLS_CONTEXT_H
+
+#include <openssl/ssl.h>
+
+#include "tls/tls.h"
+
+/* What the callbacks of one handshake need, and learn. Lives as long as the SSL object's handshake. */
+struct tls_handshake {
+	const struct tls_options *options;
+	uint8_t psk[256];
+	size_t psk_bytes; /* 0: no PSK was asked for */
+	bool psk_used;	  /* TLS 1.2's callback was called, or 1.3's session was offered */
+	int verify_error; /* X509_V_ERR_*, the first that was met; X509_V_OK */
+	int verify_depth;
+	char verify_subject[256]; /* of the certificate that error is about */
+	X509 *leaf;		  /* the server's own certificate then; to be freed */
+	X509 *culprit;		  /* the one that error is about; likewise */
+};
+
+/* Makes *out. 0, or -errno with a sentence: a file that cannot be used, a policy that OpenSSL's
+ * configuration forbids. handshake must outlive the SSL object's handshake. */
+int tls_context_open(struct tls_handshake *handshake, const struct tls_options *options, SSL **out,
+		     char *sentence);
+
+/* Whether text is an IPv4 or IPv6 address (without a zone). */
+bool tls_is_address(const char *text);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include "tls/explain.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+/* A certificate's text is the server's: what is not plain ASCII is not repeated. */
+static void make_plain(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+static void time_text(const ASN1_TIME *time, char *out, size_t out_bytes)
+{
+	struct tm tm;
+
+	if (!time || ASN1_TIME_to_tm(time, &tm) != 1 ||
+	    strftime(out, out_bytes, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		snprintf(out, out_bytes, "an unreadable date");
+}
+
+/* "a.example, b.example, 10.0.0.1": what the certificate is good for. */
+static void names_text(X509 *certificate, char *out, size_t out_bytes)
+{
+	GENERAL_NAMES *names =
+		certificate ? X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL)
+			    : NULL;
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		const char *separator = used ? ", " : "";
+		int n = 0;
+
+		if (name->type == GEN_DNS)
+			n = snprintf(out + used, out_bytes - used, "%s%.100s", separator,
+				     (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+		else if (name->type == GEN_IPADD && name->d.iPAddress->length == 4)
+			n = snprintf(out + used, out_bytes - used, "%s%u.%u.%u.%u", separator,
+				     name->d.iPAddress->data[0], name->d.iPAddress->data[1],
+				     name->d.iPAddress->data[2], name->d.iPAddress->data[3]);
+		else if (name->type == GEN_IPADD)
+			n = snprintf(out + used, out_bytes - used, "%san IPv6 address", separator);
+		if (n > 0 && (size_t)n < out_bytes - used)
+			used += (size_t)n;
+	}
+	GENERAL_NAMES_free(names);
+	if (!used)
+		snprintf(out, out_bytes, "no name");
+	make_plain(out);
+}
+
+/* Which certificate is out of its time, and since or until when. */
+static void explain_dates(const struct tls_handshake *handshake, const char *subject,
+			  char *sentence)
+{
+	bool expired = handshake->verify_error == X509_V_ERR_CERT_HAS_EXPIRED;
+	const ASN1_TIME *time = NULL;
+	char date[64];
+
+	if (handshake->culprit)
+		time = expired ? X509_get0_notAfter(handshake->culprit)
+			       : X509_get0_notBefore(handshake->culprit);
+	time_text(time, date, sizeof(date));
+	if (expired)
+		snprintf(sentence, TLS_SENTENCE_BYTES, "%s (%s) expired on %s",
+			 handshake->verify_depth == 0 ? "the server's certificate"
+						      : "a CA certificate of the server's chain",
+			 subject, date);
+	else
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the certificate (%s) is not valid before %s: is this machine's clock "
+			 "right?",
+			 subject, date);
+}
+
+static int explain_verify(const struct tls_handshake *handshake, char *sentence)
+{
+	X509 *certificate = handshake->leaf;
+	const char *host = handshake->options->hostname;
+	char subject[256], names[300], issuer[256] = "";
+
+	snprintf(subject, sizeof(subject), "%s", handshake->verify_subject);
+	make_plain(subject);
+	if (certificate) {
+		X509_NAME_oneline(X509_get_issuer_name(certificate), issuer, sizeof(issuer));
+		make_plain(issuer);
+	}
+	switch (handshake->verify_error) {
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		names_text(certificate, names, sizeof(names));
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server's certificate is for %s, not for \"%s\": connect by that "
+			 "name, or say which name to expect with --tls-hostname",
+			 names, host);
+		break;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		explain_dates(handshake, subject, sentence);
+		break;
+	case X509_V_ERR_CERT_REVOKED:
+		snprintf(sentence, TLS_SENTENCE_BYTES, "the certificate (%s) has been revoked",
+			 subject);
+		break;
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the revocation list (--tls-crl) has nothing of the CA that issued %s",
+			 subject);
+		break;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server's certificate (%s) is self-signed: trust it with --tls-ca, if "
+			 "it is the right one",
+			 subject);
+		break;
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server's certificate comes from a CA that is not trusted here (%s): "
+			 "give that CA's certificate with --tls-ca",
+			 issuer);
+		break;
+	case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server's chain of certificates is longer than %d",
+			 TLS_CHAIN_DEPTH_MAX);
+		break;
+	default:
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server's certificate (%s) is refused: %s", subject,
+			 X509_verify_cert_error_string(handshake->verify_error));
+	}
+	return -EACCES;
+}
+
+/* What the server told us, or what OpenSSL could not agree to. */
+static const struct {
+	int reason;
+	int error;
+	const char *sentence;
+} reasons[] = {
+	{ SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, EACCES,
+	  "the server requires a client certificate: give one with --tls-cert and --tls-key" },
+	{ SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, EACCES, "the server refuses our certificate as bad" },
+	{ SSL_R_TLSV1_ALERT_UNKNOWN_CA, EACCES,
+	  "the server does not know the CA that issued our certificate" },
+	{ SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, EACCES,
+	  "the server says that our certificate has expired" },
+	{ SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, EACCES,
+	  "the server says that our certificate has been revoked" },
+	{ SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, EACCES, "the server refuses our certificate" },
+	{ SSL_R_TLSV1_ALERT_ACCESS_DENIED, EACCES, "the server denies us access" },
+	{ SSL_R_TLSV1_ALERT_UNKNOWN_PSK_IDENTITY, EACCES,
+	  "the server does not know this PSK identity: see --tls-user" },
+	{ SSL_R_TLSV1_ALERT_DECRYPT_ERROR, EACCES,
+	  "the server cannot verify us: with a PSK, the key differs from the server's" },
+	{ SSL_R_SSLV3_ALERT_BAD_RECORD_MAC, EACCES,
+	  "the server cannot decrypt what we sent: with a PSK, the key differs from the server's" },
+	{ SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, EPROTO,
+	  "the server and we share no TLS version: 1.2 and 1.3 are spoken here" },
+	{ SSL_R_UNSUPPORTED_PROTOCOL, EPROTO,
+	  "the server speaks only a TLS older than 1.2, which is not spoken here" },
+	{ SSL_R_VERSION_TOO_LOW, EPROTO,
+	  "the server speaks only a TLS older than 1.2, which is not spoken here" },
+	{ SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, EPROTO,
+	  "the server found nothing both sides can do: no common cipher, or it wants a client "
+	  "certificate (--tls-cert), or a PSK (--tls-psk)" },
+	{ SSL_R_TLSV1_ALERT_INSUFFICIENT_SECURITY, EPROTO,
+	  "the server wants stronger ciphers than we offered" },
+	{ SSL_R_NO_SHARED_CIPHER, EPROTO, "the server and we share no cipher" },
+	{ SSL_R_WRONG_VERSION_NUMBER, EPROTO,
+	  "what the server sent is no TLS: plain bytes came where the handshake should be" },
+	{ SSL_R_UNEXPECTED_EOF_WHILE_READING, ECONNRESET,
+	  "the server closed the connection in the middle of TLS" },
+	{ SSL_R_DH_KEY_TOO_SMALL, EPROTO,
+	  "the server's key exchange is too weak for this system's policy" },
+	{ SSL_R_EE_KEY_TOO_SMALL, EPROTO,
+	  "the certificate's key is too small for this system's policy" },
+};
+
+static int explain_reason(unsigned long error, char *sentence)
+{
+	const char *text = error ? ERR_reason_error_string(error) : NULL;
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (ERR_GET_LIB(error) != ERR_LIB_SSL || ERR_GET_REASON(error) != reasons[i].reason)
+			continue;
+		snprintf(sentence, TLS_SENTENCE_BYTES, "%s", reasons[i].sentence);
+		return -reasons[i].error;
+	}
+	snprintf(sentence, TLS_SENTENCE_BYTES, "TLS failed: %s",
+		 text ? text : "for no reason given");
+	return -EPROTO;
+}
+
+int tls_explain(const struct tls_handshake *handshake, char *sentence)
+{
+	unsigned long error = ERR_peek_error();
+	int ret;
+
+	if (*handshake->options->psk_file && ERR_GET_LIB(error) == ERR_LIB_SSL &&
+	    ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server answered with a certificate, not with the PSK: it does not "
+			 "know this identity, or has no PSK at all");
+		ret = -EACCES;
+	} else if (*handshake->options->psk_file && ERR_GET_LIB(error) == ERR_LIB_SSL &&
+		   ERR_GET_REASON(error) == SSL_R_SSLV3_ALERT_ILLEGAL_PARAMETER) {
+		/* How OpenSSL's servers answer a binder that does not fit (RFC 8446, 4.2.11). */
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server does not accept our PSK: the key differs from the server's");
+		ret = -EACCES;
+	} else if (*handshake->options->psk_file && ERR_GET_LIB(error) == ERR_LIB_SSL &&
+		   ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+		/* GnuTLS's servers give no reason for a binder that does not fit. */
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server closed the connection in the middle of TLS: perhaps it does "
+			 "not know this PSK identity, or its key differs");
+		ret = -ECONNRESET;
+	} else if (handshake->verify_error != X509_V_OK) {
+		ret = explain_verify(handshake, sentence);
+	} else {
+		ret = explain_reason(error, sentence);
+	}
+	ERR_clear_error();
+	return ret;
+}
