@@ -34,6 +34,7 @@ static const char help[] =
 	"  -t, --timeout TIME          for all of it together (120s); what is known by\n"
 	"                              then is shown\n"
 	"      --connect-timeout TIME  for name, dial and handshake (30s)\n"
+	"      --tls, --tls-..., --ktls  TLS: see ublk-nbd-connect(1)\n"
 	"  -o, --output FORMAT         text or json\n"
 	"  -v, --verbose               say what is being done\n"
 	"  -h, --help                  this\n"

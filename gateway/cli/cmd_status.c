@@ -83,6 +83,15 @@ static void print_features(const json_t *status)
 		output_field("server offers", "%s", line);
 }
 
+static void print_tls(const json_t *tls)
+{
+	if (tls)
+		output_field("  TLS", "%s, %s, %s; %s sends, %s receives",
+			     string_of(tls, "version"), string_of(tls, "cipher"),
+			     string_of(tls, "peer"), string_of(tls, "send"),
+			     string_of(tls, "receive"));
+}
+
 static void print_connections(const json_t *status)
 {
 	const json_t *connection;
@@ -97,6 +106,7 @@ static void print_connections(const json_t *status)
 			     string_of(connection, "peer"), string_of(connection, "transport"),
 			     number_of(connection, "queue"), string_of(connection, "state"),
 			     number_of(connection, "in_flight"), reason[0] ? ": " : "", reason);
+		print_tls(json_object_get(connection, "tls"));
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "gateway/cli/output.h"
 #include "gateway/cli/owner.h"
 #include "gateway/cli/target.h"
+#include "gateway/cli/target_tls.h"
 
 static const char help[] =
 	"Usage: ublk-nbd connect [OPTION...] TARGET\n"
@@ -27,6 +28,7 @@ static const char help[] =
 	"      --max-io-size SIZE     largest request, for tuning (1M)\n"
 	"      --payload HOW          auto, mapped or user-copy, for tuning (auto)\n"
 	"      --no-structured        simple replies only, for odd servers\n"
+	"      --tls, --tls-..., --ktls  TLS: see ublk-nbd-connect(1)\n"
 	"      --foreground           stay, log to stderr, end with the device\n"
 	"  -o, --output json|text     json: all about the device\n"
 	"  -v, --verbose              tell each step\n"
@@ -233,7 +235,7 @@ static int exit_with(struct connect_options *wanted, int exit_code)
 }
 
 /* What follows the options: TARGET, unless a command was there. */
-static int take_words(struct connect_options *wanted, const struct target_options *target, int argc,
+static int take_words(struct connect_options *wanted, struct target_options *target, int argc,
 		      char **argv)
 {
 	struct disk_config *config = &wanted->config;
@@ -249,6 +251,8 @@ static int take_words(struct connect_options *wanted, const struct target_option
 	}
 	if (command && !target_set_export(&wanted->common, target, &config->target))
 		exit_code = EXIT_CODE_USAGE;
+	else if (command)
+		exit_code = (int)target_tls_complete(&wanted->common, target, &config->target);
 	if (!command && !options_check_words(&wanted->common, argc, 1, 1, "TARGET"))
 		exit_code = EXIT_CODE_USAGE;
 	else if (!command)
@@ -256,6 +260,7 @@ static int take_words(struct connect_options *wanted, const struct target_option
 			(int)target_parse(&wanted->common, target, argv[optind], &config->target);
 	if (exit_code != EXIT_CODE_OK)
 		return exit_with(wanted, exit_code);
+	config->tls = target->tls;
 	config->connect_timeout_ms = target->connect_timeout_ms;
 	config->verbose = wanted->common.verbose;
 	return OPTION_END;

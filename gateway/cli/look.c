@@ -5,6 +5,7 @@
 
 #include "gateway/cli/look.h"
 #include "gateway/cli/output.h"
+#include "gateway/cli/target_tls.h"
 
 /* A server that refuses its own arguments closes the connection before it has ended. */
 #define LOOK_END_MS 300
@@ -77,7 +78,7 @@ static enum exit_code look_start(struct look *look)
 }
 
 enum exit_code look_open(struct look *look, const struct options *options,
-			 const struct target_options *wanted, int argc, char **argv)
+			 struct target_options *wanted, int argc, char **argv)
 {
 	enum exit_code exit_code = EXIT_CODE_OK;
 	int words = look->command[0] ? 0 : 1;
@@ -90,6 +91,9 @@ enum exit_code look_open(struct look *look, const struct options *options,
 		exit_code = target_parse(options, wanted, argv[optind], &look->uri);
 	else if (!target_set_export(options, wanted, &look->uri))
 		exit_code = EXIT_CODE_USAGE;
+	else
+		exit_code = target_tls_complete(options, wanted, &look->uri);
+	look->tls = wanted->tls;
 	if (exit_code == EXIT_CODE_OK && look->command[0])
 		exit_code = look_start(look);
 	look_describe(look);
@@ -111,6 +115,7 @@ int look_dial(struct look *look, struct dial_options *options, struct dial_resul
 	char ended[sizeof(result->sentence)];
 
 	options->target = &look->uri;
+	options->tls = &look->tls;
 	options->timeout_ms = look->connect_timeout_ms;
 	if (!dial_run_bounded(options, result))
 		return 0;

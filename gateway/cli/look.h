@@ -22,7 +22,8 @@
 
 struct look {
 	const char *verb;
-	struct nbd_uri uri; /* where to dial */
+	struct nbd_uri uri;	/* where to dial */
+	struct tls_options tls; /* where uri.tls */
 	uint32_t connect_timeout_ms;
 	char *command[DISK_COMMAND_ARGS_MAX +
 		      1]; /* borrowed from argv; command[0] NULL: a TARGET */
@@ -43,7 +44,7 @@ bool look_is_given(const struct look *look, int argc);
 /* Parses the TARGET, or starts the command. EXIT_CODE_OK, or another having complained. To be
  * closed in either case. */
 enum exit_code look_open(struct look *look, const struct options *options,
-			 const struct target_options *wanted, int argc, char **argv);
+			 struct target_options *wanted, int argc, char **argv);
 
 /* Dials with these options (target and timeout_ms are filled in), bounded; a failure is completed
  * by what became of the started server. As dial_run(); complains about nothing. */

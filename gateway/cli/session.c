@@ -26,6 +26,7 @@ static enum exit_code session_dial(struct session *session, struct dial_result *
 	struct look *look = session->look;
 	const struct dial_options options = {
 		.target = &look->uri,
+		.tls = &look->tls,
 		.open_only = true,
 		.timeout_ms = look->connect_timeout_ms < session->timeout_ms
 				      ? look->connect_timeout_ms

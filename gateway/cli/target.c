@@ -7,6 +7,7 @@
 
 #include "gateway/cli/output.h"
 #include "gateway/cli/target.h"
+#include "gateway/cli/target_tls.h"
 #include "gateway/common/disk_config.h"
 
 void target_options_init(struct target_options *wanted)
@@ -26,7 +27,7 @@ bool target_option_take(const struct options *options, struct target_options *wa
 		return option_duration_ms(options, "--connect-timeout", optarg, &limit,
 					  &wanted->connect_timeout_ms);
 	default:
-		return true;
+		return target_tls_take(options, wanted, option);
 	}
 }
 
@@ -88,7 +89,7 @@ static bool make_absolute(const struct options *options, const char *what, char 
 	return true;
 }
 
-enum exit_code target_parse(const struct options *options, const struct target_options *wanted,
+enum exit_code target_parse(const struct options *options, struct target_options *wanted,
 			    const char *text, struct nbd_uri *uri)
 {
 	char error[600];
@@ -97,19 +98,11 @@ enum exit_code target_parse(const struct options *options, const struct target_o
 		output_error(options->verb, "%s", error);
 		return EXIT_CODE_USAGE;
 	}
-	if (uri->tls) {
-		output_error(
-			options->verb,
-			"'%s' asks for TLS, which is not built into this version yet: use nbd:// "
-			"over a network you trust, or a tunnel",
-			text);
-		return EXIT_CODE_TLS;
-	}
 	if (!target_set_export(options, wanted, uri) ||
 	    !make_absolute(options, "the socket", uri->socket_path, sizeof(uri->socket_path)) ||
 	    !make_absolute(options, "tls-certificates", uri->tls_certificates,
 			   sizeof(uri->tls_certificates)) ||
 	    !make_absolute(options, "tls-psk-file", uri->tls_psk_file, sizeof(uri->tls_psk_file)))
 		return EXIT_CODE_USAGE;
-	return EXIT_CODE_OK;
+	return target_tls_complete(options, wanted, uri);
 }

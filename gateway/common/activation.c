@@ -286,7 +286,6 @@ int activation_start(struct activation *activation, char *const argv[], char *se
 void activation_target(const struct activation *activation, struct nbd_uri *uri)
 {
 	uri->transport = NBD_TRANSPORT_UNIX;
-	uri->tls = false;
 	snprintf(uri->socket_path, sizeof(uri->socket_path), "%s", activation->socket_path);
 }
 

@@ -143,19 +143,39 @@ static int handshake_run(struct dial *dial, struct transport *transport)
 	return 0;
 }
 
-static enum exit_code handshake_exit_code(const struct nbd_handshake *hs)
+static enum exit_code handshake_exit_code(const struct nbd_handshake *hs, bool secured)
 {
-	if (hs->option_error == NBD_REP_ERR_TLS_REQD || hs->state == NBD_HS_STARTTLS)
+	/* As long as TLS is wanted and not there, STARTTLS is the only option that is asked for. */
+	if (hs->option_error == NBD_REP_ERR_TLS_REQD ||
+	    (hs->option_error && hs->options.tls && !secured))
 		return EXIT_CODE_TLS;
 	return EXIT_CODE_REFUSED;
 }
 
+/* TLS 1.3 is done on our side before the server has looked at our certificate. GnuTLS then just
+ * closes: no option after STARTTLS was answered. */
+static bool wants_certificate(const struct dial *dial, int error)
+{
+	const struct tls_options *tls = dial->options->tls;
+
+	return (error == ECONNRESET || error == EPIPE) && dial->handshake->replies <= 1 &&
+	       !*tls->cert && !*tls->psk_file;
+}
+
 /* The handshake's outcome as the result's sentence. Returns 0 or -errno. */
-static int handshake_outcome(struct dial *dial, int error, enum nbd_handshake_state state)
+static int handshake_outcome(struct dial *dial, int error, enum nbd_handshake_state state,
+			     bool secured)
 {
 	struct dial_result *result = dial->result;
 	const struct nbd_handshake *hs = dial->handshake;
 
+	if (error && secured && wants_certificate(dial, -error)) {
+		snprintf(result->sentence, sizeof(result->sentence),
+			 "%s closed the connection as soon as TLS was done: it seems to require a "
+			 "client certificate: give one with --tls-cert and --tls-key",
+			 result->peer_text);
+		return dial_fail(dial, DIAL_TLS, EACCES, EXIT_CODE_TLS);
+	}
 	if (error) {
 		dial_text_handshake(result->sentence, sizeof(result->sentence), result->peer_text,
 				    -error, state);
@@ -165,7 +185,7 @@ static int handshake_outcome(struct dial *dial, int error, enum nbd_handshake_st
 		snprintf(result->sentence, sizeof(result->sentence), "%s: %s", result->peer_text,
 			 hs->error);
 		return dial_fail(dial, DIAL_HANDSHAKE, hs->error_errno ? hs->error_errno : EPROTO,
-				 handshake_exit_code(hs));
+				 handshake_exit_code(hs, secured));
 	}
 	return 0;
 }
@@ -187,21 +207,69 @@ static int handshake_prepare(struct dial *dial)
 	return dial_fail(dial, DIAL_HANDSHAKE, EINVAL, EXIT_CODE_USAGE);
 }
 
-static int dial_handshake(struct dial *dial, struct transport *transport)
+/* The server is ready for TLS: from here on the transport is the secured one. A byte that came in
+ * plain behind its word is taken for TLS, and fails as such. */
+static int handshake_secure(struct dial *dial, struct transport **transport)
+{
+	struct dial_result *result = dial->result;
+	const struct tls_description *tls;
+	struct transport *secured;
+	char text[420], sentence[TLS_SENTENCE_BYTES];
+	int error = transport_tls_open((*transport)->fd, dial->options->tls, dial->share_ms,
+				       &secured, sentence);
+
+	if (error) {
+		snprintf(result->sentence, sizeof(result->sentence), "%s: %s", result->peer_text,
+			 sentence);
+		return dial_fail(dial, DIAL_TLS, -error, EXIT_CODE_TLS);
+	}
+	transport_plain_release(*transport);
+	*transport = secured;
+	tls = transport_tls_describe(secured);
+	snprintf(text, sizeof(text), "%s, %s, %s", tls->version, tls->cipher, tls->peer);
+	dial_report(dial, DIAL_TLS, 0, text);
+	nbd_handshake_tls_done(dial->handshake);
+	return 0;
+}
+
+/* What follows the handshake belongs to another NBD client, who gets the greeting shown again. */
+static void publish_greeting(struct dial *dial)
+{
+	struct dial_result *result = dial->result;
+
+	wire_put64(result->greeting, NBD_MAGIC_INIT);
+	wire_put64(result->greeting + 8, NBD_MAGIC_OPTION);
+	wire_put16(result->greeting + 16, dial->handshake->server_flags);
+	result->greeting_bytes = DIAL_GREETING_BYTES;
+}
+
+static int dial_handshake(struct dial *dial, struct transport **transport)
 {
 	enum nbd_handshake_state state;
 	int error = handshake_prepare(dial);
 
 	if (error)
 		return error;
-	error = handshake_run(dial, transport);
-	if (!error && nbd_handshake_status(dial->handshake) == NBD_HANDSHAKE_START_TLS)
-		error = -EPROTONOSUPPORT; /* dial_execute() has refused such a target before */
+	error = handshake_run(dial, *transport);
+	if (!error && nbd_handshake_status(dial->handshake) == NBD_HANDSHAKE_START_TLS) {
+		error = handshake_secure(dial, transport);
+		if (error)
+			return error;
+		if (dial->options->open_only) {
+			publish_greeting(dial);
+			return 0;
+		}
+		error = handshake_run(dial, *transport);
+	}
 	state = dial->handshake->state;
 	/* ABORT, or nothing: a server that no longer listens has lost nothing. */
 	if (!error)
-		handshake_send(dial, transport, dial_now_ms() + DIAL_FAREWELL_MS);
-	return handshake_outcome(dial, error, state);
+		handshake_send(dial, *transport, dial_now_ms() + DIAL_FAREWELL_MS);
+	if (error && transport_tls_describe(*transport) &&
+	    transport_tls_failure(*transport, dial->result->sentence,
+				  sizeof(dial->result->sentence)))
+		return dial_fail(dial, DIAL_TLS, -error, EXIT_CODE_TLS);
+	return handshake_outcome(dial, error, state, transport_tls_describe(*transport) != NULL);
 }
 
 /* --- one attempt -------------------------------------------------------------------------------- */
@@ -283,8 +351,8 @@ static int dial_attempt(struct dial *dial, const struct dial_address *address)
 	if (error)
 		return error;
 	assert(transport);
-	if (!dial->options->open_only)
-		error = dial_handshake(dial, transport);
+	if (!dial->options->open_only || dial->options->target->tls)
+		error = dial_handshake(dial, &transport);
 	if (!error)
 		error = attempt_publish(dial, &transport);
 	dial_watch_end(dial->watch);
@@ -416,13 +484,7 @@ static int dial_prepare(struct dial *dial)
 	struct dial_result *result = dial->result;
 
 	memset(result, 0, sizeof(*result));
-	if (dial->options->target->tls) {
-		snprintf(
-			result->sentence, sizeof(result->sentence),
-			"the target asks for TLS, which this build cannot do: use a server without "
-			"TLS (nbd://) on a network you trust");
-		return dial_fail(dial, DIAL_TLS, EPROTONOSUPPORT, EXIT_CODE_TLS);
-	}
+	assert(!dial->options->target->tls || dial->options->tls);
 	dial->handshake = calloc(1, sizeof(*dial->handshake));
 	if (dial->handshake)
 		return 0;

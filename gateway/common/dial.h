@@ -15,6 +15,7 @@
 #include "gateway/common/exit_code.h"
 #include "proto/handshake.h"
 #include "proto/uri.h"
+#include "tls/tls.h"
 #include "tls/transport.h"
 
 #define DIAL_ADDRESSES_MAX   32
@@ -29,7 +30,8 @@ struct dial_address {
 enum dial_stage { DIAL_RESOLVE, DIAL_CONNECT, DIAL_TLS, DIAL_HANDSHAKE, DIAL_DONE };
 
 struct dial_options {
-	const struct nbd_uri *target; /* borrowed for the whole dial; a task copies it */
+	const struct nbd_uri *target;  /* borrowed for the whole dial; a task copies it */
+	const struct tls_options *tls; /* likewise; not NULL where target->tls */
 	enum nbd_handshake_goal goal;
 	bool no_structured;
 	bool open_only;		      /* stop where dial_open() stops */

@@ -32,6 +32,7 @@ struct dial_task {
 	int event_fd;
 	bool done;
 	struct nbd_uri target;
+	struct tls_options tls;
 	struct dial_options options; /* the caller's, pointing to our copies and task_progress */
 	void (*progress)(void *context, enum dial_stage stage, int error, const char *sentence);
 	void *context;
@@ -111,6 +112,10 @@ static struct dial_task *task_new(const struct dial_options *options)
 	task->target = *options->target;
 	task->options = *options;
 	task->options.target = &task->target;
+	if (options->tls) {
+		task->tls = *options->tls;
+		task->options.tls = &task->tls;
+	}
 	task->options.addresses = task->addresses;
 	if (addresses_bytes)
 		memcpy(task->addresses, options->addresses, addresses_bytes);

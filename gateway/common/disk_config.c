@@ -74,6 +74,23 @@ static const struct string_field target_strings[] = {
 	STRING(tls_psk_file), STRING(tls_type), STRING(tls_hostname),
 };
 
+#define TLS_STRING(name)                                                                           \
+	{                                                                                          \
+#name, offsetof(struct tls_options, name), sizeof(((struct tls_options *)0)->name) \
+	}
+
+static const struct string_field tls_strings[] = {
+	TLS_STRING(hostname), TLS_STRING(ca),		TLS_STRING(crl),
+	TLS_STRING(cert),     TLS_STRING(key),		TLS_STRING(passphrase_file),
+	TLS_STRING(psk_file), TLS_STRING(psk_identity),
+};
+
+static const char *const ktls_names[] = {
+	[TLS_KTLS_AUTO] = "auto",
+	[TLS_KTLS_ON] = "on",
+	[TLS_KTLS_OFF] = "off",
+};
+
 static const char *const transport_names[] = {
 	[NBD_TRANSPORT_TCP] = "tcp",
 	[NBD_TRANSPORT_UNIX] = "unix",
@@ -132,6 +149,16 @@ const char *disk_payload_name(enum disk_payload payload)
 {
 	assert((size_t)payload < COUNT(payload_names));
 	return payload_names[payload];
+}
+
+int disk_ktls_parse(const char *name, enum tls_ktls *ktls)
+{
+	int index = name_find(ktls_names, COUNT(ktls_names), name);
+
+	if (index < 0)
+		return -EINVAL;
+	*ktls = (enum tls_ktls)index;
+	return 0;
 }
 
 int disk_payload_parse(const char *name, enum disk_payload *payload)
@@ -195,6 +222,29 @@ static json_t *target_to_json(const struct nbd_uri *target)
 	return object;
 }
 
+/* Names of files, never what is in them. */
+static json_t *tls_to_json(const struct tls_options *tls)
+{
+	json_t *object = json_object();
+	int error = 0;
+
+	if (!object)
+		return NULL;
+	error |= json_object_set_new(object, "no_verify", json_boolean(tls->no_verify));
+	error |= json_object_set_new(object, "ktls", json_string(ktls_names[tls->ktls]));
+	for (size_t i = 0; i < COUNT(tls_strings); i++) {
+		const struct string_field *field = &tls_strings[i];
+
+		error |= json_object_set_new(object, field->name,
+					     json_string(CONST_FIELD(char, tls, field)));
+	}
+	if (error) {
+		json_decref(object);
+		return NULL;
+	}
+	return object;
+}
+
 static json_t *command_to_json(char *const *command)
 {
 	json_t *array = json_array();
@@ -217,6 +267,7 @@ json_t *disk_config_to_json(const struct disk_config *config)
 	if (!object)
 		return NULL;
 	error |= json_object_set_new(object, "target", target_to_json(&config->target));
+	error |= json_object_set_new(object, "tls", tls_to_json(&config->tls));
 	error |= json_object_set_new(object, "command", command_to_json(config->command));
 	error |= json_object_set_new(object, "owner", json_string(config->owner));
 	error |= json_object_set_new(object, "device", json_integer(config->device));
@@ -338,6 +389,27 @@ static bool take_target(const struct reader *reader, struct nbd_uri *target)
 	return true;
 }
 
+static bool take_tls(const struct reader *reader, struct tls_options *tls)
+{
+	struct reader inner = *reader;
+	int ktls;
+
+	inner.object = json_object_get(reader->object, "tls");
+	if (!json_is_object(inner.object))
+		return complain(reader, "tls", "is missing or is no object");
+	if (!take_bool(&inner, "no_verify", &tls->no_verify) ||
+	    !take_name(&inner, "ktls", ktls_names, COUNT(ktls_names), &ktls))
+		return false;
+	tls->ktls = (enum tls_ktls)ktls;
+	for (size_t i = 0; i < COUNT(tls_strings); i++) {
+		const struct string_field *field = &tls_strings[i];
+
+		if (!take_string(&inner, field->name, FIELD(char, tls, field), field->bytes))
+			return false;
+	}
+	return true;
+}
+
 static bool take_command(const struct reader *reader, char **command)
 {
 	const json_t *array = json_object_get(reader->object, "command");
@@ -383,7 +455,8 @@ static bool take_all(const struct reader *reader, struct disk_config *config)
 
 	if (!json_is_object(reader->object))
 		return complain(reader, "it", "is no object");
-	if (!take_target(reader, &config->target) || !take_command(reader, config->command) ||
+	if (!take_target(reader, &config->target) || !take_tls(reader, &config->tls) ||
+	    !take_command(reader, config->command) ||
 	    !take_string(reader, "owner", config->owner, sizeof(config->owner)) ||
 	    !take_ranged(reader, "device", -1, DISK_DEVICE_MAX, &device) ||
 	    !take_name(reader, "payload", payload_names, COUNT(payload_names), &payload) ||
@@ -437,6 +510,17 @@ static bool same_target(const struct nbd_uri *a, const struct nbd_uri *b)
 	return true;
 }
 
+static bool same_tls(const struct tls_options *a, const struct tls_options *b)
+{
+	for (size_t i = 0; i < COUNT(tls_strings); i++) {
+		const struct string_field *field = &tls_strings[i];
+
+		if (strcmp(CONST_FIELD(char, a, field), CONST_FIELD(char, b, field)))
+			return false;
+	}
+	return a->no_verify == b->no_verify && a->ktls == b->ktls;
+}
+
 static bool same_options(const struct disk_config *a, const struct disk_config *b)
 {
 	for (size_t i = 0; i < COUNT(number_fields); i++) {
@@ -461,8 +545,8 @@ bool disk_config_same_disk(const struct disk_config *a, const struct disk_config
 		return false;
 	if (a->owner[0] && b->owner[0] && strcmp(a->owner, b->owner))
 		return false;
-	return same_target(&a->target, &b->target) && same_command(a->command, b->command) &&
-	       same_options(a, b);
+	return same_target(&a->target, &b->target) && same_tls(&a->tls, &b->tls) &&
+	       same_command(a->command, b->command) && same_options(a, b);
 }
 
 /* A word as a person would have to type it. */

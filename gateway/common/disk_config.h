@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "proto/uri.h"
+#include "tls/tls.h"
 
 #define DISK_OWNER_BYTES_MAX	64
 #define DISK_COMMAND_ARGS_MAX	64
@@ -33,6 +34,7 @@ struct disk_config {
 	struct nbd_uri target; /* unused but for export_name when command is set */
 	/* Socket activation: argv, NULL-terminated; owned. */
 	char *command[DISK_COMMAND_ARGS_MAX + 1];
+	struct tls_options tls;		      /* counts where target.tls */
 	char owner[DISK_OWNER_BYTES_MAX + 1]; /* "" when none */
 	int32_t device;			      /* ublk device number, -1: the kernel chooses */
 	uint32_t connections;		      /* 0: min(4, CPUs) */
@@ -68,6 +70,9 @@ bool disk_limit_allows(const struct disk_limit *limit, uint64_t value);
 const char *disk_payload_name(enum disk_payload payload);
 /* 0, or -EINVAL when name is none of these. */
 int disk_payload_parse(const char *name, enum disk_payload *payload);
+
+/* "auto", "on", "off". 0, or -EINVAL when name is none of these. */
+int disk_ktls_parse(const char *name, enum tls_ktls *ktls);
 
 /* Defaults as the man page names them. */
 void disk_config_init(struct disk_config *config);

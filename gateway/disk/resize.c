@@ -21,6 +21,7 @@ void resize_begin(struct serve *serve, control_client_id client)
 	struct disk *disk = serve->disk;
 	struct dial_options options = {
 		.target = &disk->config.target,
+		.tls = &disk->config.tls,
 		.goal = NBD_GOAL_INFO,
 		.no_structured = disk->config.no_structured,
 		.timeout_ms = disk->config.connect_timeout_ms,

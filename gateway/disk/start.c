@@ -76,6 +76,7 @@ static bool dial_first(struct disk *disk)
 {
 	struct dial_options options = {
 		.target = &disk->config.target,
+		.tls = &disk->config.tls,
 		.goal = NBD_GOAL_GO,
 		.no_structured = disk->config.no_structured,
 		.timeout_ms = disk->config.connect_timeout_ms,
@@ -138,6 +139,7 @@ static bool dial_further(struct disk *disk)
 {
 	struct dial_options options = {
 		.target = &disk->config.target,
+		.tls = &disk->config.tls,
 		.goal = NBD_GOAL_GO,
 		.no_structured = disk->config.no_structured,
 		.timeout_ms = disk->config.connect_timeout_ms,

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "proto/wire.h"
+#include "tls/tls.h"
 
 static const char *state_name(const struct disk *disk)
 {
@@ -63,6 +64,21 @@ static const char *connection_state_name(const struct connection *connection)
 	return names[atomic_load(&connection->state)];
 }
 
+/* Version, cipher, peer, and which directions the kernel does. */
+static void add_tls(json_t *object, const struct transport *transport)
+{
+	const struct tls_description *tls = transport_tls_describe(transport);
+
+	if (!tls)
+		return;
+	json_object_set_new(object, "tls",
+			    json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "version", tls->version,
+				      "cipher", tls->cipher, "peer", tls->peer, "send",
+				      tls->kernel_send ? "kernel" : "userspace", "receive",
+				      tls->kernel_receive ? "kernel" : "userspace", "resumed",
+				      tls->resumed));
+}
+
 static json_t *connections(const struct disk *disk)
 {
 	json_t *list = json_array();
@@ -73,14 +89,15 @@ static json_t *connections(const struct disk *disk)
 		for (uint32_t i = 0; i < queue->connections_count; i++) {
 			const struct connection *connection = &queue->connections[i];
 			bool lost = atomic_load(&connection->state) != CONNECTION_LIVE;
+			json_t *object = json_pack(
+				"{s:i, s:s, s:s, s:s, s:I, s:s}", "queue", (int)q, "transport",
+				connection->transport->ops->name, "peer", connection->peer_text,
+				"state", connection_state_name(connection), "in_flight",
+				(json_int_t)atomic_load(&connection->in_flight), "reason",
+				lost ? connection->reason : "");
 
-			json_array_append_new(
-				list, json_pack("{s:i, s:s, s:s, s:s, s:I, s:s}", "queue", (int)q,
-						"transport", connection->transport->ops->name,
-						"peer", connection->peer_text, "state",
-						connection_state_name(connection), "in_flight",
-						(json_int_t)atomic_load(&connection->in_flight),
-						"reason", lost ? connection->reason : ""));
+			add_tls(object, connection->transport);
+			json_array_append_new(list, object);
 		}
 	}
 	return list;

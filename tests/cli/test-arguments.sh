@@ -107,8 +107,9 @@ refused 2 "the parameter 'foo' is unknown" connect "nbd://localhost/?foo=1"
 refused 2 "names no host" connect nbd:///disk
 refused 2 "needs its socket" connect nbd+unix:///disk
 refused 2 "no '//'" connect nbd:localhost:10809
-refused 9 "TLS" connect nbds://localhost/
-refused 9 "TLS" connect "nbds+unix:///?socket=/nowhere"
+refused 2 "say it with --tls-hostname" connect "nbds+unix:///?socket=/nowhere"
+refused 2 "TLS options, but no TLS" connect --tls-ca /dev/null nbd://localhost/
+refused 2 "is not enough" connect "nbds://localhost/?tls-verify-peer=0"
 refused 2 "too long once made absolute" connect "nbd+unix:///?socket=$(printf '%0107d' 0)"
 
 # --- a server to start

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/cli/target_tls.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/cli/output.h"
+#include "gateway/common/disk_config.h"
+
+static bool take_text(const struct options *options, const char *option, char *out,
+		      size_t out_bytes)
+{
+	if (strlen(optarg) >= out_bytes || !*optarg) {
+		output_error(options->verb, "%s: the value is %s", option,
+			     *optarg ? "too long" : "empty");
+		return false;
+	}
+	strcpy(out, optarg);
+	return true;
+}
+
+static bool take_verify(const struct options *options, struct target_options *wanted)
+{
+	if (strcmp(optarg, "yes") && strcmp(optarg, "no")) {
+		output_error(options->verb, "--tls-verify: '%s' is neither yes nor no", optarg);
+		return false;
+	}
+	wanted->tls.no_verify = !strcmp(optarg, "no");
+	return true;
+}
+
+static bool take_ktls(const struct options *options, struct target_options *wanted)
+{
+	if (!disk_ktls_parse(optarg, &wanted->tls.ktls))
+		return true;
+	output_error(options->verb, "--ktls: '%s' is none of auto, on, off", optarg);
+	return false;
+}
+
+bool target_tls_take(const struct options *options, struct target_options *wanted, int option)
+{
+	struct tls_options *tls = &wanted->tls;
+
+	if (option < TARGET_OPTION_TLS || option >= TARGET_OPTION_LAST)
+		return true;
+	wanted->tls_option_given = true;
+	switch (option) {
+	case TARGET_OPTION_TLS:
+		wanted->tls_wanted = true;
+		return true;
+	case TARGET_OPTION_TLS_CA:
+		return take_text(options, "--tls-ca", tls->ca, sizeof(tls->ca));
+	case TARGET_OPTION_TLS_CRL:
+		return take_text(options, "--tls-crl", tls->crl, sizeof(tls->crl));
+	case TARGET_OPTION_TLS_CERT:
+		return take_text(options, "--tls-cert", tls->cert, sizeof(tls->cert));
+	case TARGET_OPTION_TLS_KEY:
+		return take_text(options, "--tls-key", tls->key, sizeof(tls->key));
+	case TARGET_OPTION_TLS_PASSPHRASE_FILE:
+		return take_text(options, "--tls-passphrase-file", tls->passphrase_file,
+				 sizeof(tls->passphrase_file));
+	case TARGET_OPTION_TLS_CERTIFICATES:
+		return take_text(options, "--tls-certificates", wanted->tls_certificates,
+				 sizeof(wanted->tls_certificates));
+	case TARGET_OPTION_TLS_HOSTNAME:
+		return take_text(options, "--tls-hostname", tls->hostname, sizeof(tls->hostname));
+	case TARGET_OPTION_TLS_PSK:
+		return take_text(options, "--tls-psk", tls->psk_file, sizeof(tls->psk_file));
+	case TARGET_OPTION_TLS_USER:
+		return take_text(options, "--tls-user", tls->psk_identity,
+				 sizeof(tls->psk_identity));
+	case TARGET_OPTION_TLS_VERIFY:
+		return take_verify(options, wanted);
+	default:
+		return take_ktls(options, wanted);
+	}
+}
+
+/* A file that the daemon, whose working directory is another, must find too. */
+static bool settle_file(const struct options *options, const char *what, char *path)
+{
+	char full[PATH_MAX];
+
+	if (!*path)
+		return true;
+	if (*path != '/') {
+		if (!getcwd(full, sizeof(full)) || strlen(full) + strlen(path) + 2 > sizeof(full)) {
+			output_error(options->verb, "%s: '%s' cannot be made absolute", what, path);
+			return false;
+		}
+		strcat(strcat(full, "/"), path);
+		strcpy(path, full);
+	}
+	if (access(path, R_OK) < 0) {
+		output_error(options->verb, "%s: %s cannot be read: %m", what, path);
+		return false;
+	}
+	return true;
+}
+
+/* One of the files of a certificates directory; a path given by itself counts more. */
+static bool take_from_directory(const struct options *options, const char *directory,
+				const char *name, char *path, bool required)
+{
+	int n;
+
+	if (*path)
+		return true;
+	n = snprintf(path, TLS_PATH_BYTES_MAX, "%s/%s", directory, name);
+	if (n < TLS_PATH_BYTES_MAX && access(path, R_OK) == 0)
+		return true;
+	if (required || n >= TLS_PATH_BYTES_MAX) {
+		output_error(options->verb, "the certificates' directory %s has no readable %s",
+			     directory, name);
+		return false;
+	}
+	*path = '\0';
+	return true;
+}
+
+static bool take_directory(const struct options *options, struct target_options *wanted,
+			   const struct nbd_uri *uri)
+{
+	struct tls_options *tls = &wanted->tls;
+	const char *directory =
+		*wanted->tls_certificates ? wanted->tls_certificates : uri->tls_certificates;
+
+	if (!*directory)
+		return true;
+	return take_from_directory(options, directory, "ca-cert.pem", tls->ca, true) &&
+	       take_from_directory(options, directory, "ca-crl.pem", tls->crl, false) &&
+	       take_from_directory(options, directory, "client-cert.pem", tls->cert, false) &&
+	       take_from_directory(options, directory, "client-key.pem", tls->key, false);
+}
+
+static bool settle_files(const struct options *options, struct tls_options *tls)
+{
+	if (!*tls->cert != !*tls->key) {
+		output_error(options->verb, "--tls-cert and --tls-key go together: one is missing");
+		return false;
+	}
+	if (*tls->passphrase_file && !*tls->key) {
+		output_error(options->verb, "--tls-passphrase-file opens a key, and there is none: "
+					    "give it with --tls-key");
+		return false;
+	}
+	return settle_file(options, "--tls-ca", tls->ca) &&
+	       settle_file(options, "--tls-crl", tls->crl) &&
+	       settle_file(options, "--tls-cert", tls->cert) &&
+	       settle_file(options, "--tls-key", tls->key) &&
+	       settle_file(options, "--tls-passphrase-file", tls->passphrase_file) &&
+	       settle_file(options, "--tls-psk", tls->psk_file);
+}
+
+static bool settle_verification(const struct options *options, struct target_options *wanted,
+				const struct nbd_uri *uri)
+{
+	if (uri->tls_verify_peer == 0 && !wanted->tls.no_verify) {
+		output_error(options->verb,
+			     "tls-verify-peer=0 in the URI alone is not enough: to trust whoever "
+			     "answers, say --tls-verify=no as well");
+		return false;
+	}
+	if (!wanted->tls.no_verify)
+		return true;
+	if (*wanted->tls.psk_file) {
+		output_error(options->verb, "--tls-verify=no makes no sense with a PSK: the key "
+					    "verifies the server");
+		return false;
+	}
+	output_warning(options->verb,
+		       "--tls-verify=no: the server is NOT verified; whoever sits between can read "
+		       "and change everything");
+	return true;
+}
+
+/* The name the certificate must be for: as said, or the host of the target. */
+static bool settle_hostname(const struct options *options, struct tls_options *tls,
+			    const struct nbd_uri *uri)
+{
+	char *zone;
+
+	if (!*tls->hostname && *uri->tls_hostname)
+		strcpy(tls->hostname, uri->tls_hostname);
+	if (!*tls->hostname && uri->transport == NBD_TRANSPORT_TCP) {
+		strcpy(tls->hostname, uri->host);
+		zone = strchr(tls->hostname, '%');
+		if (zone)
+			*zone = '\0';
+	}
+	if (*tls->hostname || *tls->psk_file || tls->no_verify)
+		return true;
+	output_error(options->verb,
+		     "a unix or vsock socket has no host name that a certificate could be checked "
+		     "for: say it with --tls-hostname");
+	return false;
+}
+
+static bool settle_psk(const struct options *options, struct target_options *wanted,
+		       const struct nbd_uri *uri)
+{
+	struct tls_options *tls = &wanted->tls;
+
+	if (!*tls->psk_file && *uri->tls_psk_file)
+		strcpy(tls->psk_file, uri->tls_psk_file);
+	if (*tls->psk_identity && !*tls->psk_file) {
+		output_error(options->verb, "--tls-user names a PSK's identity, and there is no "
+					    "PSK: give its file with --tls-psk");
+		return false;
+	}
+	if (!*tls->psk_identity && *uri->user && strlen(uri->user) < sizeof(tls->psk_identity))
+		strcpy(tls->psk_identity, uri->user);
+	if (!strcmp(uri->tls_type, "anon")) {
+		output_error(options->verb, "tls-type=anon is refused: it verifies nobody");
+		return false;
+	}
+	if (!strcmp(uri->tls_type, "psk") && !*tls->psk_file) {
+		output_error(options->verb, "tls-type=psk needs --tls-psk FILE");
+		return false;
+	}
+	if (*tls->psk_file && !*tls->psk_identity) {
+		output_error(options->verb, "--tls-psk needs the identity: --tls-user NAME, or "
+					    "nbds://NAME@host/");
+		return false;
+	}
+	if (*tls->psk_file && (*tls->cert || *tls->key || *tls->ca || *tls->crl ||
+			       *wanted->tls_certificates || *uri->tls_certificates)) {
+		output_error(options->verb, "a PSK and certificates exclude each other");
+		return false;
+	}
+	return true;
+}
+
+enum exit_code target_tls_complete(const struct options *options, struct target_options *wanted,
+				   struct nbd_uri *uri)
+{
+	struct tls_options *tls = &wanted->tls;
+
+	uri->tls |= wanted->tls_wanted;
+	if (!uri->tls) {
+		if (!wanted->tls_option_given)
+			return EXIT_CODE_OK;
+		output_error(options->verb,
+			     "TLS options, but no TLS: use nbds:// (nbds+unix://, nbds+vsock://), "
+			     "or --tls");
+		return EXIT_CODE_USAGE;
+	}
+	if (!settle_psk(options, wanted, uri) ||
+	    (!*tls->psk_file && !take_directory(options, wanted, uri)) ||
+	    !settle_files(options, tls) || !settle_verification(options, wanted, uri) ||
+	    !settle_hostname(options, tls, uri))
+		return EXIT_CODE_USAGE;
+	return EXIT_CODE_OK;
+}
