@@ -111,6 +111,9 @@ void disk_remove(struct disk *disk);
 /* Waits (on a thread) until the disk can be used, as far as a user can tell. Same ending as
  * disk_start(). */
 bool disk_wait_usable(struct disk *disk);
+/* After disk_announce(): waits until udev, where it runs with our rule, has made the disk's link and
+ * is idle; a few seconds at most. */
+void disk_wait_link(const struct disk *disk);
 
 /* --- files.c: N.udev and N.json of the runtime directory ---------------------------------------- */
 
@@ -118,6 +121,8 @@ bool disk_wait_usable(struct disk *disk);
 int disk_write_udev_file(const struct disk *disk, bool starting);
 int disk_write_state_file(const struct disk *disk);
 void disk_remove_files(const struct disk *disk);
+/* The link that the udev rule makes for the disk. */
+void disk_udev_link(const struct disk *disk, char *out, size_t out_bytes);
 /* Has udev look at the disk again, now that it is no longer starting. */
 void disk_announce(const struct disk *disk);
 

@@ -52,17 +52,39 @@ static void append_link_part(char *link, size_t link_bytes, const char *text)
 	link[used] = '\0';
 }
 
+struct link_parts {
+	char owner[DISK_OWNER_BYTES_MAX + 1];
+	char name[200];
+};
+
+static void make_link_parts(const struct disk *disk, struct link_parts *link)
+{
+	const char *owner = disk->config.owner, *name = disk->export->name;
+
+	link->owner[0] = '\0';
+	link->name[0] = '\0';
+	append_link_part(link->owner, sizeof(link->owner), owner[0] ? owner : "default");
+	append_link_part(link->name, sizeof(link->name), name[0] ? name : "default");
+}
+
+void disk_udev_link(const struct disk *disk, char *out, size_t out_bytes)
+{
+	struct link_parts link;
+
+	make_link_parts(disk, &link);
+	snprintf(out, out_bytes, "/dev/disk/by-ublk-nbd/%s/%s", link.owner, link.name);
+}
+
 int disk_write_udev_file(const struct disk *disk, bool starting)
 {
-	const char *export = disk->export->name[0] ? disk->export->name : "default";
-	char owner[DISK_OWNER_BYTES_MAX + 1] = "", name[200] = "", text[1024];
+	struct link_parts link;
+	char text[1024];
 
-	append_link_part(owner, sizeof(owner),
-			 disk->config.owner[0] ? disk->config.owner : "default");
-	append_link_part(name, sizeof(name), export);
+	make_link_parts(disk, &link);
 	snprintf(text, sizeof(text),
 		 "%sUBLK_NBD_OWNER=%s\nUBLK_NBD_EXPORT=%s\nUBLK_NBD_LINK=%s/%s\n",
-		 starting ? "UBLK_NBD_STARTING=1\n" : "", owner, name, owner, name);
+		 starting ? "UBLK_NBD_STARTING=1\n" : "", link.owner, link.name, link.owner,
+		 link.name);
 	return write_whole(disk->info.dev_id, "udev", text);
 }
 

@@ -117,8 +117,10 @@ static bool prepare_runtime_dir(struct disk *disk)
 static void serve_live(struct disk *disk, struct serve *serve)
 {
 	assert(disk->queues);
-	if (disk_write_udev_file(disk, false) == 0)
+	if (disk_write_udev_file(disk, false) == 0) {
 		disk_announce(disk);
+		disk_wait_link(disk);
+	}
 	disk_write_state_file(disk);
 	process_confine(disk->config.target.transport == NBD_TRANSPORT_UNIX,
 			disk->activation.pid > 0);

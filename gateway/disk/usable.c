@@ -20,10 +20,12 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
 
 #define NODE_WAIT_MS	  5000
 #define UDEV_WAIT_MS	  5000
+#define UDEV_RULE	  "54-ublk-nbd.rules"
 #define PAUSE_MS	  5
 #define PROGRESS_MS	  5000
 #define FIRST_BLOCK_BYTES 4096
@@ -107,6 +109,37 @@ static void settle_udev(void)
 	}
 }
 
+static bool udev_has_rule(void)
+{
+	static const char *const folders[] = { "/etc", "/run", "/usr/local/lib", "/usr/lib",
+					       "/lib" };
+	char path[64];
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, sizeof(path), "%s/udev/rules.d/" UDEV_RULE, folders[i]);
+		if (access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* udevd may not even have heard of the event when we look, so its being idle says nothing yet: the
+ * link does. That it is another disk's, of the same owner and export, is nothing to wait for. */
+void disk_wait_link(const struct disk *disk)
+{
+	char link[400];
+
+	if (access("/run/udev/control", F_OK) < 0 || !udev_has_rule())
+		return;
+	disk_udev_link(disk, link, sizeof(link));
+	for (uint32_t waited_ms = 0; waited_ms < UDEV_WAIT_MS; waited_ms += PAUSE_MS) {
+		if (access(link, F_OK) == 0)
+			break;
+		pause_ms(PAUSE_MS);
+	}
+	settle_udev();
+}
+
 static void *probe_main(void *argument)
 {
 	struct probe *probe = argument;
@@ -157,7 +190,7 @@ bool disk_wait_usable(struct disk *disk)
 
 	memcpy(probe.path, disk->device_path, sizeof(probe.path));
 	probe.done_fd = eventfd(0, EFD_CLOEXEC);
-	if (probe.done_fd < 0 || pthread_create(&thread, NULL, probe_main, &probe) != 0)
+	if (probe.done_fd < 0 || process_thread_start(&thread, probe_main, &probe) != 0)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "no thread to look at %s with",
 				 disk->device_path);
 	usable = await_probe(disk, &probe);
