@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include "gateway/common/log.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/disk/mounts.h"
+
+#define THREAD_STACK_BYTES (256u << 10)
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57 /* 5.6 */
@@ -91,4 +94,20 @@ void process_confine(bool unix_socket, bool own_server)
 void process_confine_thread(void)
 {
 	keep_capabilities(0);
+}
+
+int process_thread_start(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	int ret;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret = pthread_create(thread, &attributes, run, argument);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return -ret;
 }

@@ -7,6 +7,7 @@
 
 #include "gateway/common/disk_config.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 
 /* Before any thread: working directory /, umask, PR_SET_IO_FLUSHER (our allocations must not wait
@@ -21,6 +22,9 @@ void process_lock(void);
  * down to what stopping needs, no_new_privs; no core dump of the process. unix_socket: the server
  * may be dialled again through one. own_server: we started it, and shall end it. */
 void process_confine(bool unix_socket, bool own_server);
+/* A thread that takes no signal, with a small stack: all of it is locked in memory. 0 or -errno. */
+int process_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
+
 /* A thread that only serves I/O: no capability at all. What it parses comes from the server. */
 void process_confine_thread(void);
 

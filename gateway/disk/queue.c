@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,8 +13,7 @@
 #include "gateway/common/log.h"
 #include "gateway/disk/process.h"
 
-#define THREAD_STACK_BYTES (256u << 10)
-#define SUBMIT_TRIES	   1000
+#define SUBMIT_TRIES 1000
 
 void queue_move(struct queue *queue, enum queue_state to)
 {
@@ -199,19 +197,10 @@ static void *queue_main(void *argument)
 
 int queue_start(struct queue *queue)
 {
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	int ret;
+	int ret = process_thread_start(&queue->thread, queue_main, queue);
 
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&queue->thread, &attributes, queue_main, queue);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
 	queue->thread_started = ret == 0;
-	return -ret;
+	return ret;
 }
 
 void queue_request(struct queue *queue, uint32_t bits)

@@ -289,6 +289,9 @@ void serve_close(struct serve *serve)
 			 disk->device_path, strerror(disk->flush_errno));
 		control_server_reply_error(disk->control_server, serve->stop_client,
 					   disk->flush_errno, EXIT_CODE_DATA, sentence);
+	} else if (disk->exit_code != EXIT_CODE_OK) {
+		control_server_reply_error(disk->control_server, serve->stop_client, EIO,
+					   disk->exit_code, disk->sentence);
 	} else {
 		control_server_reply(disk->control_server, serve->stop_client,
 				     json_pack("{s:b, s:s}", "ok", 1, "flush",

@@ -15,6 +15,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/process.h"
 
 /* A day: the stopper is ended by what it waits for being made to fail, not by a clock of its own. */
 #define STOPPER_COMMAND_MS (24u * 3600 * 1000)
@@ -31,6 +32,7 @@ struct stopper {
 	bool force;
 	bool ask_in_use; /* TRY_STOP_DEV was granted */
 	bool flush;	 /* not read-only */
+	int held_fd;	 /* keeps others from mounting the disk while it is being stopped; or -1 */
 	int done_fd;
 	int result;	 /* 0 or negative errno */
 	int flush_errno; /* positive, or 0 */
@@ -42,11 +44,17 @@ static int flush_disk(struct stopper *stopper)
 	int flags = O_RDONLY | O_CLOEXEC | (stopper->force ? 0 : O_EXCL);
 	int fd = open(stopper->device_path, flags);
 
+	if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM))
+		return 0; /* no node, no medium: nothing to flush */
 	if (fd < 0)
-		return errno == EBUSY ? -EBUSY : 0; /* no node, no medium: nothing to flush */
+		return stopper->force ? 0 : -errno;
 	if (stopper->flush && fsync(fd) < 0)
 		stopper->flush_errno = errno;
-	close(fd);
+	/* TRY_STOP_DEV would take us for a user; where it is not, this is all that keeps others out. */
+	if (!stopper->force && !stopper->ask_in_use)
+		stopper->held_fd = fd;
+	else
+		close(fd);
 	return 0;
 }
 
@@ -90,6 +98,8 @@ static void *stopper_main(void *argument)
 	stopper->result = flush_disk(stopper);
 	if (stopper->result == 0)
 		stopper->result = stop_device(stopper);
+	if (stopper->held_fd >= 0)
+		close(stopper->held_fd);
 	if (write(stopper->done_fd, &one, sizeof(one)) < 0)
 		abort();
 	return NULL;
@@ -107,12 +117,13 @@ int stopper_start(struct disk *disk, bool force)
 	stopper->force = force;
 	stopper->ask_in_use = disk->info.flags & UBLK_F_SAFE_STOP_DEV;
 	stopper->flush = !disk->geometry.read_only;
+	stopper->held_fd = -1;
 	stopper->done_fd = eventfd(0, EFD_CLOEXEC);
 	if (stopper->done_fd < 0) {
 		ret = -errno;
 		goto free_stopper;
 	}
-	ret = -pthread_create(&stopper->thread, NULL, stopper_main, stopper);
+	ret = process_thread_start(&stopper->thread, stopper_main, stopper);
 	if (ret < 0)
 		goto close_fd;
 	disk->stopper = stopper;
@@ -211,6 +222,16 @@ static void end_queues(struct disk *disk)
 	disk->queues_count = 0;
 }
 
+static void delete_failed(struct disk *disk, int error)
+{
+	log_error("the driver does not delete the device: %s", strerror(error));
+	if (disk->exit_code == EXIT_CODE_OK)
+		disk_fail(disk, EXIT_CODE_SYSTEM,
+			  "%s is stopped, but the kernel keeps device %u: %s: \"ublk-nbd disconnect "
+			  "%u\" tries again",
+			  disk->device_path, disk->info.dev_id, strerror(error), disk->info.dev_id);
+}
+
 void disk_remove(struct disk *disk)
 {
 	int ret;
@@ -223,10 +244,11 @@ void disk_remove(struct disk *disk)
 		close(disk->char_fd); /* before DEL_DEV, which waits for it */
 	disk->char_fd = -1;
 	if (disk->state >= DISK_ADDED) {
-		ret = ublk_control_delete(disk->control, disk->info.dev_id, DELETE_MS);
-		if (ret < 0)
-			log_error("the driver does not delete the device: %s", strerror(-ret));
+		/* Once the number is free, another disk may have it, and its files. */
 		disk_remove_files(disk);
+		ret = ublk_control_delete(disk->control, disk->info.dev_id, DELETE_MS);
+		if (ret < 0 && ret != -ENODEV)
+			delete_failed(disk, -ret);
 	}
 	ublk_control_close(disk->control);
 	disk->control = NULL;
