@@ -146,6 +146,7 @@ void connection_enqueue(struct connection *connection, struct wire_request *requ
 		connection->waiting_head = request;
 	connection->waiting_tail = request;
 	connection_count(connection, 1);
+	connection->in_flight_bytes += request->nbd.length_bytes;
 }
 
 static void cancel(struct connection *connection, enum ring_kind kind)

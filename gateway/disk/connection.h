@@ -60,9 +60,10 @@ struct connection {
 	/* what deadline.c goes by */
 	uint64_t sequence_next;
 	uint64_t answered_lowest; /* sequence, of those answered since the last tick */
-	int64_t answered_ms;      /* when the last one was */
+	int64_t answered_ms;	  /* when the last one was */
 
 	_Atomic uint32_t in_flight; /* requests of this connection that are not closed */
+	uint64_t in_flight_bytes;   /* lengths of those requests */
 };
 
 /* Takes over transport in every case. 0 or -errno. */

@@ -9,6 +9,9 @@
 #include "gateway/disk/queue.h"
 #include "proto/error.h"
 
+/* A connection with this much in flight is full: see dispatch_pick_connection(). */
+#define SHARE_BYTES (1u << 20)
+
 static void close_part(struct queue *queue, struct slot *slot, int error)
 {
 	if (error && !slot->error)
@@ -28,12 +31,19 @@ static struct slot *slot_of(struct queue *queue, const struct wire_request *requ
 	return request->tag == queue->shared->depth ? &queue->own : &queue->slots[request->tag];
 }
 
+/* The request is no longer its connection's. */
+static void let_go(struct wire_request *request)
+{
+	connection_count(request->connection, -1u);
+	request->connection->in_flight_bytes -= request->nbd.length_bytes;
+}
+
 void dispatch_part_settled(struct queue *queue, struct wire_request *request)
 {
 	int error = request->nbd.error ? -nbd_error_to_errno(request->nbd.error) : 0;
 
 	assert(request->tx == TX_SENT);
-	connection_count(request->connection, -1u);
+	let_go(request);
 	request->connection = NULL; /* a further reply under this cookie finds nothing */
 	close_part(queue, slot_of(queue, request), error);
 }
@@ -41,7 +51,7 @@ void dispatch_part_settled(struct queue *queue, struct wire_request *request)
 void dispatch_part_fail(struct queue *queue, struct wire_request *request, int error)
 {
 	if (request->connection)
-		connection_count(request->connection, -1u);
+		let_go(request);
 	request->connection = NULL;
 	if (request->tx != TX_IDLE)
 		wire_request_move_tx(request, TX_IDLE);
@@ -49,10 +59,25 @@ void dispatch_part_fail(struct queue *queue, struct wire_request *request, int e
 	close_part(queue, slot_of(queue, request), error);
 }
 
-/* The live connection with the least to do; NULL when none is left. */
-struct connection *dispatch_pick_connection(struct queue *queue)
+/*
+ * One connection is filled before the next is used: what goes out on one connection goes out in
+ * one send, and comes back in fewer receives. It is full when it has its even share of the queue's
+ * tags, or SHARE_BYTES; when all are full, the one with the least to do. NULL when none is left.
+ */
+struct connection *dispatch_pick_connection(struct queue *queue, uint64_t length_bytes)
 {
+	uint32_t share =
+		(queue->shared->depth + queue->connections_count - 1) / queue->connections_count;
 	struct connection *best = NULL;
+
+	for (uint32_t i = 0; i < queue->connections_count; i++) {
+		struct connection *connection = &queue->connections[i];
+
+		if (connection_state(connection) == CONNECTION_LIVE &&
+		    connection->in_flight < share &&
+		    connection->in_flight_bytes + length_bytes <= SHARE_BYTES)
+			return connection;
+	}
 
 	for (uint32_t i = 0; i < queue->connections_count; i++) {
 		uint32_t index = (queue->connection_next + i) % queue->connections_count;
@@ -76,7 +101,8 @@ void dispatch_slot(struct queue *queue, struct slot *slot)
 	slot->parts_open = slot->parts_count;
 	for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
 		struct wire_request *request = &slot->parts[part];
-		struct connection *connection = dispatch_pick_connection(queue);
+		struct connection *connection =
+			dispatch_pick_connection(queue, request->nbd.length_bytes);
 
 		request->nbd.cookie = slot_cookie(slot, part);
 		request->nbd.rx = NBD_RX_IDLE;

@@ -46,6 +46,10 @@ static void append_link_part(char *link, size_t link_bytes, const char *text)
 {
 	size_t used = strlen(link);
 
+	if (*text == '.') { /* no hidden name, and above all no ".." */
+		link[used++] = '_';
+		text++;
+	}
 	for (; *text && used + 1 < link_bytes; text++)
 		link[used++] =
 			isalnum((unsigned char)*text) || strchr("#+-.:=@_", *text) ? *text : '_';

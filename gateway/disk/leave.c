@@ -26,7 +26,7 @@ static void send_own(struct queue *queue, struct connection *connection, uint16_
 
 static void start_flushing(struct queue *queue)
 {
-	struct connection *connection = dispatch_pick_connection(queue);
+	struct connection *connection = dispatch_pick_connection(queue, 0);
 
 	queue_move(queue, QUEUE_FLUSHING);
 	if (!queue->wrote || !(queue->shared->export->flags & NBD_FLAG_SEND_FLUSH))

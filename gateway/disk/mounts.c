@@ -27,7 +27,7 @@
 #define MOUNTS_MAX 1024
 
 /* What libraries, devices and name lookup need. */
-static const char *const system_folders[] = { "/dev", "/proc", "/sys", "/etc", "/usr",
+static const char *const system_folders[] = { "/dev", "/proc",	"/sys", "/etc", "/usr",
 					      "/lib", "/lib64", "/bin", "/sbin" };
 
 /* Whether path is folder, or lies in it. */
@@ -60,7 +60,8 @@ static void unescape(char *text)
 		bool escaped = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' &&
 			       from[2] >= '0' && from[2] <= '7' && from[3] >= '0' && from[3] <= '7';
 
-		*to = escaped ? (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'))
+		*to = escaped ? (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 |
+				       (from[3] - '0'))
 			      : *from;
 		from += escaped ? 4 : 1;
 	}
@@ -118,9 +119,10 @@ static bool let_go(const char *const *paths)
 void mounts_leave(const char *const *paths)
 {
 	if (unshare(CLONE_NEWNS) < 0) {
-		log_warning("no mount namespace of our own: %s: killed while its disk is mounted by "
-			    "nobody else, this process could not end",
-			    strerror(errno));
+		log_warning(
+			"no mount namespace of our own: %s: killed while its disk is mounted by "
+			"nobody else, this process could not end",
+			strerror(errno));
 		return;
 	}
 	/* What we let go of here must stay mounted there. */

@@ -5,10 +5,10 @@
 #ifndef GATEWAY_DISK_PROCESS_H
 #define GATEWAY_DISK_PROCESS_H
 
-#include "gateway/common/disk_config.h"
-
 #include <pthread.h>
 #include <stdbool.h>
+
+#include "gateway/common/disk_config.h"
 
 /* Before any thread: working directory /, umask, PR_SET_IO_FLUSHER (our allocations must not wait
  * for I/O that we serve), a mount namespace of our own (mounts.h). What is not permitted is

@@ -119,8 +119,8 @@ void fetch_commit(struct queue *queue, struct slot *slot);
 
 /* dispatch.c: hands the parts of an ACTIVE slot to connections. */
 void dispatch_slot(struct queue *queue, struct slot *slot);
-/* The live connection with the least to do; NULL when none is left. */
-struct connection *dispatch_pick_connection(struct queue *queue);
+/* The live connection for a request of so many bytes; NULL when none is left. */
+struct connection *dispatch_pick_connection(struct queue *queue, uint64_t length_bytes);
 /* The reply is final, or the send of one whose reply is has completed: closes the part, and
  * commits the slot with its last. */
 void dispatch_part_settled(struct queue *queue, struct wire_request *request);

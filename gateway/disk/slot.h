@@ -42,8 +42,8 @@ struct wire_request {
 	uint16_t part;
 	uint32_t slot_offset_bytes;    /* where the part begins in the block request */
 	struct connection *connection; /* whose queue it is in or was sent on; NULL when idle */
-	uint64_t sequence;             /* on that connection: what was enqueued before has less */
-	int64_t deadline_ms;           /* CLOCK_MONOTONIC; moves on as deadline.c says */
+	uint64_t sequence;	       /* on that connection: what was enqueued before has less */
+	int64_t deadline_ms;	       /* CLOCK_MONOTONIC; moves on as deadline.c says */
 	struct wire_request *next;     /* in that connection's send queue or batch */
 };
 

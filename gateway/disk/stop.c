@@ -226,10 +226,11 @@ static void delete_failed(struct disk *disk, int error)
 {
 	log_error("the driver does not delete the device: %s", strerror(error));
 	if (disk->exit_code == EXIT_CODE_OK)
-		disk_fail(disk, EXIT_CODE_SYSTEM,
-			  "%s is stopped, but the kernel keeps device %u: %s: \"ublk-nbd disconnect "
-			  "%u\" tries again",
-			  disk->device_path, disk->info.dev_id, strerror(error), disk->info.dev_id);
+		disk_fail(
+			disk, EXIT_CODE_SYSTEM,
+			"%s is stopped, but the kernel keeps device %u: %s: \"ublk-nbd disconnect "
+			"%u\" tries again",
+			disk->device_path, disk->info.dev_id, strerror(error), disk->info.dev_id);
 }
 
 void disk_remove(struct disk *disk)
