@@ -235,29 +235,13 @@ int ublk_control_update_size(struct ublk_control *control, uint32_t dev_id, uint
 	return command(control, UBLK_U_CMD_UPDATE_SIZE, &cmd, QUICK_TIMEOUT_MS);
 }
 
-int ublk_control_start_submit(struct ublk_control *control, uint32_t dev_id)
+int ublk_control_start(struct ublk_control *control, uint32_t dev_id, pid_t daemon_pid,
+		       uint32_t timeout_ms)
 {
 	struct ublksrv_ctrl_cmd cmd = command_for(dev_id, NULL, 0);
 
-	cmd.data[0] = (uint64_t)getpid();
-	return submit(control, UBLK_U_CMD_START_DEV, &cmd);
-}
-
-int ublk_control_fd(const struct ublk_control *control)
-{
-	return control->ring.ring_fd;
-}
-
-int ublk_control_start_result(struct ublk_control *control)
-{
-	return result(control, 0);
-}
-
-int ublk_control_start(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms)
-{
-	int ret = ublk_control_start_submit(control, dev_id);
-
-	return ret < 0 ? ret : result(control, timeout_ms);
+	cmd.data[0] = (uint64_t)daemon_pid;
+	return command(control, UBLK_U_CMD_START_DEV, &cmd, timeout_ms);
 }
 
 int ublk_control_stop(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms)

@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "kernel/ublk_cmd.h"
 
@@ -38,19 +39,13 @@ int ublk_control_get_info(struct ublk_control *control, uint32_t dev_id,
 int ublk_control_update_size(struct ublk_control *control, uint32_t dev_id, uint64_t sectors);
 
 /* Those that wait. timeout_ms counts from the call. */
-int ublk_control_start(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms);
+/* daemon_pid: whose tasks serve the queues. */
+int ublk_control_start(struct ublk_control *control, uint32_t dev_id, pid_t daemon_pid,
+		       uint32_t timeout_ms);
 int ublk_control_stop(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms);
 /* -EBUSY when somebody has the disk open. Only where UBLK_F_SAFE_STOP_DEV was granted. */
 int ublk_control_try_stop(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms);
 /* Asynchronous in the kernel where it can be (6.7), then waits until the number is free. */
 int ublk_control_delete(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms);
-
-/*
- * The same without waiting, for the daemon's start: submit START_DEV, then poll the ring's
- * descriptor for reading and ask for the result: -EAGAIN while it is not there.
- */
-int ublk_control_start_submit(struct ublk_control *control, uint32_t dev_id);
-int ublk_control_fd(const struct ublk_control *control);
-int ublk_control_start_result(struct ublk_control *control);
 
 #endif

@@ -8,9 +8,9 @@
  *   DIALING   start.c: the server process if there is one, name, dial, handshake, on helper threads
  *   ADDED     start.c: ADD_DEV and SET_PARAMS done; queues made, their threads fetch
  *   STARTING  start.c: START_DEV is with the kernel, which reads the partition table through us
- *   SETTLING  usable.c: node, open, size, first block, udev; on a thread of its own
+ *   SETTLING  usable.c: node, open, size, first block (attendant.c), udev
  *   LIVE      serve.h: control socket and signals; the queues do the work
- *   STOPPING  stop.c: in use? fsync, STOP_DEV on a thread of its own; then flush, DISC, DEL_DEV
+ *   STOPPING  stop.c: in use? fsync, STOP_DEV (attendant.c); then flush, DISC, DEL_DEV
  *   GONE      nothing is left in the kernel or in the runtime directory
  *
  * Each wait of the states before LIVE ends early when SIGTERM or SIGINT comes, or when whoever
@@ -28,6 +28,7 @@
 #include "gateway/common/disk_config.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/ublk_control.h"
+#include "gateway/disk/attendant.h"
 #include "gateway/disk/params.h"
 #include "gateway/disk/queue.h"
 
@@ -42,7 +43,6 @@ enum disk_state {
 };
 
 struct control_server;
-struct stopper;
 
 struct disk {
 	struct disk_config config;
@@ -51,6 +51,7 @@ struct disk {
 	int ready_fd;	     /* the ready conversation; -1 once it is over */
 	bool stop_requested; /* by a signal, or the ready conversation was closed */
 
+	struct attendant attendant;   /* waits for our own disk, where that must be done */
 	struct activation activation; /* pid 0: no server of our own */
 	struct nbd_export *export;
 	struct dial_address peer; /* that answered first: all connections go to it */
@@ -68,9 +69,9 @@ struct disk {
 	uint32_t queues_count; /* made; each is started but in the middle of start.c */
 
 	struct control_server *control_server;
-	struct stopper *stopper; /* STOPPING, until its thread has reported */
-	bool stopped;		 /* the driver has aborted every command, or will have */
-	int flush_errno;	 /* positive: flushing on the way out failed */
+	bool stopper_running; /* STOPPING, until the attendant has answered */
+	bool stopped;	      /* the driver has aborted every command, or will have */
+	int flush_errno;      /* positive: flushing on the way out failed */
 
 	enum exit_code exit_code; /* of a failure, with its sentence */
 	char sentence[700];
@@ -92,14 +93,19 @@ void disk_read_signals(struct disk *disk);
  * none) has passed; stop_requested tells them apart. */
 bool disk_wait(struct disk *disk, int fd, int64_t deadline_ms);
 
+/* Has the attendant do something (dev_id and path are filled in) and waits for the answer, saying so
+ * now and then. Interrupted, what it waits for is made to fail, and it comes back: no deadline of
+ * its own is needed, as each read has --timeout. false: interrupted, or a queue failed. */
+bool disk_attend(struct disk *disk, struct attendant_request *request,
+		 struct attendant_answer *answer, const char *what);
+
 /* --- stop.c ------------------------------------------------------------------------------------ */
 
-/* Starts the stopping thread: not forced, it first asks whether the disk is in use. 0 or -errno. */
+/* Has the attendant stop the device: not forced, it first asks whether the disk is in use. 0 or
+ * -errno. Over when attendant.fd is readable. */
 int stopper_start(struct disk *disk, bool force);
-/* Readable once it has ended. */
-int stopper_fd(const struct stopper *stopper);
-/* Joins it and frees it. 0: the device is stopped (disk->flush_errno tells of its flush). -EBUSY:
- * in use, nothing was done. Else the negative errno of STOP_DEV. */
+/* Takes how it ended. 0: the device is stopped (disk->flush_errno tells of its flush). -EBUSY: in
+ * use, nothing was done. Else the negative errno of STOP_DEV. */
 int stopper_finish(struct disk *disk);
 
 /* Everything that is left, in any state but STOPPING with its thread running: queues, device,
@@ -108,7 +114,7 @@ void disk_remove(struct disk *disk);
 
 /* --- usable.c ---------------------------------------------------------------------------------- */
 
-/* Waits (on a thread) until the disk can be used, as far as a user can tell. Same ending as
+/* Waits until the disk can be used, as far as a user can tell. Same ending as
  * disk_start(). */
 bool disk_wait_usable(struct disk *disk);
 /* After disk_announce(): waits until udev, where it runs with our rule, has made the disk's link and

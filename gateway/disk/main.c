@@ -163,6 +163,7 @@ int main(int argc, char **argv)
 	disk_config_init(&disk.config);
 	disk.ready_fd = arguments.ready_fd;
 	disk.activation.pidfd = -1;
+	disk.attendant.fd = -1;
 	log_open("ublk-nbd-disk", false, arguments.journal);
 	if (!read_config(arguments.config_fd, &disk)) {
 		ready_failed(&disk);

@@ -80,7 +80,8 @@ static void begin_stop(struct serve *serve, bool force, control_client_id client
 	ret = stopper_start(disk, force);
 	if (ret < 0) {
 		control_server_reply_error(disk->control_server, client, -ret, EXIT_CODE_SYSTEM,
-					   "no thread to stop the disk with");
+					   "the daemon's attendant process is gone: end the daemon "
+					   "by kill -9, then disconnect again");
 		return;
 	}
 	serve->stop_client = client;
@@ -96,7 +97,7 @@ static void check_stop_deadline(struct serve *serve)
 	struct disk *disk = serve->disk;
 	uint64_t now_written_bytes = written_bytes(disk);
 
-	if (!disk->stopper || dial_now_ms() < serve->stop_deadline_ms)
+	if (!disk->stopper_running || dial_now_ms() < serve->stop_deadline_ms)
 		return;
 	if (!serve->stop_forced && now_written_bytes != serve->stop_written_bytes) {
 		serve->stop_written_bytes = now_written_bytes;
@@ -214,7 +215,7 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 	uint32_t count = POLL_FIXED;
 
 	fds[POLL_SIGNAL] = (struct pollfd){ .fd = disk->signal_fd, .events = POLLIN };
-	fds[POLL_STOPPER] = (struct pollfd){ .fd = disk->stopper ? stopper_fd(disk->stopper) : -1,
+	fds[POLL_STOPPER] = (struct pollfd){ .fd = disk->stopper_running ? disk->attendant.fd : -1,
 					     .events = POLLIN };
 	fds[POLL_RESIZE] =
 		(struct pollfd){ .fd = serve->resize_task ? dial_task_fd(serve->resize_task) : -1,
@@ -225,8 +226,9 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 					    .events = POLLIN };
 	count += control_server_poll_fill(disk->control_server, fds + count);
 	for (uint32_t i = 0; i < disk->queues_count; i++)
-		fds[count++] = (struct pollfd){ .fd = disk->stopper ? -1 : disk->queues[i].done_fd,
-						.events = POLLIN };
+		fds[count++] =
+			(struct pollfd){ .fd = disk->stopper_running ? -1 : disk->queues[i].done_fd,
+					 .events = POLLIN };
 	return count;
 }
 
@@ -238,12 +240,12 @@ static void turn(struct serve *serve)
 	uint32_t count = fill(serve, fds);
 
 	/* Without clients, a stop or a resize there is no deadline to keep: sleep for good. */
-	if (poll(fds, count, clients || disk->stopper || serve->resize_task ? IDLE_POLL_MS : -1) <
-	    0)
+	if (poll(fds, count,
+		 clients || disk->stopper_running || serve->resize_task ? IDLE_POLL_MS : -1) < 0)
 		return;
 	if (fds[POLL_SIGNAL].revents)
 		take_signals(serve);
-	if (disk->stopper && fds[POLL_STOPPER].revents)
+	if (disk->stopper_running && fds[POLL_STOPPER].revents)
 		stop_finished(serve);
 	if (serve->resize_task && fds[POLL_RESIZE].revents)
 		resize_finish(serve);

@@ -20,9 +20,9 @@
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
 
-#define CHAR_NODE_WAIT_MS 5000
-#define START_POLL_MS	  250
-#define START_PROGRESS_MS 5000
+#define CHAR_NODE_WAIT_MS  5000
+#define ATTEND_POLL_MS	   250
+#define ATTEND_PROGRESS_MS 5000
 /* After a dial's own deadline: for its thread to say so. */
 #define DIAL_GRACE_MS 1000
 /* A server of our own that fails closes its socket a moment before it has ended. */
@@ -361,44 +361,84 @@ static bool queues_are_well(struct disk *disk)
 	return true;
 }
 
-/*
- * START_DEV waits for every tag's first command, and (6.12) for the partition table to be read
- * through us: each read is bounded by --timeout, so this wait is too, without a deadline of its
- * own. Interrupted, the reads are made to fail and it comes back.
- */
-static bool start_device(struct disk *disk)
+static void condemn_queues(struct disk *disk)
 {
-	int64_t progress_ms = dial_now_ms() + START_PROGRESS_MS;
-	int ret = ublk_control_start_submit(disk->control, disk->info.dev_id);
+	for (uint32_t id = 0; id < disk->queues_count; id++)
+		queue_request(&disk->queues[id], QUEUE_REQUEST_CONDEMN);
+}
+
+/* Until the attendant's answer is there. false: a queue failed. */
+static bool await_answer(struct disk *disk, const char *what)
+{
+	int64_t progress_ms = dial_now_ms() + ATTEND_PROGRESS_MS;
+	struct pollfd answered = { .fd = disk->attendant.fd, .events = POLLIN };
 	bool condemned = false;
 
-	disk->state = DISK_STARTING;
-	while (ret == 0 && (ret = ublk_control_start_result(disk->control)) == -EAGAIN) {
+	for (;;) {
+		if (!condemned &&
+		    disk_wait(disk, disk->attendant.fd, dial_now_ms() + ATTEND_POLL_MS))
+			return true;
+		if (condemned && poll(&answered, 1, ATTEND_POLL_MS) > 0)
+			return true;
 		if (!queues_are_well(disk))
 			return false;
 		if (disk->stop_requested && !condemned) {
-			for (uint32_t id = 0; id < disk->queues_count; id++)
-				queue_request(&disk->queues[id], QUEUE_REQUEST_CONDEMN);
+			condemn_queues(disk);
 			condemned = true;
 		}
 		if (dial_now_ms() >= progress_ms) {
-			ready_progress(disk, "waiting for the kernel to read the partition table");
-			progress_ms = dial_now_ms() + START_PROGRESS_MS;
+			ready_progress(disk, "waiting for %s", what);
+			progress_ms = dial_now_ms() + ATTEND_PROGRESS_MS;
 		}
-		if (condemned)
-			poll(&(struct pollfd){ .fd = ublk_control_fd(disk->control),
-					       .events = POLLIN },
-			     1, START_POLL_MS);
-		else
-			disk_wait(disk, ublk_control_fd(disk->control),
-				  dial_now_ms() + START_POLL_MS);
-		ret = 0;
 	}
-	if (disk->stop_requested)
-		return disk_fail(disk, EXIT_CODE_INTERRUPTED, "interrupted while starting");
+}
+
+bool disk_attend(struct disk *disk, struct attendant_request *request,
+		 struct attendant_answer *answer, const char *what)
+{
+	int ret;
+
+	request->dev_id = disk->info.dev_id;
+	memcpy(request->device_path, disk->device_path, sizeof(request->device_path));
+	ret = attendant_ask(&disk->attendant, request);
 	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "the attendant process is gone: %s",
+				 strerror(-ret));
+	if (!await_answer(disk, what))
+		return false;
+	attendant_take(&disk->attendant, answer);
+	if (disk->stop_requested)
+		return disk_fail(disk, EXIT_CODE_INTERRUPTED, "interrupted while waiting for %s",
+				 what);
+	return true;
+}
+
+/* START_DEV waits for every tag's first command, and (6.12) for the partition table to be read
+ * through us. */
+static bool start_device(struct disk *disk)
+{
+	struct attendant_request request = { .verb = ATTENDANT_START, .daemon_pid = getpid() };
+	struct attendant_answer answer;
+
+	disk->state = DISK_STARTING;
+	if (!disk_attend(disk, &request, &answer, "the kernel to read the partition table"))
+		return false;
+	if (answer.result < 0)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "the driver does not start %s: %s",
-				 disk->device_path, strerror(-ret));
+				 disk->device_path, strerror(-answer.result));
+	return true;
+}
+
+/* Before there is any thread or char device; in the mount namespace that is ours by now. */
+static bool start_attendant(struct disk *disk)
+{
+	const int theirs_not[] = { disk->ready_fd, disk->signal_fd,
+				   disk->activation.pid > 0 ? disk->activation.pidfd : -1 };
+	int ret = attendant_open(&disk->attendant, theirs_not, 3);
+
+	if (ret < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot start another process: %s",
+				 strerror(-ret));
 	return true;
 }
 
@@ -417,6 +457,8 @@ bool disk_start(struct disk *disk)
 	if (!start_server(disk))
 		return false;
 	process_prepare(&disk->config);
+	if (!start_attendant(disk))
+		return false;
 	if (!dial_first(disk) || !derive_geometry(disk) || !dial_further(disk))
 		return false;
 	if (!add_device(disk) || !set_params(disk) || !open_char_device(disk) || !open_queues(disk))

@@ -27,7 +27,7 @@ link_comes_and_goes() {
 
 odd_names() {
 	connect_disk --owner bob 'nbd://localhost/../../etc/pass%20wd'
-	check_equal "a harmless link" "$DISK" "$(link_of bob/.._.._etc_pass_wd)"
+	check_equal "a harmless link" "$DISK" "$(readlink -f "$(find $LINKS/bob -type l)")"
 	check "inside of its folder" test "$(find $LINKS/bob -type l | wc -l)" = 1
 	disconnect_disk
 }

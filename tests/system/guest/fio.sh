@@ -50,7 +50,7 @@ fio_check_shape() {
 fio_jobs() {
 	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$1" --randseed="$SEED" \
 		--verify=crc32c --verify_fatal=1 --verify_state_save=0 --thread \
-		--name=split --rw=randrw --bssplit=512/25:4k/30:16k/15:64k/15:256k/10:1m/5 \
+		--name=split --rw=randrw --bssplit=512/25:4k/30:16k/15:64k/20:256k/10 \
 		--size=8m --numjobs=4 --offset_increment=8m --cpus_allowed=0-3 --cpus_allowed_policy=split \
 		--name=range --rw=randrw --bsrange=512-1m --size=16m --offset=32m \
 		--name=trim --rw=randtrim --bssplit=512/10:4k/30:16k/20:64k/20:1m/20 --size=16m --offset=48m

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/disk/attendant.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gateway/common/log.h"
+#include "gateway/common/ublk_control.h"
+#include "gateway/disk/process.h"
+
+/* A day: what the attendant waits for is ended by being made to fail, not by a clock of its own. */
+#define COMMAND_MS	  (24u * 3600 * 1000)
+#define NODE_WAIT_MS	  5000
+#define NODE_PAUSE_MS	  5
+#define TRY_STOP_MS	  2000
+#define TRY_STOP_PAUSE_MS 50
+#define END_WAIT_MS	  1000
+#define END_PAUSE_MS	  5
+#define FIRST_BLOCK_BYTES 4096
+
+static void pause_ms(uint32_t ms)
+{
+	struct timespec nap = { .tv_nsec = (long)ms * 1000000 };
+
+	nanosleep(&nap, NULL);
+}
+
+/* --- the attendant's side: start and probe ------------------------------------------------------- */
+
+static int open_control(struct ublk_control **control)
+{
+	char sentence[512];
+	int ret = ublk_control_open(control, sentence, sizeof(sentence));
+
+	if (ret < 0)
+		log_error("%s", sentence);
+	return ret;
+}
+
+static void start(const struct attendant_request *request, struct attendant_answer *answer)
+{
+	struct ublk_control *control;
+
+	answer->result = open_control(&control);
+	if (answer->result < 0)
+		return;
+	answer->result =
+		ublk_control_start(control, request->dev_id, request->daemon_pid, COMMAND_MS);
+	ublk_control_close(control);
+}
+
+static int probe_fail(const struct attendant_request *request, struct attendant_answer *answer,
+		      int error, const char *what)
+{
+	snprintf(answer->sentence, sizeof(answer->sentence), "%s: %s: %s", request->device_path,
+		 what, strerror(error));
+	return -error;
+}
+
+static int open_node(const struct attendant_request *request, struct attendant_answer *answer)
+{
+	for (uint32_t waited_ms = 0;; waited_ms += NODE_PAUSE_MS) {
+		int fd = open(request->device_path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+
+		if (fd >= 0)
+			return fd;
+		if ((errno != ENOENT && errno != ENXIO) || waited_ms >= NODE_WAIT_MS)
+			return probe_fail(request, answer, errno,
+					  errno == ENOENT ? "the node has not appeared (is /dev a "
+							    "devtmpfs?)"
+							  : "cannot be opened");
+		pause_ms(NODE_PAUSE_MS);
+	}
+}
+
+static int read_first_block(const struct attendant_request *request,
+			    struct attendant_answer *answer, int fd)
+{
+	void *block = NULL;
+	uint64_t size_bytes = 0;
+	size_t bytes =
+		request->size_bytes < FIRST_BLOCK_BYTES ? request->block_bytes : FIRST_BLOCK_BYTES;
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
+		return probe_fail(request, answer, ENOTBLK,
+				  "something else is there under its name: remove it");
+	if (ioctl(fd, BLKGETSIZE64, &size_bytes) < 0)
+		return probe_fail(request, answer, errno, "its size cannot be asked");
+	if (size_bytes != request->size_bytes)
+		return probe_fail(request, answer, EIO, "the kernel gave it another size");
+	if (posix_memalign(&block, FIRST_BLOCK_BYTES, FIRST_BLOCK_BYTES) != 0)
+		return probe_fail(request, answer, ENOMEM, "reading its first block");
+	n = pread(fd, block, bytes, 0);
+	free(block);
+	if (n != (ssize_t)bytes)
+		return probe_fail(request, answer, n < 0 ? errno : EIO,
+				  "its first block cannot be read from the server");
+	return 0;
+}
+
+static void probe(const struct attendant_request *request, struct attendant_answer *answer)
+{
+	int fd = open_node(request, answer);
+
+	answer->result = fd < 0 ? fd : read_first_block(request, answer, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* --- the attendant's side: stop ------------------------------------------------------------------ */
+
+/* Not forced: an exclusive open fails while the disk is mounted, or held by LVM, RAID or swap.
+ * *held_fd keeps others from mounting the disk while it is being stopped; -1 where not needed. */
+static int flush_disk(const struct attendant_request *request, struct attendant_answer *answer,
+		      int *held_fd)
+{
+	int flags = O_RDONLY | O_CLOEXEC | (request->force ? 0 : O_EXCL);
+	int fd = open(request->device_path, flags);
+
+	if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM))
+		return 0; /* no node, no medium: nothing to flush */
+	if (fd < 0)
+		return request->force ? 0 : -errno;
+	if (request->flush && fsync(fd) < 0)
+		answer->flush_errno = errno;
+	/* TRY_STOP_DEV would take us for a user; where it is not, this is all that keeps others out. */
+	if (!request->force && !request->ask_in_use)
+		*held_fd = fd;
+	else
+		close(fd);
+	return 0;
+}
+
+/* Somebody who only looks (blkid, which udev starts when a writer closes) is gone in a moment. */
+static int try_stop(const struct attendant_request *request, struct ublk_control *control)
+{
+	int ret;
+
+	for (uint32_t waited_ms = 0;; waited_ms += TRY_STOP_PAUSE_MS) {
+		ret = ublk_control_try_stop(control, request->dev_id, COMMAND_MS);
+		if (ret != -EBUSY || waited_ms >= TRY_STOP_MS)
+			return ret;
+		pause_ms(TRY_STOP_PAUSE_MS);
+	}
+}
+
+static void stop(const struct attendant_request *request, struct attendant_answer *answer)
+{
+	struct ublk_control *control;
+	int held_fd = -1;
+
+	answer->result = flush_disk(request, answer, &held_fd);
+	if (answer->result == 0)
+		answer->result = open_control(&control);
+	if (answer->result == 0) {
+		if (!request->force && request->ask_in_use)
+			answer->result = try_stop(request, control);
+		else
+			answer->result = ublk_control_stop(control, request->dev_id, COMMAND_MS);
+		ublk_control_close(control);
+	}
+	if (held_fd >= 0)
+		close(held_fd);
+}
+
+static void attend(int fd)
+{
+	struct attendant_request request;
+
+	while (recv(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request)) {
+		struct attendant_answer answer = { 0 };
+
+		if (request.verb == ATTENDANT_START)
+			start(&request, &answer);
+		else if (request.verb == ATTENDANT_PROBE)
+			probe(&request, &answer);
+		else
+			stop(&request, &answer);
+		if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) < 0)
+			break; /* the daemon is gone */
+	}
+}
+
+/* --- the daemon's side --------------------------------------------------------------------------- */
+
+int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t count)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	attendant->pid = fork();
+	if (attendant->pid < 0) {
+		int ret = -errno;
+
+		attendant->pid = 0;
+		close(pair[0]);
+		close(pair[1]);
+		return ret;
+	}
+	if (attendant->pid == 0) {
+		close(pair[0]);
+		for (uint32_t i = 0; i < count; i++)
+			if (close_fds[i] >= 0)
+				close(close_fds[i]);
+		prctl(PR_SET_NAME, "ublk-nbd-aside", 0, 0, 0);
+		process_confine(false, false);
+		attend(pair[1]);
+		_exit(0);
+	}
+	close(pair[1]);
+	attendant->fd = pair[0];
+	attendant->busy = false;
+	return 0;
+}
+
+int attendant_ask(struct attendant *attendant, const struct attendant_request *request)
+{
+	if (attendant->fd < 0 || attendant->busy)
+		return -EBUSY;
+	if (send(attendant->fd, request, sizeof(*request), MSG_NOSIGNAL) < 0)
+		return -errno;
+	attendant->busy = true;
+	return 0;
+}
+
+void attendant_take(struct attendant *attendant, struct attendant_answer *answer)
+{
+	ssize_t n = recv(attendant->fd, answer, sizeof(*answer), 0);
+
+	attendant->busy = false;
+	if (n == (ssize_t)sizeof(*answer))
+		return;
+	memset(answer, 0, sizeof(*answer));
+	answer->result = -ECHILD;
+	snprintf(answer->sentence, sizeof(answer->sentence),
+		 "the daemon's attendant process was killed");
+}
+
+void attendant_close(struct attendant *attendant)
+{
+	if (attendant->fd >= 0)
+		close(attendant->fd);
+	attendant->fd = -1;
+	for (uint32_t waited_ms = 0; attendant->pid > 0 && waited_ms < END_WAIT_MS;
+	     waited_ms += END_PAUSE_MS) {
+		if (waitpid(attendant->pid, NULL, WNOHANG) != 0)
+			attendant->pid = 0;
+		else
+			pause_ms(END_PAUSE_MS);
+	}
+	attendant->pid = 0;
+}
