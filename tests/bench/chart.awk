@@ -68,7 +68,7 @@ function panel(number, transport,    base, r, y) {
 	for (r = 0; r <= 1.2; r += 0.2) {
 		y = base - HEIGHT * r / RATIO_MAX
 		printf "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n", LEFT - 6, WIDTH - 20, y, y, \
-			r > 0.99 && r < 1.01 ? "#888" : "#e4e4e4"
+			(r > 0.99 && r < 1.01 ? "#888" : "#e4e4e4")
 		text(LEFT - 12, y + 4, 11, "text-anchor=\"end\"", sprintf("%.1f", r))
 	}
 	text(16, base - HEIGHT / 2, 13, "font-weight=\"bold\"", transport)

@@ -33,7 +33,7 @@ END {
 			if (missing[key, i])
 				printf " -"
 			else
-				printf " %.5g", sum[key, i] / times[key]
+				printf (i <= 8 || i == 13 ? " %.0f" : " %.3f"), sum[key, i] / times[key]
 		mean = sum[key, 6] / times[key]
 		printf " %d %.1f\n", times[key], (mean > 0 ? 100 * (high[key] - low[key]) / mean : 0)
 	}
