@@ -2,7 +2,7 @@
 # goal: a disk in use is not taken away by accident, and is on purpose
 # method: mount it, hold it open; disconnect, SIGTERM once and twice; look at what stays and what goes
 # kernels: 7.3 6.12
-# timeout-s: 200
+# timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test
 # allow-dmesg: I/O error|EXT4-fs error|EXT4-fs \(ublkb[0-9]+\)|JBD2|Aborting journal

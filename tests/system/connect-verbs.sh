@@ -2,7 +2,7 @@
 # goal: what the command line promises of connect, list, status and disconnect holds on real devices
 # method: one memory server, disks made in every way, exit codes and words checked
 # kernels: 7.3 6.12
-# timeout-s: 240
+# timeout-s: 600
 # modules: ublk_drv
 # suite: test
 

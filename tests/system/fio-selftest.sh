@@ -3,7 +3,7 @@
 # method: change bytes behind the disk's back, compare with another server, forge a server's log: each
 #   must be noticed
 # kernels: 7.3
-# timeout-s: 120
+# timeout-s: 600
 # modules: ublk_drv
 # suite: test
 

@@ -4,7 +4,7 @@
 # kernels: 6.12
 # cpus: 4
 # memory-mb: 1536
-# timeout-s: 200
+# timeout-s: 600
 # modules: ublk_drv
 # suite: test
 

@@ -6,7 +6,7 @@
 # kernels: 7.3
 # cpus: 4
 # memory-mb: 1536
-# timeout-s: 400
+# timeout-s: 1200
 # modules: ublk_drv
 # suite: test
 

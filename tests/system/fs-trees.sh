@@ -4,14 +4,13 @@
 #   server's log and at its map of allocated blocks
 # kernels: 7.3 6.12
 # memory-mb: 1536
-# timeout-s: 300
+# timeout-s: 600
 # modules: ublk_drv ext4 xfs
 # suite: test
 
 . /lab/data.sh
 . /lab/fs.sh
 
-CASE_TIMEOUT_S=150
 URI=nbd://localhost
 
 # How much the server has allocated, as libnbd sees it, in bytes.

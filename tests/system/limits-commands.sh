@@ -3,7 +3,7 @@
 # method: servers that lack commands (nbdkit's nozero, fua, multi-conn filters, an eval plugin), the
 #   kernel's queue limits in sysfs, and the server's log of what came
 # kernels: 7.3 6.12
-# timeout-s: 240
+# timeout-s: 600
 # modules: ublk_drv
 # suite: test
 

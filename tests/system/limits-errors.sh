@@ -3,7 +3,7 @@
 #   the disk goes on working; a slow server is only slow
 # method: nbdkit's error and delay filters, switched on while the disk is in use
 # kernels: 7.3 6.12
-# timeout-s: 240
+# timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test
 # allow-dmesg: I/O error|Buffer I/O error

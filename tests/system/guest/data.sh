@@ -4,6 +4,10 @@
 # What tests of the data path share: looking at a disk, at its server's log, at exit codes. A test
 # reads it with ". /lab/data.sh"; lib.sh is there already.
 
+# An emulated machine beside others may be slow; what hangs is still found.
+CASE_TIMEOUT_S=180
+WAIT_TIMEOUT_S=60
+
 # status_of FILTER [DISK]: what `status` says about the disk, by a jq filter.
 status_of() {
 	ublk-nbd status -o json "${2:-$DISK}" | jq -r "$1"

@@ -7,9 +7,6 @@
 FIO_EXPORT_MB=64
 FIO_PORT=10809
 SEED=${SEED:-1}
-CASE_TIMEOUT_S=180
-# nbd-server takes seconds to greet on a slow machine.
-WAIT_TIMEOUT_S=60
 
 # fio_serve SERVER: starts it; sets TARGET, what libnbd and we connect to.
 fio_serve() {
