@@ -229,7 +229,9 @@ static void test_info_refusals(void **state)
 	assert_int_equal(RUN(cmd_info, "["), EXIT_CODE_USAGE);
 	assert_int_equal(RUN(cmd_info, "-o", "json"), EXIT_CODE_USAGE);
 	assert_int_equal(RUN(cmd_info, "a", "[", "nbdkit", "null", "]"), EXIT_CODE_USAGE);
-	assert_int_equal(RUN(cmd_info, "nbds://localhost/"), EXIT_CODE_TLS);
+	assert_int_equal(RUN(cmd_info, "--tls", "--tls-verify=no", "[", "nbdkit", "null", "]"),
+			 EXIT_CODE_TLS);
+	assert_says(complained, "TLS");
 }
 
 static void test_info_qemu(void **state)

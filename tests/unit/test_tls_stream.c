@@ -42,9 +42,9 @@ static int group_open(void **state)
 	(void)state;
 	signal(SIGPIPE, SIG_IGN);
 	print_message("seed %u\n", seed);
-	srand(seed);
+	srandom(seed);
 	for (size_t i = 0; i < sizeof(plain); i++)
-		plain[i] = (uint8_t)rand();
+		plain[i] = (uint8_t)random();
 	server_identity = identity_make(&(struct identity_wish){ .name = "server" }, NULL);
 	return 0;
 }
@@ -210,7 +210,7 @@ static void tiny_and_maximal_records(void **state)
 /* One random thing that a server may say between its data. */
 static void say_something(struct link *link)
 {
-	switch (rand() % 4) {
+	switch (random() % 4) {
 	case 0:
 		assert_int_equal(SSL_new_session_ticket(link->peer.ssl), 1);
 		break;
@@ -233,16 +233,16 @@ static void tickets_and_key_updates(void **state)
 	(void)state;
 	link_open(&link, TLS1_3_VERSION, 50);
 	for (int round = 0; round < RANDOM_ROUNDS; round++) {
-		size_t count = 1 + (size_t)rand() % (2 * RECORD_BYTES);
-		size_t at = (size_t)rand() % (sizeof(plain) - 4 * RECORD_BYTES);
+		size_t count = 1 + (size_t)random() % (2 * RECORD_BYTES);
+		size_t at = (size_t)random() % (sizeof(plain) - 4 * RECORD_BYTES);
 
 		say_something(&link);
 		serve(&link, plain + at, count);
 		say_something(&link);
 		serve(&link, plain + at + count, 5);
-		expect_opened(&link, plain + at, count + 5, 1 + (size_t)rand() % RECORD_BYTES);
-		if (rand() % 2)
-			expect_sealed(&link, at, 1 + (size_t)rand() % (3 * RECORD_BYTES));
+		expect_opened(&link, plain + at, count + 5, 1 + (size_t)random() % RECORD_BYTES);
+		if (random() % 2)
+			expect_sealed(&link, at, 1 + (size_t)random() % (3 * RECORD_BYTES));
 	}
 	link_close(&link);
 }
@@ -348,7 +348,7 @@ static void flip_everywhere(int version)
 		expect_opened(&link, plain, 1, STREAM_BYTES);
 		serve(&link, plain, 10);
 		bytes = take_wire(&link);
-		wire[at] ^= 1u << (rand() % 8);
+		wire[at] ^= 1u << (random() % 8);
 		serve(&link, plain, 10);
 		bytes += (size_t)BIO_read(link.to_client, wire + bytes, 1000);
 		n = give(&link, wire, bytes, bytes, &before);
