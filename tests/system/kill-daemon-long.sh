@@ -5,6 +5,8 @@
 # cpus: 2
 # timeout-s: 3000
 # modules: ublk_drv
+# allow-dmesg: INFO: task verified_load:.* blocked
+# The load waits, as it must, while the daemon is stopped and nobody forces it.
 # suite: long
 
 # shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these

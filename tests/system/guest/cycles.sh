@@ -60,12 +60,15 @@ inventory() {
 	printf 'threads of the server: %s\n' "$(find "/proc/$(server_pid server)/task" -mindepth 1 -maxdepth 1 | wc -l)"
 }
 
-# KiB that are neither free nor to be had back.
+# KiB that are neither free nor to be had back, nor a process's own (the server's, for one; of ours none
+# is left).
 memory_used_kb() {
 	sync
 	echo 3 >/proc/sys/vm/drop_caches
 	sleep 1
-	awk '/^(MemTotal):/ { t = $2 } /^(MemFree|Buffers|Cached|SReclaimable):/ { t -= $2 } END { print t }' /proc/meminfo
+	awk '/^(MemTotal):/ { t = $2 }
+		/^(MemFree|Buffers|Cached|SReclaimable|AnonPages|PageTables):/ { t -= $2 }
+		END { print t }' /proc/meminfo
 }
 
 # The kernel frees much of a disk's memory only some time after the disk is gone.
@@ -82,14 +85,17 @@ files_and_memory() {
 	sleep 1
 	inventory >"$WORK/before"
 	lab_before_kb=$(memory_used_kb)
+	cp /proc/meminfo "$WORK/meminfo"
 	cycles $((WARM_UP + 1)) $((WARM_UP + COUNT))
 	check_nothing_left
 	sleep 1
 	inventory >"$WORK/after"
 	diff "$WORK/before" "$WORK/after" >"$WORK/diff" ||
 		fail "something is left" "$(grep '^[<>]' "$WORK/diff" | tr '\n' ' ')"
-	wait_for memory_is_back ||
+	wait_for memory_is_back || {
+		paste "$WORK/meminfo" /proc/meminfo | awk '$2 != $5 { print "#", $1, $2, $5, $5 - $2 }'
 		fail "memory" "$(cat "$WORK/left_kb") KiB more in use after $COUNT cycles"
+	}
 	note "$COUNT cycles, $(cat "$WORK/left_kb") KiB more in use"
 	check "the driver is nobody's" modprobe -r ublk_drv
 	stop_server server
