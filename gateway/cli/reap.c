@@ -38,13 +38,13 @@ static int reap_with(struct ublk_control *control, uint32_t number, uint32_t tim
 	if (result)
 		return explain(number, "asking the kernel about", result, error, error_bytes);
 	result = ublk_control_stop(control, number, timeout_ms);
-	if (result && result != -ENODEV)
+	if (result < 0 && result != -ENODEV)
 		return explain(number, "stopping", result, error, error_bytes);
 	disk_forget(number);
 	if (server_tag_is_ours(info.ublksrv_flags))
 		disk_forget_server(server_tag_pid(info.ublksrv_flags));
 	result = ublk_control_delete(control, number, timeout_ms);
-	if (result && result != -ENODEV)
+	if (result < 0 && result != -ENODEV)
 		return explain(number, "deleting", result, error, error_bytes);
 	return 0;
 }

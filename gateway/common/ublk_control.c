@@ -270,7 +270,7 @@ static int await_deletion(struct ublk_control *control, const struct ublksrv_ctr
 		if (info.ublksrv_flags != old->ublksrv_flags)
 			return 0;
 		if (now_ms() >= deadline_ms)
-			return -ETIMEDOUT;
+			return 1;
 		nanosleep(&nap, NULL);
 	}
 	return ret == -ENODEV ? 0 : ret;

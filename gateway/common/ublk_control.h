@@ -45,7 +45,8 @@ int ublk_control_start(struct ublk_control *control, uint32_t dev_id, pid_t daem
 int ublk_control_stop(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms);
 /* -EBUSY when somebody has the disk open. Only where UBLK_F_SAFE_STOP_DEV was granted. */
 int ublk_control_try_stop(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms);
-/* Asynchronous in the kernel where it can be (6.7), then waits until the number is free. */
+/* Asynchronous in the kernel where it can be (6.7), then waits until the number is free: 0; or 1 when
+ * it is deleted, but somebody (a mount, a descriptor) still holds it and with it the number. */
 int ublk_control_delete(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms);
 
 #endif

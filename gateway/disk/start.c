@@ -418,7 +418,7 @@ bool disk_attend(struct disk *disk, struct attendant_request *request,
 static bool start_device(struct disk *disk)
 {
 	struct attendant_request request = { .verb = ATTENDANT_START, .daemon_pid = getpid() };
-	struct attendant_answer answer;
+	struct attendant_answer answer = { 0 };
 
 	disk->state = DISK_STARTING;
 	if (!disk_attend(disk, &request, &answer, "the kernel to read the partition table"))

@@ -14,7 +14,7 @@
 
 #define STOP_MS	     30000
 #define QUEUE_END_MS 10000
-#define DELETE_MS    10000
+#define DELETE_MS    3000
 
 int stopper_start(struct disk *disk, bool force)
 {
@@ -140,6 +140,8 @@ void disk_remove(struct disk *disk)
 		ret = ublk_control_delete(disk->control, disk->info.dev_id, DELETE_MS);
 		if (ret < 0 && ret != -ENODEV)
 			delete_failed(disk, -ret);
+		else if (ret > 0)
+			log_info("gone, but its number is taken until its last user lets go");
 	}
 	ublk_control_close(disk->control);
 	disk->control = NULL;

@@ -73,7 +73,7 @@ bool disk_wait_usable(struct disk *disk)
 		.size_bytes = disk->geometry.size_bytes,
 		.block_bytes = disk->geometry.logical_block_bytes,
 	};
-	struct attendant_answer answer;
+	struct attendant_answer answer = { 0 };
 
 	if (!disk_attend(disk, &request, &answer, "the first read of the disk"))
 		return false;
