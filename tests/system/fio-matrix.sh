@@ -3,7 +3,7 @@
 # method: as fio-verify, every combination, with another seed each time
 # kernels: 7.3 6.12
 # cpus: 4
-# memory-mb: 1536
+# memory-mb: 2560
 # timeout-s: 3000
 # modules: ublk_drv
 # suite: long

@@ -3,7 +3,7 @@
 # method: as fio-verify, fewer rows
 # kernels: 6.12
 # cpus: 4
-# memory-mb: 1536
+# memory-mb: 2560
 # timeout-s: 600
 # modules: ublk_drv
 # suite: test

@@ -5,7 +5,7 @@
 #   are compared through libnbd. Every value of each parameter occurs; fio-matrix.sh (long) has all.
 # kernels: 7.3
 # cpus: 4
-# memory-mb: 1536
+# memory-mb: 2560
 # timeout-s: 1200
 # modules: ublk_drv
 # suite: test

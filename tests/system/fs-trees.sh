@@ -20,7 +20,7 @@ allocated() {
 
 # The same by our own command.
 allocated_by_map() {
-	ublk-nbd map -o json $URI | jq '[.. | objects | select(.type? == "data") | .length_bytes // .length] | add // 0'
+	ublk-nbd map -o json $URI | jq .totals.data_bytes
 }
 
 filesystem() {
@@ -47,6 +47,7 @@ trim_frees() {
 	sync
 	check "fstrim" fstrim /mnt
 	after=$(allocated)
+	check_equal "what 'map' says" "$after" "$(allocated_by_map)"
 	note "allocated at the server: $before bytes, after fstrim $after"
 	[ "$(seen s trims "$place")" -gt 0 ] || fail "fstrim" "the server has seen none"
 	[ "$((before - after))" -gt $(($(du -k "$FS_TREE" | cut -f1) * 512)) ] ||

@@ -105,6 +105,7 @@ start_forking_nbd_server() {
 
 # clean_slate: what a case that failed has left is removed, so that the next one is judged by itself.
 clean_slate() {
+	no_device_left || tail -n 15 /run/ublk-nbd/daemon.log | sed 's/^/# daemon: /'
 	umount -l /mnt 2>/dev/null
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	for data_file in "$WORK"/*.pid; do

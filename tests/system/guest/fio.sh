@@ -4,7 +4,7 @@
 # One row of the verification: a server, a disk made of it, fio and disk_torture on it. To be read
 # after data.sh.
 
-FIO_EXPORT_MB=64
+FIO_EXPORT_MB=${FIO_EXPORT_MB:-64}
 FIO_PORT=10809
 SEED=${SEED:-1}
 
