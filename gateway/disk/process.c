@@ -35,7 +35,11 @@ void process_prepare(const struct disk_config *config)
 		log_warning("PR_SET_IO_FLUSHER: %s: memory reclaim may wait for this disk while "
 			    "this disk waits for memory (CAP_SYS_RESOURCE is needed)",
 			    strerror(errno));
-	mounts_leave((const char *const[]){ runtime_dir_path(), config->target.socket_path, NULL });
+	/* Files are named here that are read again at each TLS handshake. */
+	mounts_leave((const char *const[]){ runtime_dir_path(), config->target.socket_path,
+					    config->tls.ca, config->tls.crl, config->tls.cert,
+					    config->tls.key, config->tls.passphrase_file,
+					    config->tls.psk_file, NULL });
 }
 
 static void set_oom_score(void)

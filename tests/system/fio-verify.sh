@@ -8,7 +8,7 @@
 # memory-mb: 2560
 # timeout-s: 1200
 # modules: ublk_drv
-# suite: test
+# suite: long
 
 . /lab/data.sh
 . /lab/fio.sh
