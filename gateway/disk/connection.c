@@ -120,6 +120,33 @@ int connection_open(struct connection *connection, struct queue *queue, uint32_t
 	return 0;
 }
 
+int connection_replace(struct connection *connection, struct transport *transport)
+{
+	const struct transport *former = connection->transport;
+	const struct queue_shared *shared = connection->queue->shared;
+	int ret = transport->ops->detach ? transport->ops->detach(transport) : 0;
+
+	assert(connection_state(connection) == CONNECTION_DEAD);
+	connection->transport = transport;
+	if (ret < 0)
+		return ret;
+	/* The buffers are made for what the former was. */
+	if (transport->direct_tx != former->direct_tx || transport->direct_rx != former->direct_rx)
+		return -EPROTO;
+	connection->leaving = false;
+	connection->send_was_slow = false;
+	connection->receive_empty = false;
+	connection->direct_request = NULL;
+	connection->answered_lowest = UINT64_MAX;
+	batch_reset(&connection->batch);
+	nbd_reply_parser_init(&connection->parser, shared->export->framing, find_request,
+			      connection);
+	set_user_timeout(transport->fd, shared->timeout_ms);
+	connection->reason[0] = '\0';
+	atomic_store(&connection->state, CONNECTION_LIVE);
+	return 0;
+}
+
 void connection_close(struct connection *connection)
 {
 	assert(!connection->send_armed && !connection->receive_armed);

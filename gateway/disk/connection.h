@@ -69,6 +69,9 @@ struct connection {
 /* Takes over transport in every case. 0 or -errno. */
 int connection_open(struct connection *connection, struct queue *queue, uint32_t index,
 		    struct transport *transport);
+/* A DEAD connection goes on with another transport of the same kind, which it takes over; the former
+ * is the caller's. 0, or -errno, and it stays DEAD. */
+int connection_replace(struct connection *connection, struct transport *transport);
 /* No SQE may be in flight. Safe on a zeroed connection. */
 void connection_close(struct connection *connection);
 

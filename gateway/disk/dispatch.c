@@ -96,6 +96,10 @@ struct connection *dispatch_pick_connection(struct queue *queue, uint64_t length
  * this is where --dead-timeout will let it wait for a new one. */
 void dispatch_slot(struct queue *queue, struct slot *slot)
 {
+	if (queue->replacing != REPLACE_NONE) {
+		slot->held = true;
+		return;
+	}
 	slot->generation++;
 	slot->error = 0;
 	slot->parts_open = slot->parts_count;

@@ -7,7 +7,7 @@
 
 #include "gateway/disk/queue.h"
 
-static void send_own(struct queue *queue, struct connection *connection, uint16_t command)
+void leave_send_own(struct queue *queue, struct connection *connection, uint16_t command)
 {
 	struct slot *own = &queue->own;
 	struct wire_request *request = &own->parts[0];
@@ -32,14 +32,12 @@ static void start_flushing(struct queue *queue)
 	if (!queue->wrote || !(queue->shared->export->flags & NBD_FLAG_SEND_FLUSH))
 		return;
 	if (connection)
-		send_own(queue, connection, NBD_CMD_FLUSH);
+		leave_send_own(queue, connection, NBD_CMD_FLUSH);
 	else
 		atomic_store(&queue->flush_error, EIO);
 }
 
-/* DISC goes out on each live connection in turn; one on which it has left is closed. True when
- * none is live any more and nothing of any is in the ring. */
-static bool leave_next(struct queue *queue)
+bool leave_next_connection(struct queue *queue)
 {
 	bool all_dead = true;
 
@@ -50,7 +48,7 @@ static bool leave_next(struct queue *queue)
 			connection_leave(connection);
 		if (connection_state(connection) == CONNECTION_LIVE) {
 			connection->leaving = true;
-			send_own(queue, connection, NBD_CMD_DISC);
+			leave_send_own(queue, connection, NBD_CMD_DISC);
 			return false;
 		}
 		if (connection_state(connection) != CONNECTION_DEAD)
@@ -71,6 +69,7 @@ void leave_advance(struct queue *queue)
 			atomic_store(&queue->flush_error, -queue->own.error);
 		queue_move(queue, QUEUE_LEAVING);
 	}
-	if (queue_state(queue) == QUEUE_LEAVING && queue->own.parts_open == 0 && leave_next(queue))
+	if (queue_state(queue) == QUEUE_LEAVING && queue->own.parts_open == 0 &&
+	    leave_next_connection(queue))
 		queue_move(queue, QUEUE_DONE);
 }

@@ -54,6 +54,10 @@ static void mailbox_completed(struct queue *queue)
 	uint32_t requested = atomic_exchange(&queue->requested, 0);
 
 	queue->mailbox_armed = false;
+	if (requested & QUEUE_REQUEST_REPLACE)
+		replace_begin(queue);
+	if (requested & (QUEUE_REQUEST_CONDEMN | QUEUE_REQUEST_GIVE_UP))
+		queue->replace_cancelled = queue->replacing != REPLACE_NONE;
 	if (requested & QUEUE_REQUEST_CONDEMN)
 		condemn_all(queue, "the disk is being removed by force");
 	if (requested & QUEUE_REQUEST_GIVE_UP) {
@@ -130,7 +134,9 @@ static int turn(struct queue *queue)
 	if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 		return ret;
 	reap(queue);
-	leave_advance(queue);
+	replace_advance(queue);
+	if (queue->replacing == REPLACE_NONE)
+		leave_advance(queue);
 	return 0;
 }
 
@@ -322,8 +328,11 @@ int queue_open(struct queue *queue, struct queue_shared *shared, uint16_t id,
 void queue_close(struct queue *queue)
 {
 	assert(!queue->thread_started);
-	for (uint32_t i = 0; i < queue->connections_count; i++)
+	for (uint32_t i = 0; i < queue->connections_count; i++) {
 		connection_close(&queue->connections[i]);
+		transport_close(queue->incoming[i]);
+		transport_close(queue->outgoing[i]);
+	}
 	if (queue->descriptors)
 		munmap(queue->descriptors, queue->descriptors_bytes);
 	queue->descriptors = NULL;

@@ -31,8 +31,12 @@
 
 enum queue_state { QUEUE_NEW, QUEUE_SERVING, QUEUE_FLUSHING, QUEUE_LEAVING, QUEUE_DONE };
 
+/* How far replace.c is. */
+enum replace_state { REPLACE_NONE, REPLACE_DRAINING, REPLACE_FLUSHING, REPLACE_LEAVING };
+
 /* Bits of `requested`. */
 #define QUEUE_REQUEST_CONDEMN 1u /* condemn every connection: what waits fails now */
+#define QUEUE_REQUEST_REPLACE 4u /* take incoming[] in place of the connections there are */
 #define QUEUE_REQUEST_GIVE_UP                                                                      \
 	2u /* leave although commands are with the driver (it never started) */
 
@@ -63,6 +67,12 @@ struct queue {
 	_Atomic int
 		flush_error; /* positive errno of the last FLUSH; 0 when it was not needed or done */
 
+	/* For QUEUE_REQUEST_REPLACE, one for each connection: incoming is the other threads' before
+	 * they ask; outgoing is theirs, to be closed, once replaced is not 0: 1, or negative errno. */
+	struct transport *incoming[DISK_CONNECTIONS_MAX];
+	struct transport *outgoing[DISK_CONNECTIONS_MAX];
+	_Atomic int replaced;
+
 	/* the thread's own from here on */
 	struct nbd_export *export; /* its copy: its size follows shared->export_size_bytes */
 	struct io_uring ring;
@@ -84,7 +94,9 @@ struct queue {
 	struct __kernel_timespec tick;
 	uint64_t mailbox_value;
 	bool mailbox_armed;
-	bool wrote; /* something was acknowledged that a FLUSH would make durable */
+	enum replace_state replacing;
+	bool replace_cancelled; /* the disk is being removed by force */
+	bool wrote;		/* something was acknowledged that a FLUSH would make durable */
 	struct stats stats;
 };
 
@@ -139,5 +151,14 @@ void deadline_completed(struct queue *queue);
 
 /* leave.c: moves the queue on when what its state waits for has happened. */
 void leave_advance(struct queue *queue);
+/* Sends a FLUSH or DISC of the queue's own; over when own.parts_open is 0. */
+void leave_send_own(struct queue *queue, struct connection *connection, uint16_t command);
+/* DISC goes out on each live connection in turn; one on which it has left is closed. True when
+ * none is live any more and nothing of any is in the ring. */
+bool leave_next_connection(struct queue *queue);
+
+/* replace.c: QUEUE_REQUEST_REPLACE came; moves it on, once each turn. */
+void replace_begin(struct queue *queue);
+void replace_advance(struct queue *queue);
 
 #endif

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * resize.c - the export may have grown: ask the server again on a second connection, and tell the
- * kernel. The disk never shrinks: what is mounted on it would lose its end.
+ * resize.c - the export may have grown: ask the server again, and tell the kernel. The disk never
+ * shrinks: what is mounted on it would lose its end.
+ *
+ *   asked (INFO) --it has grown--> dialling, one connection after the other --> handed over to the
+ *   queues, which replace theirs (replace.c) --> UPDATE_SIZE
+ *
+ * A server shows a new size to new connections only; an old one would refuse what lies beyond.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,32 +21,49 @@ static void refuse(struct serve *serve, control_client_id client, int error,
 	control_server_reply_error(serve->disk->control_server, client, error, exit_code, sentence);
 }
 
-void resize_begin(struct serve *serve, control_client_id client)
+static void forget(struct serve *serve)
+{
+	for (uint32_t i = 0; i < DISK_CONNECTIONS_MAX; i++) {
+		transport_close(serve->resize_transports[i]);
+		serve->resize_transports[i] = NULL;
+	}
+	serve->resize_transports_count = 0;
+	serve->resize_handed_over = false;
+	serve->resize_bytes = 0;
+}
+
+static int dial(struct serve *serve, enum nbd_handshake_goal goal)
 {
 	struct disk *disk = serve->disk;
 	struct dial_options options = {
 		.target = &disk->config.target,
 		.tls = &disk->config.tls,
-		.goal = NBD_GOAL_INFO,
+		.goal = goal,
 		.no_structured = disk->config.no_structured,
 		.timeout_ms = disk->config.connect_timeout_ms,
 		.addresses = &disk->peer,
 		.addresses_count = 1,
 	};
-	int ret;
+	int ret = dial_task_start(&options, &serve->resize_task);
 
-	if (serve->resize_task || disk->state != DISK_LIVE) {
+	if (ret < 0) {
+		serve->resize_task = NULL;
+		refuse(serve, serve->resize_client, -ret, EXIT_CODE_SYSTEM,
+		       "no thread to dial with");
+		forget(serve);
+	}
+	return ret;
+}
+
+void resize_begin(struct serve *serve, control_client_id client)
+{
+	if (serve->resize_task || serve->resize_handed_over || serve->disk->state != DISK_LIVE) {
 		refuse(serve, client, EBUSY, EXIT_CODE_BUSY,
 		       "the disk is being resized or stopped already");
 		return;
 	}
-	ret = dial_task_start(&options, &serve->resize_task);
-	if (ret < 0) {
-		serve->resize_task = NULL;
-		refuse(serve, client, -ret, EXIT_CODE_SYSTEM, "no thread to dial with");
-		return;
-	}
 	serve->resize_client = client;
+	dial(serve, NBD_GOAL_INFO);
 }
 
 /* The queues are told first: the kernel may use the new blocks as soon as it knows of them. */
@@ -61,48 +83,122 @@ static int grow(struct disk *disk, uint64_t export_bytes, uint64_t size_bytes)
 	return ret;
 }
 
-static void apply(struct serve *serve, uint64_t export_bytes)
+static void answer(struct serve *serve, uint64_t old_bytes, uint64_t size_bytes)
+{
+	control_server_reply(serve->disk->control_server, serve->resize_client,
+			     json_pack("{s:b, s:I, s:I}", "ok", 1, "old_size_bytes",
+				       (json_int_t)old_bytes, "size_bytes",
+				       (json_int_t)size_bytes));
+}
+
+/* Whether the disk can follow the export's size; if not, the client has its answer. */
+static bool is_possible(struct serve *serve, uint64_t export_bytes)
 {
 	struct disk *disk = serve->disk;
 	uint64_t old_bytes = atomic_load(&disk->shared.size_bytes);
 	uint64_t size_bytes = export_bytes - export_bytes % disk->geometry.logical_block_bytes;
-	control_client_id client = serve->resize_client;
 	char sentence[240];
-	int ret;
 
 	if (size_bytes < old_bytes) {
 		snprintf(sentence, sizeof(sentence),
 			 "the export has shrunk to %llu bytes, the disk stays at %llu: reading or "
 			 "writing beyond the export's end fails",
 			 (unsigned long long)export_bytes, (unsigned long long)old_bytes);
-		refuse(serve, client, ENOSPC, EXIT_CODE_REFUSED, sentence);
-		return;
+		refuse(serve, serve->resize_client, ENOSPC, EXIT_CODE_REFUSED, sentence);
+		return false;
 	}
 	if (size_bytes > old_bytes && !(disk->info.flags & UBLK_F_UPDATE_SIZE)) {
 		snprintf(sentence, sizeof(sentence),
 			 "the export has grown to %llu bytes, but this kernel's ublk driver cannot "
 			 "resize a device (6.16 can): disconnect and connect again",
 			 (unsigned long long)export_bytes);
-		refuse(serve, client, EOPNOTSUPP, EXIT_CODE_SYSTEM, sentence);
-		return;
+		refuse(serve, serve->resize_client, EOPNOTSUPP, EXIT_CODE_SYSTEM, sentence);
+		return false;
 	}
-	ret = size_bytes > old_bytes ? grow(disk, export_bytes, size_bytes) : 0;
+	if (size_bytes == old_bytes)
+		answer(serve, old_bytes, size_bytes);
+	return size_bytes > old_bytes;
+}
+
+/* Every connection reaches the new end: the kernel may use it. */
+static void apply(struct serve *serve)
+{
+	struct disk *disk = serve->disk;
+	uint64_t old_bytes = atomic_load(&disk->shared.size_bytes),
+		 export_bytes = serve->resize_bytes;
+	uint64_t size_bytes = export_bytes - export_bytes % disk->geometry.logical_block_bytes;
+	char sentence[240];
+	int ret = grow(disk, export_bytes, size_bytes);
+
 	if (ret < 0) {
 		snprintf(sentence, sizeof(sentence), "the driver does not resize the device: %s",
 			 strerror(-ret));
-		refuse(serve, client, -ret, EXIT_CODE_SYSTEM, sentence);
+		refuse(serve, serve->resize_client, -ret, EXIT_CODE_SYSTEM, sentence);
 		return;
 	}
-	if (size_bytes > old_bytes) {
-		disk->geometry.size_bytes = size_bytes;
-		disk_write_state_file(disk);
-		log_info("resized from %llu to %llu bytes", (unsigned long long)old_bytes,
-			 (unsigned long long)size_bytes);
+	disk->geometry.size_bytes = size_bytes;
+	disk_write_state_file(disk);
+	log_info("resized from %llu to %llu bytes", (unsigned long long)old_bytes,
+		 (unsigned long long)size_bytes);
+	answer(serve, old_bytes, size_bytes);
+}
+
+static uint32_t connections_count(const struct disk *disk)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < disk->queues_count; i++)
+		count += disk->queues[i].connections_count;
+	return count;
+}
+
+static void hand_over(struct serve *serve)
+{
+	struct disk *disk = serve->disk;
+	uint32_t next = 0;
+
+	for (uint32_t q = 0; q < disk->queues_count; q++) {
+		struct queue *queue = &disk->queues[q];
+
+		for (uint32_t i = 0; i < queue->connections_count; i++, next++) {
+			queue->incoming[i] = serve->resize_transports[next];
+			serve->resize_transports[next] = NULL;
+		}
+		atomic_store(&queue->replaced, 0);
+		queue_request(queue, QUEUE_REQUEST_REPLACE);
 	}
-	control_server_reply(disk->control_server, client,
-			     json_pack("{s:b, s:I, s:I}", "ok", 1, "old_size_bytes",
-				       (json_int_t)old_bytes, "size_bytes",
-				       (json_int_t)size_bytes));
+	serve->resize_handed_over = true;
+}
+
+/* What the disk is built on must be granted again. */
+static bool is_as_before(const struct disk *disk, const struct nbd_export *export,
+			 uint64_t size_bytes)
+{
+	const struct nbd_export *before = disk->export;
+
+	return export->size_bytes == size_bytes && export->flags == before->flags &&
+	       export->framing == before->framing &&
+	       export->block_minimum_bytes == before->block_minimum_bytes &&
+	       export->payload_max_bytes == before->payload_max_bytes;
+}
+
+static void take_connection(struct serve *serve, struct dial_result *result)
+{
+	struct disk *disk = serve->disk;
+
+	if (!is_as_before(disk, result->export, serve->resize_bytes)) {
+		refuse(serve, serve->resize_client, EPROTO, EXIT_CODE_REFUSED,
+		       "the server grants a new connection other flags, limits or another size: "
+		       "the disk stays as it is");
+		forget(serve);
+		return;
+	}
+	serve->resize_transports[serve->resize_transports_count++] = result->transport;
+	result->transport = NULL;
+	if (serve->resize_transports_count < connections_count(disk))
+		dial(serve, NBD_GOAL_GO);
+	else
+		hand_over(serve);
 }
 
 void resize_finish(struct serve *serve)
@@ -111,22 +207,75 @@ void resize_finish(struct serve *serve)
 
 	dial_task_take(serve->resize_task, &result);
 	serve->resize_task = NULL;
-	if (serve->disk->state != DISK_LIVE) /* the driver has no disk left to resize, or soon */
-		refuse(serve, serve->resize_client, ECANCELED, EXIT_CODE_BUSY,
-		       "the disk is being removed");
-	else if (result.error)
-		refuse(serve, serve->resize_client, result.error, result.exit_code,
-		       result.sentence);
-	else
-		apply(serve, result.export->size_bytes);
+	if (serve->disk->state != DISK_LIVE || result.error) {
+		if (result.error)
+			refuse(serve, serve->resize_client, result.error, result.exit_code,
+			       result.sentence);
+		else /* the driver has no disk left to resize, or soon */
+			refuse(serve, serve->resize_client, ECANCELED, EXIT_CODE_BUSY,
+			       "the disk is being removed");
+		forget(serve);
+	} else if (serve->resize_bytes) {
+		take_connection(serve, &result);
+	} else if (is_possible(serve, result.export->size_bytes)) {
+		serve->resize_bytes = result.export->size_bytes;
+		dial(serve, NBD_GOAL_GO);
+	}
 	dial_result_clear(&result);
+}
+
+/* The queue's outcome: 1, a negative errno, or 0 as long as it has none. What it let go is closed. */
+static int take_outcome(struct queue *queue)
+{
+	int outcome = atomic_load(&queue->replaced);
+
+	if (!outcome && atomic_load(&queue->state) == QUEUE_DONE)
+		outcome = -ECANCELED;
+	for (uint32_t i = 0; outcome && i < queue->connections_count; i++) {
+		transport_close(queue->outgoing[i]);
+		transport_close(queue->incoming[i]);
+		queue->outgoing[i] = NULL;
+		queue->incoming[i] = NULL;
+	}
+	return outcome;
+}
+
+void resize_look(struct serve *serve)
+{
+	struct disk *disk = serve->disk;
+	char sentence[200];
+	int error = 0;
+
+	if (!serve->resize_handed_over)
+		return;
+	for (uint32_t q = 0; q < disk->queues_count; q++) {
+		int outcome = take_outcome(&disk->queues[q]);
+
+		if (outcome == 0)
+			return;
+		if (outcome < 0)
+			error = -outcome;
+	}
+	if (!error && disk->state != DISK_LIVE)
+		error = ECANCELED;
+	if (error) {
+		snprintf(sentence, sizeof(sentence),
+			 "the connections cannot be replaced by ones that see the new size: %s",
+			 strerror(error));
+		refuse(serve, serve->resize_client, error, EXIT_CODE_UNREACHABLE, sentence);
+	} else {
+		apply(serve);
+	}
+	forget(serve);
 }
 
 void resize_abandon(struct serve *serve)
 {
-	if (!serve->resize_task)
+	if (!serve->resize_task && !serve->resize_handed_over)
 		return;
-	dial_task_abandon(serve->resize_task);
+	if (serve->resize_task)
+		dial_task_abandon(serve->resize_task);
 	serve->resize_task = NULL;
+	forget(serve); /* what was handed over is closed with the queues */
 	refuse(serve, serve->resize_client, ECANCELED, EXIT_CODE_BUSY, "the disk is being removed");
 }

@@ -88,6 +88,7 @@ static void expect_completion_at_once(struct connection *connection)
 	const struct batch *batch = &connection->batch;
 
 	if (connection->send_was_slow || queue_state(connection->queue) != QUEUE_SERVING ||
+	    connection->queue->replacing != REPLACE_NONE ||
 	    batch->total_bytes - batch->sent_bytes > SMALL_SEND_BYTES)
 		return;
 	connection->queue->completions_at_once++;

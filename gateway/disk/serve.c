@@ -23,6 +23,8 @@
 /* Beyond the longest a flush may take (queue.c), for an unforced stop. */
 #define STOP_GRACE_MS 5000
 #define IDLE_POLL_MS  1000
+/* Queues tell nobody that they have replaced their connections. */
+#define HANDOVER_POLL_MS 20
 
 /* Fixed places in the poll set; the control server's entries follow, then the queues'. */
 enum { POLL_SIGNAL, POLL_STOPPER, POLL_RESIZE, POLL_SERVER, POLL_FIXED };
@@ -238,10 +240,14 @@ static void turn(struct serve *serve)
 	struct pollfd fds[POLL_FIXED + CONTROL_POLLFDS_MAX + DISK_CONNECTIONS_MAX];
 	bool clients = control_server_expire(disk->control_server); /* first: it closes some */
 	uint32_t count = fill(serve, fds);
+	int wait_ms = -1;
 
 	/* Without clients, a stop or a resize there is no deadline to keep: sleep for good. */
-	if (poll(fds, count,
-		 clients || disk->stopper_running || serve->resize_task ? IDLE_POLL_MS : -1) < 0)
+	if (clients || disk->stopper_running || serve->resize_task)
+		wait_ms = IDLE_POLL_MS;
+	if (serve->resize_handed_over)
+		wait_ms = HANDOVER_POLL_MS;
+	if (poll(fds, count, wait_ms) < 0)
 		return;
 	if (fds[POLL_SIGNAL].revents)
 		take_signals(serve);
@@ -249,6 +255,7 @@ static void turn(struct serve *serve)
 		stop_finished(serve);
 	if (serve->resize_task && fds[POLL_RESIZE].revents)
 		resize_finish(serve);
+	resize_look(serve);
 	check_server(serve, &fds[POLL_SERVER]);
 	control_server_poll_take(disk->control_server, fds + POLL_FIXED, count - POLL_FIXED);
 	check_queues(serve);

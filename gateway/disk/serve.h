@@ -15,9 +15,13 @@ struct serve {
 	bool stop_forced;
 	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
 	uint64_t stop_written_bytes;   /* by the disk when that was set: progress moves it on */
-	struct dial_task *resize_task; /* asks the server for the export's size */
+	struct dial_task *resize_task; /* asks the server for the export's size, or connects */
 	control_client_id resize_client;
-	bool server_gone; /* the server we started has ended */
+	uint64_t resize_bytes; /* the export's, once it is known to have grown; else 0 */
+	struct transport *resize_transports[DISK_CONNECTIONS_MAX];
+	uint32_t resize_transports_count;
+	bool resize_handed_over; /* to the queues, which have not all taken them yet */
+	bool server_gone;	 /* the server we started has ended */
 };
 
 /* Listens on the control socket. false: disk->sentence says why. */
@@ -33,6 +37,8 @@ void serve_close(struct serve *serve);
 void resize_begin(struct serve *serve, control_client_id client);
 /* The dial has ended. */
 void resize_finish(struct serve *serve);
+/* Whether the queues have taken what was handed over; each turn. */
+void resize_look(struct serve *serve);
 void resize_abandon(struct serve *serve);
 
 #endif

@@ -49,6 +49,7 @@ struct wire_request {
 
 struct slot {
 	enum slot_state state;
+	bool held; /* ACTIVE, but not dispatched until replace.c is done */
 	uint16_t tag;
 	uint16_t parts_count; /* of the current request */
 	uint16_t parts_open;  /* parts that are not final, or are SENDING */
