@@ -45,13 +45,15 @@ static json_t *forecast_to_json(const struct forecast *forecast)
 {
 	if (!forecast->possible)
 		return json_pack("{s:b, s:s}", "possible", 0, "reason", forecast->why_not);
-	return json_pack(
-		"{s:b, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:b}", "possible", 1, "size_bytes",
-		(json_int_t)forecast->size_bytes, "tail_bytes", (json_int_t)forecast->tail_bytes,
-		"logical_block_bytes", (int)forecast->logical_block_bytes, "physical_block_bytes",
-		(int)forecast->physical_block_bytes, "max_io_bytes", (int)forecast->max_io_bytes,
-		"requests_per_io", (int)forecast->requests_per_io, "connections",
-		(int)forecast->connections, "read_only", (int)forecast->read_only);
+	return json_pack("{s:b, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:b}", "possible", 1,
+			 "size_bytes", (json_int_t)forecast->disk.size_bytes, "tail_bytes",
+			 (json_int_t)forecast->disk.tail_bytes, "logical_block_bytes",
+			 (int)forecast->disk.logical_block_bytes, "physical_block_bytes",
+			 (int)forecast->disk.physical_block_bytes, "max_io_bytes",
+			 (int)forecast->disk.max_io_bytes, "requests_per_io",
+			 (int)forecast->disk.parts_max, "connections",
+			 (int)forecast->disk.connections, "read_only",
+			 (int)forecast->disk.read_only);
 }
 
 static int info_print_json(const struct look *look, const struct dial_result *result,
@@ -98,19 +100,19 @@ static void info_print_forecast(const struct forecast *forecast)
 		output_field("no disk", "%s", forecast->why_not);
 		return;
 	}
-	output_field("disk", "%s, %s", output_size(size, sizeof(size), forecast->size_bytes),
-		     forecast->read_only ? "read-only" : "read-write");
-	if (forecast->tail_bytes > 0)
+	output_field("disk", "%s, %s", output_size(size, sizeof(size), forecast->disk.size_bytes),
+		     forecast->disk.read_only ? "read-only" : "read-write");
+	if (forecast->disk.tail_bytes > 0)
 		output_field("left out",
 			     "the last %llu bytes: the size is no multiple of the block",
-			     (unsigned long long)forecast->tail_bytes);
+			     (unsigned long long)forecast->disk.tail_bytes);
 	output_field("logical block", "%s",
-		     output_size(block, sizeof(block), forecast->logical_block_bytes));
+		     output_size(block, sizeof(block), forecast->disk.logical_block_bytes));
 	output_field("largest I/O", "%s, in %u request%s",
-		     output_size(io, sizeof(io), forecast->max_io_bytes), forecast->requests_per_io,
-		     forecast->requests_per_io == 1 ? "" : "s");
+		     output_size(io, sizeof(io), forecast->disk.max_io_bytes),
+		     forecast->disk.parts_max, forecast->disk.parts_max == 1 ? "" : "s");
 	output_field("connections", "%u, with a queue each where the kernel grants it",
-		     forecast->connections);
+		     forecast->disk.connections);
 	output_field("cache", "%s", forecast->cache);
 }
 

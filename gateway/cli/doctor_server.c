@@ -113,15 +113,15 @@ static void check_forecast(struct checks *checks, const struct nbd_export *expor
 		return;
 	}
 	check_ok(checks, "disk", "blocks of %u bytes, I/O up to %u KiB, %u connection%s%s",
-		 forecast.logical_block_bytes, forecast.max_io_bytes >> 10, forecast.connections,
-		 forecast.connections == 1 ? "" : "s",
+		 forecast.disk.logical_block_bytes, forecast.disk.max_io_bytes >> 10,
+		 forecast.disk.connections, forecast.disk.connections == 1 ? "" : "s",
 		 export->flags & NBD_FLAG_CAN_MULTI_CONN
 			 ? ""
 			 : " (the server does not promise CAN_MULTI_CONN)");
-	if (forecast.tail_bytes > 0)
+	if (forecast.disk.tail_bytes > 0)
 		check_warn(checks, "size",
 			   "no multiple of the block: the disk leaves out the last %llu bytes",
-			   (unsigned long long)forecast.tail_bytes);
+			   (unsigned long long)forecast.disk.tail_bytes);
 }
 
 static int compare_us(const void *a, const void *b)

@@ -165,8 +165,7 @@ void connection_enqueue(struct connection *connection, struct wire_request *requ
 	request->connection = connection;
 	request->next = NULL;
 	request->sequence = connection->sequence_next++;
-	request->deadline_ms = connection->queue->now_ms +
-			       deadline_patience_ms(connection->queue, request->nbd.command);
+	deadline_begin(connection->queue, request);
 	if (connection->waiting_tail)
 		connection->waiting_tail->next = request;
 	else

@@ -6,7 +6,8 @@
  * The time begins anew when a request that was enqueued before on the same connection is answered:
  * until then its turn had not come. A deep queue on a slow link takes longer than --timeout to be
  * worked off, and nothing is wrong with that. The oldest request has none before it: a server that
- * answers no more, or leaves out one request, is found out by it in time.
+ * answers no more, or leaves out one request, is found out by it in time. One that only trickles has
+ * QUEUE_FACTOR times as long.
  */
 #include "gateway/disk/queue.h"
 
@@ -14,6 +15,8 @@
 #define TICK_MS_MAX 250
 /* FLUSH, TRIM and WRITE_ZEROES may keep a server busy for long: their time is so many times longer. */
 #define SLOW_COMMAND_FACTOR 4
+/* However often a request's time begins anew, it ends after so many times its time. */
+#define QUEUE_FACTOR 8
 
 int64_t deadline_patience_ms(const struct queue *queue, uint16_t command)
 {
@@ -21,6 +24,14 @@ int64_t deadline_patience_ms(const struct queue *queue, uint16_t command)
 		    command == NBD_CMD_WRITE_ZEROES;
 
 	return (int64_t)queue->shared->timeout_ms * (slow ? SLOW_COMMAND_FACTOR : 1);
+}
+
+void deadline_begin(const struct queue *queue, struct wire_request *request)
+{
+	int64_t patience_ms = deadline_patience_ms(queue, request->nbd.command);
+
+	request->deadline_ms = queue->now_ms + patience_ms;
+	request->deadline_last_ms = queue->now_ms + patience_ms * QUEUE_FACTOR;
 }
 
 void deadline_answered(struct connection *connection, const struct wire_request *request)
@@ -59,6 +70,8 @@ static void begin_anew(const struct queue *queue, struct wire_request *request)
 	int64_t deadline_ms = request->connection->answered_ms +
 			      deadline_patience_ms(queue, request->nbd.command);
 
+	if (deadline_ms > request->deadline_last_ms)
+		deadline_ms = request->deadline_last_ms;
 	if (deadline_ms > request->deadline_ms)
 		request->deadline_ms = deadline_ms;
 }

@@ -29,7 +29,7 @@
 #include "gateway/common/exit_code.h"
 #include "gateway/common/ublk_control.h"
 #include "gateway/disk/attendant.h"
-#include "gateway/disk/params.h"
+#include "gateway/common/params.h"
 #include "gateway/disk/queue.h"
 
 enum disk_state {

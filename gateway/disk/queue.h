@@ -146,6 +146,7 @@ void dispatch_connection_dead(struct queue *queue, struct connection *connection
 
 /* deadline.c: how long a command may take; keeps a tick armed while anything is in flight. */
 int64_t deadline_patience_ms(const struct queue *queue, uint16_t command);
+void deadline_begin(const struct queue *queue, struct wire_request *request);
 void deadline_arm(struct queue *queue);
 void deadline_completed(struct queue *queue);
 

@@ -25,9 +25,6 @@
 
 #include "proto/request.h"
 
-/* A block request is split into at most this many parts; params.c limits its size to fit. */
-#define SLOT_PARTS_MAX 64
-
 enum slot_state { SLOT_PARKED, SLOT_ACTIVE, SLOT_ENDED };
 
 enum tx_state { TX_IDLE, TX_QUEUED, TX_SENDING, TX_SENT };
@@ -44,6 +41,7 @@ struct wire_request {
 	struct connection *connection; /* whose queue it is in or was sent on; NULL when idle */
 	uint64_t sequence;	       /* on that connection: what was enqueued before has less */
 	int64_t deadline_ms;	       /* CLOCK_MONOTONIC; moves on as deadline.c says */
+	int64_t deadline_last_ms;      /* but never past this */
 	struct wire_request *next;     /* in that connection's send queue or batch */
 };
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "gateway/disk/params.h"
+#include "gateway/common/params.h"
 #include "gateway/disk/slot.h"
 #include "proto/wire.h"
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "gateway/common/params.h"
 #include "gateway/disk/translate.h"
 
 #define ALL_FLAGS                                                                                  \

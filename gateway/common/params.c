@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "gateway/disk/params.h"
+#include "gateway/common/params.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/disk/slot.h"
 #include "proto/wire.h"
 
 #define SECTOR_BYTES 512u

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * params.h - the disk's limits and attributes, from what was negotiated and what the user asked
- * for. Pure: nothing is assumed that the server did not say.
+ * for. Pure: nothing is assumed that the server did not say. The daemon builds the device on it;
+ * `info` and `doctor` show it beforehand.
  */
-#ifndef GATEWAY_DISK_PARAMS_H
-#define GATEWAY_DISK_PARAMS_H
+#ifndef GATEWAY_COMMON_PARAMS_H
+#define GATEWAY_COMMON_PARAMS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +14,9 @@
 #include "gateway/common/disk_config.h"
 #include "kernel/ublk_cmd.h"
 #include "proto/handshake.h"
+
+/* A block request becomes at most so many NBD requests; its size is limited to fit. */
+#define SLOT_PARTS_MAX 64
 
 struct disk_geometry {
 	uint64_t size_bytes; /* a multiple of the logical block; the export's or a little less */
