@@ -78,6 +78,17 @@ memory_is_back() {
 	[ "$lab_left_kb" -le $((NOISE_KB + LEFT_KB_PER_CYCLE * COUNT)) ]
 }
 
+# The kernel's caches grow once, now and then by more than the noise; a leak grows with every cycle.
+leaks_again() {
+	note "$(cat "$WORK/left_kb") KiB more in use after $COUNT cycles; once more"
+	lab_before_kb=$((lab_before_kb + $(cat "$WORK/left_kb")))
+	cycles $((WARM_UP + COUNT + 1)) $((WARM_UP + 2 * COUNT))
+	check_nothing_left
+	wait_for memory_is_back && return
+	paste "$WORK/meminfo" /proc/meminfo | awk '$2 != $5 { print "#", $1, $2, $5, $5 - $2 }'
+	fail "memory" "$(cat "$WORK/left_kb") KiB more in use after another $COUNT cycles"
+}
+
 files_and_memory() {
 	start_nbdkit server 10809 memory 16M
 	cycles 1 $WARM_UP
@@ -92,10 +103,7 @@ files_and_memory() {
 	inventory >"$WORK/after"
 	diff "$WORK/before" "$WORK/after" >"$WORK/diff" ||
 		fail "something is left" "$(grep '^[<>]' "$WORK/diff" | tr '\n' ' ')"
-	wait_for memory_is_back || {
-		paste "$WORK/meminfo" /proc/meminfo | awk '$2 != $5 { print "#", $1, $2, $5, $5 - $2 }'
-		fail "memory" "$(cat "$WORK/left_kb") KiB more in use after $COUNT cycles"
-	}
+	wait_for memory_is_back || leaks_again
 	note "$COUNT cycles, $(cat "$WORK/left_kb") KiB more in use"
 	check "the driver is nobody's" modprobe -r ublk_drv
 	stop_server server
