@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # goal: a deep queue on a slow link takes longer than --timeout and is no dead server; a server that
-#       then stops answering is found out within --timeout
+#       then stops answering is found out within --timeout, and one that trickles within eight times that
 # method: nbdkit's rate filter at 4 MB/s, one request at a time as a link is; 64 MiB in flight at once,
 #         --timeout 4: all of it is written and read. Then the server is stopped amid the writes:
-#         they end in time
+#         they end in time. At last a server that needs most of --timeout for each request
 # kernels: 7.3
 # cpus: 2
 # timeout-s: 240
@@ -61,7 +61,22 @@ dead_is_dead() {
 	disconnect_exits 8
 }
 
-for verb in slow_is_not_dead dead_is_dead; do
+# Each answer is in time; the fortieth comes far too late for who asked for it.
+a_trickle_ends() {
+	start_hostile slow 10809 --gather 1 --delay-ms $((600 * SCALE))
+	connect_disk --connections 1 --timeout "$SCALE" nbd://localhost
+	started=$(uptime_ms)
+	fio --name=trickle --filename="$DISK" --direct=1 --ioengine=io_uring --rw=randread --bs=4k \
+		--size=160k --iodepth=40 --iodepth_batch_submit=40 >"$WORK/fio.log" 2>&1
+	took=$(($(uptime_ms) - started))
+	note "ended after $took ms"
+	check "it failed" grep -q 'error=Input/output error' "$WORK/fio.log"
+	[ $took -gt $((SCALE * 2000)) ] || fail "the reads" "ended after $took ms: not a trickle"
+	[ $took -le $((SCALE * 8000 + MARGIN_MS)) ] || fail "the reads" "ended after $took ms"
+	disconnect_exits 0
+}
+
+for verb in slow_is_not_dead dead_is_dead a_trickle_ends; do
 	run_case "$(echo $verb | tr _ ' ')" $verb
 	remove_all
 	stop_server slow KILL
