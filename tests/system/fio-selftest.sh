@@ -5,7 +5,7 @@
 # kernels: 7.3
 # timeout-s: 600
 # modules: ublk_drv
-# suite: long
+# suite: test
 
 . /lab/data.sh
 

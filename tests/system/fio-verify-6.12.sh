@@ -6,7 +6,7 @@
 # memory-mb: 2560
 # timeout-s: 600
 # modules: ublk_drv
-# suite: long
+# suite: test
 
 . /lab/data.sh
 . /lab/fio.sh

@@ -8,7 +8,7 @@
 # memory-mb: 2560
 # timeout-s: 1200
 # modules: ublk_drv
-# suite: long
+# suite: test
 
 . /lab/data.sh
 . /lab/fio.sh

@@ -6,7 +6,7 @@
 # memory-mb: 1536
 # timeout-s: 600
 # modules: ublk_drv ext4 xfs
-# suite: long
+# suite: test
 
 . /lab/data.sh
 . /lab/fs.sh

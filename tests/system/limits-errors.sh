@@ -5,7 +5,7 @@
 # kernels: 7.3 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
-# suite: long
+# suite: test
 # allow-dmesg: I/O error|Buffer I/O error
 
 . /lab/data.sh
