@@ -127,6 +127,16 @@ static void take_request(struct queue *queue, struct slot *slot)
 	fetch_commit(queue, slot);
 }
 
+/* A tag without a command: a request that the driver has under it would wait for ever. The disk cannot go
+ * on, and the main thread is told at once, whatever else the queue still serves. */
+static void take_refusal(struct queue *queue, uint32_t tag, int error)
+{
+	log_error("queue %u tag %u: the driver refused the command: %s", queue->id, tag,
+		  strerror(error));
+	atomic_store(&queue->failure, error);
+	queue_report(queue);
+}
+
 void fetch_completed(struct queue *queue, uint32_t tag, int result)
 {
 	struct slot *slot = &queue->slots[tag];
@@ -135,11 +145,8 @@ void fetch_completed(struct queue *queue, uint32_t tag, int result)
 		take_request(queue, slot);
 		return;
 	}
-	if (result != UBLK_IO_RES_ABORT) {
-		log_error("queue %u tag %u: the driver refused the command: %s", queue->id, tag,
-			  strerror(-result));
-		atomic_store(&queue->failure, -result);
-	}
+	if (result != UBLK_IO_RES_ABORT)
+		take_refusal(queue, tag, -result);
 	slot_move(slot, SLOT_ENDED);
 	queue->slots_ended++;
 }

@@ -169,10 +169,17 @@ static int submit_all(struct queue *queue)
 	return io_uring_sq_ready(&queue->ring) > 0 ? -EAGAIN : 0;
 }
 
+void queue_report(struct queue *queue)
+{
+	const uint64_t one = 1;
+
+	if (write(queue->done_fd, &one, sizeof(one)) < 0)
+		log_error("queue %u: cannot report its state: %s", queue->id, strerror(errno));
+}
+
 static void *queue_main(void *argument)
 {
 	struct queue *queue = argument;
-	const uint64_t one = 1;
 	int ret;
 
 	ret = open_ring(queue);
@@ -196,8 +203,7 @@ static void *queue_main(void *argument)
 		atomic_store(&queue->failure, -ret);
 		atomic_store(&queue->state, QUEUE_DONE);
 	}
-	if (write(queue->done_fd, &one, sizeof(one)) < 0)
-		log_error("queue %u: cannot report its end: %s", queue->id, strerror(errno));
+	queue_report(queue);
 	return NULL;
 }
 

@@ -61,7 +61,7 @@ struct queue {
 	pthread_t thread;
 	bool thread_started;
 	int mailbox_fd; /* eventfd, read by the ring */
-	int done_fd;	/* eventfd, written when DONE */
+	int done_fd;	/* eventfd, written when DONE, and when failure is set before that */
 	_Atomic uint32_t requested;
 	_Atomic int failure; /* positive errno of what ended the queue early; or 0 */
 	_Atomic int
@@ -114,6 +114,9 @@ bool queue_join(struct queue *queue, uint32_t timeout_ms);
 void queue_close(struct queue *queue);
 
 /* --- queue thread only, from here on ------------------------------------------------------------ */
+
+/* Wakes the main thread, which looks at failure and state. */
+void queue_report(struct queue *queue);
 
 /* Forward only; checked. */
 void queue_move(struct queue *queue, enum queue_state to);

@@ -20,6 +20,9 @@
 #define TERM_AGAIN_MS 5000
 /* How long a forced stop lets the server answer before its connections are condemned. */
 #define FORCED_STOP_MS 5000
+/* So often the deadline may pass with nothing left that waits for the server: then it is the driver that
+ * keeps a request, and only the end of this process makes it let go. */
+#define STOP_OVERDUE_MAX 6
 /* Beyond the longest a flush may take (queue.c), for an unforced stop. */
 #define STOP_GRACE_MS 5000
 #define IDLE_POLL_MS  1000
@@ -88,6 +91,7 @@ static void begin_stop(struct serve *serve, bool force, control_client_id client
 	}
 	serve->stop_client = client;
 	serve->stop_forced = force;
+	serve->stop_overdue = 0;
 	serve->stop_deadline_ms = deadline_ms;
 	serve->stop_written_bytes = written_bytes(disk);
 }
@@ -105,6 +109,12 @@ static void check_stop_deadline(struct serve *serve)
 		serve->stop_written_bytes = now_written_bytes;
 		serve->stop_deadline_ms = dial_now_ms() + gentle_patience_ms(disk);
 		return;
+	}
+	if (++serve->stop_overdue > STOP_OVERDUE_MAX) {
+		log_error("the driver does not stop the device: ending, so that it fails what it "
+			  "still has; \"ublk-nbd disconnect %u\" removes the device",
+			  disk->info.dev_id);
+		_exit(EXIT_CODE_FAILURE);
 	}
 	log_error("stopping takes too long: what waits for the server fails now");
 	force_stop(serve);

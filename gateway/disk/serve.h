@@ -13,6 +13,7 @@ struct serve {
 	int64_t last_term_ms;	       /* of the last SIGTERM; 0 none */
 	control_client_id stop_client; /* is told when the device is gone */
 	bool stop_forced;
+	uint32_t stop_overdue;	       /* times that the deadline of this stop passed */
 	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
 	uint64_t stop_written_bytes;   /* by the disk when that was set: progress moves it on */
 	struct dial_task *resize_task; /* asks the server for the export's size, or connects */
