@@ -76,15 +76,37 @@ static bool take_output(struct options *options)
 	return false;
 }
 
+/* getopt_long takes the beginning of a name for the whole: what a script has shortened today means
+ * something else once there is a longer option. */
+static bool is_shortened(const struct option *option, char **argv)
+{
+	const char *word = argv[optind - 1];
+
+	if (option->has_arg == required_argument && optarg == word)
+		word = argv[optind - 2];
+	return strcspn(word, "=") != strlen("--") + strlen(option->name);
+}
+
+static int refuse_shortened(struct options *options, const struct option *option)
+{
+	output_error(options->verb, "options are written out: --%s; see 'ublk-nbd %s --help'",
+		     option->name, options->verb);
+	return usage_exit(options);
+}
+
 int options_next(struct options *options, int argc, char **argv)
 {
 	char shorts[2 * SHORT_OPTIONS_MAX + 2];
-	int option;
+	int option, index;
 
 	short_options(options->longs, shorts);
 	opterr = 0;
 	for (;;) {
-		option = getopt_long(argc, argv, shorts, options->longs, NULL);
+		index = -1;
+		option = getopt_long(argc, argv, shorts, options->longs, &index);
+		if (index >= 0 && option != '?' && option != ':' &&
+		    is_shortened(&options->longs[index], argv))
+			return refuse_shortened(options, &options->longs[index]);
 		switch (option) {
 		case 'h':
 			return print_help(options);

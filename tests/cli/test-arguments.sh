@@ -39,6 +39,10 @@ refused 2 "'--device' needs a value" connect $T --device
 refused 2 "'-t' needs a value" connect $T -t
 refused 2 "'--read-only' takes no value" connect --read-only=yes $T
 refused 2 "unknown option '-x'" connect -x $T
+refused 2 "options are written out: --read-only" connect --read-o $T
+refused 2 "options are written out: --timeout" connect --timeo 5 $T
+refused 2 "options are written out: --timeout" connect $T --timeo=5
+refused 2 "options are written out: --help" list --hel
 refused 2 "TARGET is missing" connect
 refused 2 "more words than TARGET" connect $T $T
 refused 2 "DEVICE is missing" status
