@@ -15,7 +15,7 @@
  *     --until-dead     a thread ends when twenty requests in a row failed
  *     --seed N
  * The disk must hold zeroes at first. SIGTERM ends it in good order. Prints one line:
- *   reads=N writes=N flushes=N errors=N wrong=N slowest_ms=N error_ms=N error=TEXT
+ *   reads=N writes=N flushes=N errors=N wrong=N slowest_ms=N slowest_flush_ms=N error_ms=N error=TEXT
  * error_ms: when the first error came, since the start. Exit status: 0 no error; 3 errors and no
  * wrong byte; 1 wrong bytes; 2 called wrongly.
  */
@@ -82,7 +82,7 @@ static int disk_fd;
 static int64_t started_ms;
 static atomic_bool stop;
 static atomic_uint reads, writes, flushes, errors, wrong;
-static _Atomic int64_t slowest_ms, first_error_ms = -1;
+static _Atomic int64_t slowest_ms, slowest_flush_ms, first_error_ms = -1;
 static atomic_int first_errno;
 
 static int64_t now_ms(void)
@@ -142,12 +142,13 @@ static void check_sector(struct worker *worker, uint32_t at, const uint64_t *wor
 			sector, words[0], found, may->low, may->high);
 }
 
-static void note_result(struct worker *worker, int64_t began_ms, int error)
+/* most: the slowest of its kind. */
+static void note_result(struct worker *worker, int64_t began_ms, int error, _Atomic int64_t *most)
 {
 	int64_t end_ms = now_ms(), took_ms = end_ms - began_ms;
-	int64_t slowest = atomic_load(&slowest_ms), none = -1;
+	int64_t slowest = atomic_load(most), none = -1;
 
-	while (took_ms > slowest && !atomic_compare_exchange_weak(&slowest_ms, &slowest, took_ms))
+	while (took_ms > slowest && !atomic_compare_exchange_weak(most, &slowest, took_ms))
 		;
 	worker->failed_in_a_row = error ? worker->failed_in_a_row + 1 : 0;
 	if (!error)
@@ -179,7 +180,7 @@ static void read_some(struct worker *worker, uint32_t at, uint32_t count)
 	error = error_of(pread(disk_fd, worker->buffer, bytes,
 			       (off_t)(worker->first_sector + at) * SECTOR_BYTES),
 			 bytes);
-	note_result(worker, began_ms, error);
+	note_result(worker, began_ms, error, &slowest_ms);
 	atomic_fetch_add(&reads, 1);
 	for (uint32_t i = 0; !error && i < count; i++)
 		check_sector(worker, at + i, worker->buffer + (size_t)i * SECTOR_WORDS);
@@ -200,7 +201,7 @@ static void write_some(struct worker *worker, uint32_t at, uint32_t count)
 	error = error_of(pwrite(disk_fd, worker->buffer, bytes,
 				(off_t)(worker->first_sector + at) * SECTOR_BYTES),
 			 bytes);
-	note_result(worker, began_ms, error);
+	note_result(worker, began_ms, error, &slowest_ms);
 	atomic_fetch_add(&writes, 1);
 	for (uint32_t i = 0; !error && i < count; i++)
 		worker->versions[at + i].low = worker->versions[at + i].high;
@@ -210,7 +211,7 @@ static void flush_all(struct worker *worker)
 {
 	int64_t began_ms = now_ms();
 
-	note_result(worker, began_ms, fdatasync(disk_fd) < 0 ? errno : 0);
+	note_result(worker, began_ms, fdatasync(disk_fd) < 0 ? errno : 0, &slowest_flush_ms);
 	atomic_fetch_add(&flushes, 1);
 }
 
@@ -351,8 +352,8 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < running; i++)
 		pthread_join(workers[i].thread, NULL);
 	printf("reads=%u writes=%u flushes=%u errors=%u wrong=%u slowest_ms=%" PRId64
-	       " error_ms=%" PRId64 " error=%s\n",
-	       reads, writes, flushes, errors, wrong, slowest_ms, first_error_ms,
+	       " slowest_flush_ms=%" PRId64 " error_ms=%" PRId64 " error=%s\n",
+	       reads, writes, flushes, errors, wrong, slowest_ms, slowest_flush_ms, first_error_ms,
 	       first_errno ? strerrorname_np(first_errno) : "-");
 	if (running < options.threads)
 		return 2;
