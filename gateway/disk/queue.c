@@ -173,7 +173,7 @@ void queue_report(struct queue *queue)
 {
 	const uint64_t one = 1;
 
-	if (write(queue->done_fd, &one, sizeof(one)) < 0)
+	if (write(queue->report_fd, &one, sizeof(one)) < 0)
 		log_error("queue %u: cannot report its state: %s", queue->id, strerror(errno));
 }
 
@@ -312,7 +312,7 @@ int queue_open(struct queue *queue, struct queue_shared *shared, uint16_t id,
 	queue->shared = shared;
 	queue->id = id;
 	queue->mailbox_fd = eventfd(0, EFD_CLOEXEC);
-	queue->done_fd = eventfd(0, EFD_CLOEXEC);
+	queue->report_fd = eventfd(0, EFD_CLOEXEC);
 	for (uint32_t i = 0; i < transports_count; i++) {
 		int opened = connection_open(&queue->connections[i], queue, i, transports[i]);
 
@@ -320,7 +320,7 @@ int queue_open(struct queue *queue, struct queue_shared *shared, uint16_t id,
 		if (opened < 0)
 			ret = opened;
 	}
-	if (queue->mailbox_fd < 0 || queue->done_fd < 0)
+	if (queue->mailbox_fd < 0 || queue->report_fd < 0)
 		ret = -EMFILE;
 	if (ret == 0)
 		ret = open_slots(queue);
@@ -348,6 +348,6 @@ void queue_close(struct queue *queue)
 	free(queue->slots);
 	if (queue->mailbox_fd >= 0)
 		close(queue->mailbox_fd);
-	if (queue->done_fd >= 0)
-		close(queue->done_fd);
+	if (queue->report_fd >= 0)
+		close(queue->report_fd);
 }

@@ -8,7 +8,7 @@
  *             driver has aborted every command (STOP_DEV, or the device was never started).
  *   FLUSHING  one FLUSH of our own, where the server takes it and something was written
  *   LEAVING   DISC is sent on each live connection
- *   DONE      the thread returned; fd `done_fd` is readable
+ *   DONE      the thread returned; fd `report_fd` is readable
  *
  * There is no lock: what other threads may do is set a bit in `requested` and write mailbox_fd,
  * and read what is _Atomic.
@@ -61,7 +61,7 @@ struct queue {
 	pthread_t thread;
 	bool thread_started;
 	int mailbox_fd; /* eventfd, read by the ring */
-	int done_fd;	/* eventfd, written when DONE, and when failure is set before that */
+	int report_fd;	/* eventfd, written when DONE, and when failure is set before that */
 	_Atomic uint32_t requested;
 	_Atomic int failure; /* positive errno of what ended the queue early; or 0 */
 	_Atomic int

@@ -239,7 +239,8 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 	count += control_server_poll_fill(disk->control_server, fds + count);
 	for (uint32_t i = 0; i < disk->queues_count; i++)
 		fds[count++] =
-			(struct pollfd){ .fd = disk->stopper_running ? -1 : disk->queues[i].done_fd,
+			(struct pollfd){ .fd = disk->stopper_running ? -1
+								     : disk->queues[i].report_fd,
 					 .events = POLLIN };
 	return count;
 }
