@@ -134,6 +134,21 @@ shell: deps
 tidy:
 	BUILD=$(BUILD) tests/tidy
 
+# --- our own ublk driver, for kernels that have none ------------------------------------------------
+KVER ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVER)/build
+MODULE_FOLDER = $(abspath $(BUILD))/kernel/$(KVER)
+MODULE_FLAGS ?=
+
+# Built from a copy, so that each kernel has a tree of its own.
+modules:
+	mkdir -p $(MODULE_FOLDER)
+	cp kernel/Kbuild kernel/*.[ch] $(MODULE_FOLDER)/
+	$(MAKE) -C $(KDIR) M=$(MODULE_FOLDER) $(MODULE_FLAGS) modules
+
+modules_install: modules
+	$(MAKE) -C $(KDIR) M=$(MODULE_FOLDER) $(MODULE_FLAGS) modules_install
+
 install: $(PROGRAMS)
 	install -D -m 755 $(BUILD)/bin/ublk-nbd $(DESTDIR)$(BINDIR)/ublk-nbd
 	install -D -m 755 $(BUILD)/libexec/ublk-nbd-disk $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-disk
@@ -156,10 +171,11 @@ help:
 	'tidy             clang-format, clang-tidy, dependency direction, lengths, file headers' \
 	'unit, fuzz       parts of check; FUZZ_SECONDS=600 for a long fuzz' \
 	'install          DESTDIR= PREFIX=/usr/local' \
+	'modules          our own ublk driver: KVER=<release> KDIR=<its headers>; modules_install' \
 	'SAN=address,undefined   with any of these: a sanitizer build, in a tree of its own'
 
 -include $(shell find $(addprefix $(BUILD)/,gateway proto tls tests) -type f -name '*.d' 2>/dev/null)
 
 .PHONY: all guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long bench run \
-	shell tidy install clean help
+	shell tidy modules modules_install install clean help
 .SECONDARY:

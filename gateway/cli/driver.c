@@ -149,7 +149,9 @@ void driver_diagnose(char *out, size_t out_bytes)
 			 name.release, newer);
 	else if (config_is_off(name.release))
 		snprintf(out, out_bytes,
-			 "kernel %s was built without ublk (CONFIG_BLK_DEV_UBLK is not set): %s",
+			 "kernel %s was built without ublk (CONFIG_BLK_DEV_UBLK is not set): build "
+			 "ublk-nbd's own driver for it ('make modules modules_install', see "
+			 "kernel/README.md), or %s",
 			 name.release, newer);
 	else if (module_is_installed(name.release) && !modprobe_path())
 		snprintf(out, out_bytes,

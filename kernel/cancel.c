@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+/* cancel.c - see cancel.h for the policy. */
+#include <linux/sched.h>
+
+#include "cancel.h"
+#include "compat.h"
+#include "request.h"
+
+enum ublk_fate ublk_cancel_fate(const struct ublk_queue *queue, bool seen)
+{
+	const struct ublk_device *device = queue->device;
+
+	if (!ublk_device_recovers(device) || test_bit(UBLK_DEVICE_STOPPING, &device->flags) ||
+	    ublk_device_has(device, UBLK_F_USER_RECOVERY_FAIL_IO))
+		return UBLK_FATE_FAIL;
+	if (seen && !ublk_device_has(device, UBLK_F_USER_RECOVERY_REISSUE))
+		return UBLK_FATE_FAIL;
+	return UBLK_FATE_REQUEUE;
+}
+
+/* Under the lock, so that who lets the queue serve again finds it in the list he kicks. */
+static struct request *dispose(struct request *request, enum ublk_fate fate)
+{
+	if (fate == UBLK_FATE_FAIL)
+		return request;
+	ublk_request_requeue(request);
+	return NULL;
+}
+
+struct request *ublk_cancel_unpin(struct ublk_queue *queue, struct ublk_slot *slot,
+				  struct io_uring_cmd **command)
+{
+	struct request *request;
+
+	if (--slot->pins || slot->state != UBLK_SLOT_DOOMED)
+		return NULL;
+	request = slot->request;
+	slot->request = NULL;
+	*command = slot->command;
+	slot->command = NULL;
+	ublk_slot_move(slot, UBLK_SLOT_EMPTY);
+	return dispose(request, slot->fate);
+}
+
+/* A request that somebody copies to or from stays until he is done; any other is taken. */
+static struct request *take_request(struct ublk_queue *queue, struct ublk_slot *slot,
+				    enum ublk_slot_state to, bool seen)
+{
+	enum ublk_fate fate = ublk_cancel_fate(queue, seen);
+	struct request *request = slot->request;
+
+	if (slot->pins) {
+		slot->fate = fate;
+		ublk_slot_move(slot, UBLK_SLOT_DOOMED);
+		return NULL;
+	}
+	slot->request = NULL;
+	ublk_slot_move(slot, to);
+	return dispose(request, fate);
+}
+
+static void cancel_slot(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
+{
+	struct io_uring_cmd *command = NULL;
+	struct request *failed = NULL;
+
+	spin_lock(&queue->lock);
+	if (queue->round != round) {
+		spin_unlock(&queue->lock);
+		return;
+	}
+	switch (slot->state) {
+	case UBLK_SLOT_PARKED:
+		command = slot->command;
+		slot->command = NULL;
+		ublk_slot_move(slot, UBLK_SLOT_EMPTY);
+		break;
+	case UBLK_SLOT_SENDING:
+		failed = take_request(queue, slot, UBLK_SLOT_ORPHANED, false);
+		break;
+	case UBLK_SLOT_ASKED:
+		failed = take_request(queue, slot, UBLK_SLOT_EMPTY, false);
+		break;
+	case UBLK_SLOT_OWNED:
+		failed = take_request(queue, slot, UBLK_SLOT_EMPTY, true);
+		break;
+	}
+	spin_unlock(&queue->lock);
+	if (command)
+		compat_command_done(command, UBLK_IO_RES_ABORT, IO_URING_F_UNLOCKED);
+	if (failed)
+		ublk_request_fail(failed);
+}
+
+static void cancel_queue(struct ublk_queue *queue, u32 round)
+{
+	u16 tag;
+
+	spin_lock(&queue->lock);
+	if (queue->round == round && queue->mode == UBLK_QUEUE_SERVE)
+		queue->mode = ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE ? UBLK_QUEUE_HOLD
+										  : UBLK_QUEUE_FAIL;
+	spin_unlock(&queue->lock);
+	for (tag = 0; tag < queue->depth; tag++)
+		cancel_slot(queue, &queue->slots[tag], round);
+}
+
+void ublk_cancel_round(struct ublk_device *device, u32 round)
+{
+	u16 id;
+
+	for (id = 0; id < device->info.nr_hw_queues; id++)
+		cancel_queue(device->queues[id], round);
+}
+
+u32 ublk_cancel_this_round(struct ublk_device *device)
+{
+	/* The last queue's changes last, so an older round's number is never a newer one's. */
+	return READ_ONCE(device->queues[0]->round);
+}
+
+/*
+ * STOPPING is set, so nothing more is put back; what lies in the requeue list comes to queues that
+ * fail it.
+ */
+void ublk_cancel_waiting(struct ublk_device *device)
+{
+	struct ublk_queue *queue;
+	u16 id;
+
+	for (id = 0; id < device->info.nr_hw_queues; id++) {
+		queue = device->queues[id];
+		spin_lock(&queue->lock);
+		if (queue->mode == UBLK_QUEUE_HOLD)
+			queue->mode = UBLK_QUEUE_FAIL;
+		spin_unlock(&queue->lock);
+	}
+	if (device->disk)
+		blk_mq_kick_requeue_list(device->disk->queue);
+}
+
+static bool task_dying(const struct task_struct *task)
+{
+	return READ_ONCE(task->flags) & PF_EXITING;
+}
+
+/* Counts the tasks that serve the queue; true when one of them is on its way out. */
+static bool queue_task_dying(struct ublk_queue *queue, unsigned int *tasks)
+{
+	bool dying = false;
+	u16 tag;
+
+	if (!queue->fetched)
+		return false;
+	spin_lock(&queue->lock);
+	if (queue->task) {
+		++*tasks;
+		dying = task_dying(queue->task);
+	} else {
+		for (tag = 0; tag < queue->depth && !dying; tag++) {
+			if (!queue->slots[tag].task)
+				continue;
+			++*tasks;
+			dying = task_dying(queue->slots[tag].task);
+		}
+	}
+	spin_unlock(&queue->lock);
+	return dying;
+}
+
+static void watch_run(struct work_struct *work)
+{
+	struct ublk_device *device = container_of(work, struct ublk_device, watch.work);
+	u32 round = ublk_cancel_this_round(device);
+	unsigned int tasks = 0;
+	u16 id;
+
+	for (id = 0; id < device->info.nr_hw_queues; id++) {
+		if (queue_task_dying(device->queues[id], &tasks)) {
+			set_bit(UBLK_DEVICE_LOST, &device->flags);
+			break;
+		}
+	}
+	if (test_bit(UBLK_DEVICE_LOST, &device->flags))
+		ublk_cancel_round(device, round);
+	/* Once lost, too: a FETCH or COMMIT that was under way may have parked a command since. */
+	if (tasks)
+		queue_delayed_work(system_unbound_wq, &device->watch,
+				   msecs_to_jiffies(UBLK_WATCH_MS));
+}
+
+void ublk_cancel_init(struct ublk_device *device)
+{
+	INIT_DELAYED_WORK(&device->watch, watch_run);
+}
+
+void ublk_cancel_watch(struct ublk_device *device)
+{
+	if (!delayed_work_pending(&device->watch))
+		queue_delayed_work(system_unbound_wq, &device->watch,
+				   msecs_to_jiffies(UBLK_WATCH_MS));
+}
+
+void ublk_cancel_suspect(struct ublk_device *device, bool gone)
+{
+	if (gone)
+		set_bit(UBLK_DEVICE_LOST, &device->flags);
+	mod_delayed_work(system_unbound_wq, &device->watch, 0);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * cancel.h - the daemon is gone: finds it out, and takes back what it had.
+ *
+ * What tells of the loss: a poll of the fetching tasks at most UBLK_WATCH_MS apart, while there are
+ * any - the authority on every kernel; the ring's cancel notice (6.7), a flush of the char device
+ * in the dying task, and task work that runs elsewhere than in the daemon only make it faster.
+ *
+ * Policy, for each request:
+ *
+ *    device                  the daemon has not seen it    the daemon has it
+ *    no USER_RECOVERY        EIO                           EIO
+ *    USER_RECOVERY           waits for the successor       EIO
+ *      with _REISSUE         waits for the successor       waits for the successor
+ *      with _FAIL_IO         EIO                           EIO
+ *    being stopped           EIO                           EIO
+ */
+#ifndef UBLK_CANCEL_H
+#define UBLK_CANCEL_H
+
+#include <linux/types.h>
+
+#include "device.h"
+
+#define UBLK_WATCH_MS 500
+
+void ublk_cancel_init(struct ublk_device *device);
+
+/* Starts to watch the daemon: a tag was fetched. */
+void ublk_cancel_watch(struct ublk_device *device);
+
+/* The daemon may be gone, or is: marks it so where `gone`, and looks at once. Never sleeps. */
+void ublk_cancel_suspect(struct ublk_device *device, bool gone);
+
+/*
+ * Takes back everything the round's daemon has, if it is still that round; afterwards each slot is
+ * EMPTY, or ORPHANED or DOOMED until the one who is at it has finished. May sleep, takes rings'
+ * locks: never with a mutex of ours held, nor within a command.
+ */
+void ublk_cancel_round(struct ublk_device *device, u32 round);
+u32 ublk_cancel_this_round(struct ublk_device *device);
+
+/* What becomes of a request of this queue; the queue's lock is held. */
+enum ublk_fate ublk_cancel_fate(const struct ublk_queue *queue, bool seen);
+
+/* Ends requests that wait for a successor, now and later: the disk is to go. */
+void ublk_cancel_waiting(struct ublk_device *device);
+
+/*
+ * With the queue's lock held: one who pinned the slot's request is done. Returns a request to be
+ * failed once the lock is released, or NULL; a command that a DOOMED slot had is put in `command`
+ * for the caller to complete.
+ */
+struct request *ublk_cancel_unpin(struct ublk_queue *queue, struct ublk_slot *slot,
+				  struct io_uring_cmd **command);
+
+#endif

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0
+/* command.c - one function per command, and the delivery in between. */
+#include <linux/nospec.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+
+#include "cancel.h"
+#include "command.h"
+#include "compat.h"
+#include "copy.h"
+#include "device.h"
+#include "request.h"
+
+/* A command's private area while a slot holds it: where it is. */
+struct command_place {
+	struct ublk_queue *queue;
+	u16 tag;
+};
+
+static struct command_place *command_place(struct io_uring_cmd *command)
+{
+	BUILD_BUG_ON(sizeof(struct command_place) > sizeof(command->pdu));
+	return (struct command_place *)command->pdu;
+}
+
+/* The SQE is shared with userspace: each field is read once, here. */
+struct operands {
+	struct ublk_queue *queue;
+	struct ublk_slot *slot;
+	u32 opcode;
+	u16 tag;
+	s32 result;
+	u64 buffer;
+};
+
+/* --- from the block layer to the daemon ------------------------------------------------------- */
+
+/* This is the daemon's own task, and it will go on: its memory may be copied from and to. */
+static bool in_daemon(const struct ublk_slot *slot)
+{
+	return current == slot->task && !(current->flags & PF_EXITING) && current->mm;
+}
+
+/*
+ * Copies a WRITE's data with the slot pinned. False: the daemon does not get the request. A buffer
+ * that cannot be written now will not be later, so trying again would never end: the request fails.
+ */
+static bool deliver_data(struct ublk_queue *queue, struct ublk_slot *slot,
+			 struct io_uring_cmd *command, unsigned int issue_flags)
+{
+	struct request *request = slot->request, *failed;
+	struct io_uring_cmd *ended = NULL;
+	u64 buffer = slot->buffer;
+	bool whole;
+
+	slot->pins++;
+	spin_unlock(&queue->lock);
+	whole = ublk_copy_to_user(request, buffer, blk_rq_bytes(request)) == blk_rq_bytes(request);
+	spin_lock(&queue->lock);
+	failed = ublk_cancel_unpin(queue, slot, &ended);
+	if (ended) {
+		spin_unlock(&queue->lock);
+		compat_command_done(command, UBLK_IO_RES_ABORT, issue_flags);
+	} else if (!whole) {
+		failed = request;
+		slot->request = NULL;
+		ublk_slot_move(slot, UBLK_SLOT_PARKED);
+		spin_unlock(&queue->lock);
+	}
+	if (failed)
+		ublk_request_fail(failed);
+	return !ended && whole;
+}
+
+static bool needs_copy(const struct ublk_queue *queue, const struct request *request)
+{
+	return req_op(request) == REQ_OP_WRITE && ublk_device_copies(queue->device);
+}
+
+/* Called with the lock held, in another task than the daemon: nobody will serve this slot. */
+static void deliver_to_nobody(struct ublk_queue *queue, struct ublk_slot *slot,
+			      struct io_uring_cmd *command, unsigned int issue_flags)
+{
+	struct request *failed = NULL;
+
+	if (slot->state == UBLK_SLOT_SENDING) {
+		failed = slot->request;
+		if (ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE) {
+			ublk_request_requeue(failed);
+			failed = NULL;
+		}
+	}
+	slot->request = NULL;
+	slot->command = NULL;
+	ublk_slot_move(slot, UBLK_SLOT_EMPTY);
+	ublk_cancel_suspect(queue->device, true);
+	spin_unlock(&queue->lock);
+	compat_command_done(command, UBLK_IO_RES_ABORT, issue_flags);
+	if (failed)
+		ublk_request_fail(failed);
+}
+
+COMPAT_TASK_WORK(deliver)
+{
+	struct ublk_queue *queue = command_place(command)->queue;
+	struct ublk_slot *slot = &queue->slots[command_place(command)->tag];
+	int result = UBLK_IO_RES_OK;
+
+	spin_lock(&queue->lock);
+	if (unlikely(slot->state != UBLK_SLOT_SENDING || !in_daemon(slot))) {
+		deliver_to_nobody(queue, slot, command, issue_flags);
+		return;
+	}
+	if (needs_copy(queue, slot->request)) {
+		if (ublk_device_has(queue->device, UBLK_F_NEED_GET_DATA))
+			result = UBLK_IO_RES_NEED_GET_DATA;
+		else if (!deliver_data(queue, slot, command, issue_flags))
+			return;
+	}
+	slot->command = NULL;
+	ublk_slot_move(slot, result == UBLK_IO_RES_OK ? UBLK_SLOT_OWNED : UBLK_SLOT_ASKED);
+	spin_unlock(&queue->lock);
+	compat_command_done(command, result, issue_flags);
+}
+
+/* With the lock held: the tag has no command, or the queue serves nobody. */
+static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct request *request)
+{
+	if (queue->mode == UBLK_QUEUE_FAIL || ublk_cancel_fate(queue, false) == UBLK_FATE_FAIL)
+		return BLK_STS_IOERR;
+	ublk_request_requeue(request);
+	return BLK_STS_OK;
+}
+
+blk_status_t ublk_command_queue(struct ublk_queue *queue, struct request *request)
+{
+	struct ublk_slot *slot = &queue->slots[request->tag];
+	struct io_uring_cmd *command;
+	blk_status_t status;
+
+	spin_lock(&queue->lock);
+	if (unlikely(queue->mode != UBLK_QUEUE_SERVE || slot->state != UBLK_SLOT_PARKED)) {
+		status = queue_without_daemon(queue, request);
+		spin_unlock(&queue->lock);
+		return status;
+	}
+	if (unlikely(ublk_request_describe(request, slot->buffer, &queue->descs[request->tag]))) {
+		spin_unlock(&queue->lock);
+		return BLK_STS_IOERR;
+	}
+	slot->request = request;
+	command = slot->command;
+	ublk_slot_move(slot, UBLK_SLOT_SENDING);
+	/* Under the lock: a cancelled command would be gone once it is released. */
+	io_uring_cmd_complete_in_task(command, deliver);
+	spin_unlock(&queue->lock);
+	return BLK_STS_OK;
+}
+
+/* --- from the daemon ---------------------------------------------------------------------------- */
+
+/* Which buffers a command may name: one per tag, none with USER_COPY. */
+static bool buffer_allowed(const struct ublk_device *device, u64 buffer)
+{
+	if (!ublk_device_copies(device))
+		return !buffer;
+	return buffer || ublk_device_has(device, UBLK_F_NEED_GET_DATA);
+}
+
+/* Puts the command into the slot; the lock is held. From now on anybody may complete it. */
+static void park(struct ublk_slot *slot, struct io_uring_cmd *command, u64 buffer)
+{
+	slot->command = command;
+	slot->buffer = buffer;
+	ublk_slot_move(slot, UBLK_SLOT_PARKED);
+}
+
+/* The queue's first FETCH decides about its task, or each tag's with PER_IO_DAEMON. */
+static int fetch_check(const struct ublk_queue *queue, const struct ublk_slot *slot)
+{
+	const struct ublk_device *device = queue->device;
+	u16 state = READ_ONCE(device->info.state);
+
+	if (test_bit(UBLK_DEVICE_LOST, &device->flags))
+		return -ENODEV;
+	if (state == UBLK_S_DEV_LIVE || slot->state != UBLK_SLOT_EMPTY || slot->task)
+		return -EBUSY;
+	if (queue->task && queue->task != current)
+		return -EINVAL;
+	return 0;
+}
+
+/* All tags of a device are fetched by one process, which is then its daemon. */
+static int fetch_claim_process(struct ublk_device *device)
+{
+	int result = 0;
+
+	spin_lock(&device->daemon_lock);
+	if (!device->daemon)
+		device->daemon = get_pid(task_tgid(current));
+	else if (device->daemon != task_tgid(current))
+		result = -EINVAL;
+	spin_unlock(&device->daemon_lock);
+	return result;
+}
+
+static int fetch(const struct operands *operands, struct io_uring_cmd *command,
+		 unsigned int issue_flags)
+{
+	struct ublk_queue *queue = operands->queue;
+	struct ublk_slot *slot = operands->slot;
+	struct ublk_device *device = queue->device;
+	int result;
+
+	if (!buffer_allowed(device, operands->buffer))
+		return -EINVAL;
+	result = fetch_claim_process(device);
+	if (result)
+		return result;
+	spin_lock(&queue->lock);
+	result = fetch_check(queue, slot);
+	if (result) {
+		spin_unlock(&queue->lock);
+		return result;
+	}
+	slot->task = get_task_struct(current);
+	if (!queue->task && !ublk_device_has(device, UBLK_F_PER_IO_DAEMON))
+		queue->task = get_task_struct(current);
+	queue->fetched++;
+	spin_unlock(&queue->lock);
+
+	compat_command_cancelable(command, issue_flags);
+	spin_lock(&queue->lock);
+	park(slot, command, operands->buffer);
+	spin_unlock(&queue->lock);
+	ublk_cancel_watch(device);
+	if (atomic_dec_and_test(&device->unfetched))
+		complete_all(&device->ready);
+	return -EIOCBQUEUED;
+}
+
+/* A READ's data, from the daemon's buffer; the slot is pinned meanwhile. Returns the new result. */
+static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, int result)
+{
+	struct request *request, *failed;
+	struct io_uring_cmd *unused = NULL;
+	u64 buffer;
+
+	spin_lock(&queue->lock);
+	if (!ublk_slot_committable(slot) || slot->pins) {
+		spin_unlock(&queue->lock);
+		return result;
+	}
+	request = slot->request;
+	buffer = slot->buffer;
+	slot->pins++;
+	spin_unlock(&queue->lock);
+	result = ublk_copy_from_user(request, buffer,
+				     min_t(unsigned int, result, blk_rq_bytes(request)));
+	spin_lock(&queue->lock);
+	failed = ublk_cancel_unpin(queue, slot, &unused);
+	spin_unlock(&queue->lock);
+	if (failed)
+		ublk_request_fail(failed);
+	return result;
+}
+
+/*
+ * The task was checked, so no other COMMIT runs; but a cancel may take the slot until the lock is
+ * held. By then the ring may know of the command, so it is completed, not refused.
+ */
+static int commit(const struct operands *operands, struct io_uring_cmd *command,
+		  unsigned int issue_flags)
+{
+	struct ublk_queue *queue = operands->queue;
+	struct ublk_slot *slot = operands->slot;
+	struct request *request = READ_ONCE(slot->request);
+	int result = operands->result, refused = 0;
+
+	if (!ublk_slot_committable(slot) || !buffer_allowed(queue->device, operands->buffer))
+		return -EINVAL;
+	if (READ_ONCE(slot->pins))
+		return -EBUSY;
+	if (result > 0 && ublk_device_copies(queue->device) &&
+	    (queue->descs[operands->tag].op_flags & 0xff) == UBLK_IO_OP_READ)
+		result = commit_data(queue, slot, result);
+	compat_command_cancelable(command, issue_flags);
+
+	spin_lock(&queue->lock);
+	if (unlikely(!ublk_slot_committable(slot)))
+		refused = UBLK_IO_RES_ABORT;
+	else if (unlikely(slot->pins))
+		refused = -EBUSY;
+	if (unlikely(refused)) {
+		spin_unlock(&queue->lock);
+		compat_command_done(command, refused, issue_flags);
+		return -EIOCBQUEUED;
+	}
+	request = slot->request;
+	slot->request = NULL;
+	park(slot, command, operands->buffer);
+	spin_unlock(&queue->lock);
+	ublk_request_end(request, result);
+	return -EIOCBQUEUED;
+}
+
+static int get_data(const struct operands *operands)
+{
+	struct ublk_queue *queue = operands->queue;
+	struct ublk_slot *slot = operands->slot;
+	struct io_uring_cmd *unused = NULL;
+	struct request *request, *failed;
+	bool whole;
+
+	if (!ublk_device_has(queue->device, UBLK_F_NEED_GET_DATA) || !operands->buffer)
+		return -EINVAL;
+	spin_lock(&queue->lock);
+	if (slot->state != UBLK_SLOT_ASKED || slot->pins) {
+		spin_unlock(&queue->lock);
+		return -EINVAL;
+	}
+	request = slot->request;
+	slot->pins++;
+	spin_unlock(&queue->lock);
+	whole = ublk_copy_to_user(request, operands->buffer, blk_rq_bytes(request)) ==
+		blk_rq_bytes(request);
+	spin_lock(&queue->lock);
+	failed = ublk_cancel_unpin(queue, slot, &unused);
+	if (slot->state == UBLK_SLOT_ASKED && whole) {
+		slot->buffer = operands->buffer;
+		queue->descs[operands->tag].addr = operands->buffer;
+		ublk_slot_move(slot, UBLK_SLOT_OWNED);
+	}
+	spin_unlock(&queue->lock);
+	if (failed)
+		ublk_request_fail(failed);
+	return whole ? UBLK_IO_RES_OK : -EFAULT;
+}
+
+/* Bounds first, before anything is indexed. */
+static int read_operands(const struct ublk_device *device, struct io_uring_cmd *command,
+			 struct operands *operands)
+{
+	const struct ublksrv_io_cmd *payload = compat_command_payload(command);
+	u16 queue_id = READ_ONCE(payload->q_id);
+	u16 tag = READ_ONCE(payload->tag);
+
+	if (queue_id >= device->info.nr_hw_queues || tag >= device->info.queue_depth)
+		return -EINVAL;
+	queue_id = array_index_nospec(queue_id, device->info.nr_hw_queues);
+	tag = array_index_nospec(tag, device->info.queue_depth);
+	operands->queue = device->queues[queue_id];
+	operands->slot = &operands->queue->slots[tag];
+	operands->tag = tag;
+	operands->result = READ_ONCE(payload->result);
+	operands->buffer = READ_ONCE(payload->addr);
+	return 0;
+}
+
+/* The same command as an ioctl code, or as the bare number where those are accepted. */
+static int read_opcode(const struct ublk_device *device, struct io_uring_cmd *command)
+{
+	u32 code = READ_ONCE(command->cmd_op);
+
+	switch (code) {
+	case UBLK_U_IO_FETCH_REQ:
+	case UBLK_U_IO_COMMIT_AND_FETCH_REQ:
+	case UBLK_U_IO_NEED_GET_DATA:
+		return _IOC_NR(code);
+	case _IOC_NR(UBLK_U_IO_FETCH_REQ):
+	case _IOC_NR(UBLK_U_IO_COMMIT_AND_FETCH_REQ):
+	case _IOC_NR(UBLK_U_IO_NEED_GET_DATA):
+		if (!ublk_device_has(device, UBLK_F_CMD_IOCTL_ENCODE))
+			return code;
+	}
+	return -EOPNOTSUPP;
+}
+
+static int issue(struct io_uring_cmd *command, unsigned int issue_flags)
+{
+	struct ublk_device *device = command->file->private_data;
+	struct operands operands;
+	int opcode, result;
+
+	opcode = read_opcode(device, command);
+	if (unlikely(opcode < 0))
+		return opcode;
+	result = read_operands(device, command, &operands);
+	if (unlikely(result))
+		return result;
+	*command_place(command) = (struct command_place){ operands.queue, operands.tag };
+	if (opcode == _IOC_NR(UBLK_U_IO_FETCH_REQ))
+		return fetch(&operands, command, issue_flags);
+	/* The copy would happen in the wrong memory. */
+	if (unlikely(READ_ONCE(operands.slot->task) != current))
+		return -EINVAL;
+	if (opcode == _IOC_NR(UBLK_U_IO_NEED_GET_DATA))
+		return get_data(&operands);
+	return commit(&operands, command, issue_flags);
+}
+
+/* The ring tells that it goes, in a dying task or in a kworker: the daemon is gone. */
+static int cancel_notice(struct io_uring_cmd *command, unsigned int issue_flags)
+{
+	struct ublk_queue *queue = command_place(command)->queue;
+	struct ublk_slot *slot = &queue->slots[command_place(command)->tag];
+	bool parked;
+
+	ublk_cancel_suspect(queue->device, true);
+	spin_lock(&queue->lock);
+	parked = slot->state == UBLK_SLOT_PARKED && slot->command == command;
+	if (parked) {
+		slot->command = NULL;
+		ublk_slot_move(slot, UBLK_SLOT_EMPTY);
+	}
+	spin_unlock(&queue->lock);
+	/* One whose request has started is completed by its task work. */
+	if (parked)
+		compat_command_done(command, UBLK_IO_RES_ABORT, issue_flags);
+	return 0;
+}
+
+COMPAT_TASK_WORK(issue_in_task)
+{
+	int result;
+
+	if (current->flags & (PF_EXITING | PF_KTHREAD))
+		result = UBLK_IO_RES_ABORT;
+	else
+		result = issue(command, issue_flags);
+	if (result != -EIOCBQUEUED)
+		compat_command_done(command, result, issue_flags);
+}
+
+int ublk_command_issue(struct io_uring_cmd *command, unsigned int issue_flags)
+{
+	if (COMPAT_CANCEL_FLAG && unlikely(issue_flags & COMPAT_CANCEL_FLAG))
+		return cancel_notice(command, issue_flags);
+	/* In a worker of the ring, not in the task that sent it. */
+	if (unlikely(issue_flags & IO_URING_F_UNLOCKED)) {
+		io_uring_cmd_complete_in_task(command, issue_in_task);
+		return -EIOCBQUEUED;
+	}
+	return issue(command, issue_flags);
+}

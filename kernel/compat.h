@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * compat.h - what kernels from 6.1 on call differently; the only place with version conditions.
+ *
+ * Tested with 6.1, 6.12 and 7.3. The kernels 6.9 and 6.10 had a block-limits interface of their own
+ * that no distribution without ublk ships, and are refused.
+ */
+#ifndef UBLK_COMPAT_H
+#define UBLK_COMPAT_H
+
+#include <linux/blk-mq.h>
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/uio.h>
+#include <linux/version.h>
+#if __has_include(<linux/io_uring/cmd.h>)
+#include <linux/io_uring/cmd.h>
+#else
+#include <linux/io_uring.h>
+#endif
+
+#define KERNEL_AT_LEAST(major, minor) (LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0))
+
+#if !KERNEL_AT_LEAST(6, 1) || (KERNEL_AT_LEAST(6, 9) && !KERNEL_AT_LEAST(6, 11))
+#error "this driver builds for Linux 6.1 to 6.8, and 6.11 and later"
+#endif
+
+/* --- io_uring commands -------------------------------------------------------------------------- */
+
+#ifdef io_uring_cmd_from_tw
+#define COMPAT_TASK_WORK_TOKENS 1
+#elif KERNEL_AT_LEAST(6, 19)
+#define COMPAT_TASK_WORK_TOKENS 1
+#else
+#define COMPAT_TASK_WORK_TOKENS 0
+#endif
+
+/*
+ * COMPAT_TASK_WORK(name) { body }: defines name(), to be given to io_uring_cmd_complete_in_task();
+ * the body sees `command` and `issue_flags`.
+ */
+#if COMPAT_TASK_WORK_TOKENS
+#define COMPAT_TASK_WORK(name)                                                                     \
+	static void name##_run(struct io_uring_cmd *command, unsigned int issue_flags);            \
+	static void name(struct io_tw_req tw_req, io_tw_token_t tw)                                \
+	{                                                                                          \
+		name##_run(io_uring_cmd_from_tw(tw_req), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS);      \
+	}                                                                                          \
+	static void name##_run(struct io_uring_cmd *command, unsigned int issue_flags)
+#else
+#define COMPAT_TASK_WORK(name)                                                                     \
+	static void name(struct io_uring_cmd *command, unsigned int issue_flags)
+#endif
+
+/* Completes a command; issue_flags as the caller got them, or IO_URING_F_UNLOCKED from elsewhere. */
+static inline void compat_command_done(struct io_uring_cmd *command, int result,
+				       unsigned int issue_flags)
+{
+#if KERNEL_AT_LEAST(6, 18)
+	io_uring_cmd_done(command, result, issue_flags);
+#else
+	io_uring_cmd_done(command, result, 0, issue_flags);
+#endif
+}
+
+/* The payload of the SQE; only valid while the command is being issued. */
+static inline const void *compat_command_payload(const struct io_uring_cmd *command)
+{
+#if KERNEL_AT_LEAST(6, 5)
+	return command->sqe->cmd;
+#else
+	return command->cmd;
+#endif
+}
+
+/* From 6.7 on a ring that goes away tells its commands so. */
+#if KERNEL_AT_LEAST(6, 7)
+#define COMPAT_CANCEL_FLAG IO_URING_F_CANCEL
+static inline void compat_command_cancelable(struct io_uring_cmd *command, unsigned int issue_flags)
+{
+	io_uring_cmd_mark_cancelable(command, issue_flags);
+}
+#else
+#define COMPAT_CANCEL_FLAG 0
+static inline void compat_command_cancelable(struct io_uring_cmd *command, unsigned int issue_flags)
+{
+}
+#endif
+
+/* --- user memory -------------------------------------------------------------------------------- */
+
+/* direction: ITER_DEST to write to the user's memory, ITER_SOURCE to read it. */
+static inline int compat_import_user(int direction, void __user *buffer, size_t length_bytes,
+				     struct iov_iter *iter)
+{
+#if KERNEL_AT_LEAST(6, 4)
+	return import_ubuf(direction, buffer, length_bytes, iter);
+#else
+	struct iovec unused;
+
+	return import_single_range(direction, buffer, length_bytes, &unused, iter);
+#endif
+}
+
+static inline void compat_vm_never_writable(struct vm_area_struct *area)
+{
+#if KERNEL_AT_LEAST(6, 3)
+	vm_flags_clear(area, VM_MAYWRITE);
+#else
+	area->vm_flags &= ~VM_MAYWRITE;
+#endif
+}
+
+/* --- files and classes -------------------------------------------------------------------------- */
+
+static inline int compat_path_permission(const struct path *path, int mask)
+{
+#if KERNEL_AT_LEAST(6, 3)
+	return inode_permission(mnt_idmap(path->mnt), d_backing_inode(path->dentry), mask);
+#else
+	return inode_permission(mnt_user_ns(path->mnt), d_backing_inode(path->dentry), mask);
+#endif
+}
+
+static inline struct class *compat_class_create(const char *name)
+{
+#if KERNEL_AT_LEAST(6, 4)
+	return class_create(name);
+#else
+	return class_create(THIS_MODULE, name);
+#endif
+}
+
+/* --- disks -------------------------------------------------------------------------------------- */
+
+/* COMPAT_DISK_OPEN(name) { body }: a block device's open(); the body sees `disk`. */
+#if KERNEL_AT_LEAST(6, 5)
+#define COMPAT_DISK_OPEN(name) static int name(struct gendisk *disk, blk_mode_t mode)
+#else
+#define COMPAT_DISK_OPEN(name)                                                                     \
+	static int name##_disk(struct gendisk *disk);                                              \
+	static int name(struct block_device *bdev, fmode_t mode)                                   \
+	{                                                                                          \
+		return name##_disk(bdev->bd_disk);                                                 \
+	}                                                                                          \
+	static int name##_disk(struct gendisk *disk)
+#endif
+
+#ifdef BLK_FEAT_WRITE_CACHE
+#define COMPAT_LIMIT_FEATURES 1
+#elif KERNEL_AT_LEAST(6, 11)
+#define COMPAT_LIMIT_FEATURES 1
+#else
+#define COMPAT_LIMIT_FEATURES 0
+#endif
+
+#if KERNEL_AT_LEAST(6, 14)
+#define COMPAT_TAG_SET_FLAGS 0
+#else
+#define COMPAT_TAG_SET_FLAGS BLK_MQ_F_SHOULD_MERGE
+#endif
+
+/* What a disk has beside its limits. */
+struct compat_disk_features {
+	bool write_cache;
+	bool fua;
+	bool rotational;
+};
+
+#if COMPAT_LIMIT_FEATURES
+static inline struct gendisk *compat_disk_alloc(struct blk_mq_tag_set *tags,
+						struct queue_limits *limits,
+						const struct compat_disk_features *features,
+						void *queue_data)
+{
+	if (features->write_cache)
+		limits->features |= BLK_FEAT_WRITE_CACHE;
+	if (features->fua)
+		limits->features |= BLK_FEAT_FUA;
+	if (features->rotational)
+		limits->features |= BLK_FEAT_ROTATIONAL;
+	return blk_mq_alloc_disk(tags, limits, queue_data);
+}
+#else
+static inline void compat_queue_limits(struct request_queue *queue,
+				       const struct queue_limits *limits)
+{
+	blk_queue_logical_block_size(queue, limits->logical_block_size);
+	blk_queue_physical_block_size(queue, limits->physical_block_size);
+	blk_queue_io_min(queue, limits->io_min);
+	blk_queue_io_opt(queue, limits->io_opt);
+	blk_queue_max_hw_sectors(queue, limits->max_hw_sectors);
+	blk_queue_chunk_sectors(queue, limits->chunk_sectors);
+	blk_queue_virt_boundary(queue, limits->virt_boundary_mask);
+	if (limits->dma_alignment)
+		blk_queue_dma_alignment(queue, limits->dma_alignment);
+	if (limits->seg_boundary_mask)
+		blk_queue_segment_boundary(queue, limits->seg_boundary_mask);
+	if (limits->max_segment_size)
+		blk_queue_max_segment_size(queue, limits->max_segment_size);
+	if (limits->max_segments)
+		blk_queue_max_segments(queue, limits->max_segments);
+	queue->limits.discard_alignment = limits->discard_alignment;
+	queue->limits.discard_granularity = limits->discard_granularity;
+	blk_queue_max_discard_sectors(queue, limits->max_hw_discard_sectors);
+	blk_queue_max_write_zeroes_sectors(queue, limits->max_write_zeroes_sectors);
+	blk_queue_max_discard_segments(queue, limits->max_discard_segments);
+}
+
+static inline struct gendisk *compat_disk_alloc(struct blk_mq_tag_set *tags,
+						struct queue_limits *limits,
+						const struct compat_disk_features *features,
+						void *queue_data)
+{
+	struct gendisk *disk = blk_mq_alloc_disk(tags, queue_data);
+
+	if (IS_ERR(disk))
+		return disk;
+	compat_queue_limits(disk->queue, limits);
+	blk_queue_write_cache(disk->queue, features->write_cache, features->fua);
+	if (features->rotational)
+		blk_queue_flag_clear(QUEUE_FLAG_NONROT, disk->queue);
+	else
+		blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
+	return disk;
+}
+#endif
+
+#endif

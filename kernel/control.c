@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0
+/* control.c - one function per control command. All may sleep: they run in the ring's workers. */
+#include <linux/blkdev.h>
+#include <linux/cred.h>
+#include <linux/delay.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/uaccess.h>
+
+#include "cancel.h"
+#include "compat.h"
+#include "control.h"
+#include "device.h"
+#include "disk.h"
+#include "params.h"
+#include "permission.h"
+
+#define FEATURES                                                                                   \
+	(UBLK_F_URING_CMD_COMP_IN_TASK | UBLK_F_NEED_GET_DATA | UBLK_F_USER_RECOVERY |             \
+	 UBLK_F_USER_RECOVERY_REISSUE | UBLK_F_UNPRIVILEGED_DEV | UBLK_F_CMD_IOCTL_ENCODE |        \
+	 UBLK_F_USER_COPY | UBLK_F_USER_RECOVERY_FAIL_IO | UBLK_F_UPDATE_SIZE | UBLK_F_QUIESCE |   \
+	 UBLK_F_PER_IO_DAEMON | UBLK_F_SAFE_STOP_DEV | UBLK_F_NO_AUTO_PART_SCAN)
+
+#define IO_BYTES_MAX	 (1U << UBLK_IO_BUF_BITS)
+#define IO_BYTES_DEFAULT (512U << 10)
+#define QUIESCE_STEP_MS	 10
+
+static void __user *buffer_of(const struct ublksrv_ctrl_cmd *command)
+{
+	return u64_to_user_ptr(command->addr);
+}
+
+/* --- making and ending ------------------------------------------------------------------------- */
+
+static int add_check_flags(u64 flags)
+{
+	const u64 recovery = UBLK_F_USER_RECOVERY_REISSUE | UBLK_F_USER_RECOVERY_FAIL_IO;
+
+	if (flags & recovery && !(flags & UBLK_F_USER_RECOVERY))
+		return -EINVAL;
+	if ((flags & recovery) == recovery)
+		return -EINVAL;
+	if (flags & UBLK_F_QUIESCE && !(flags & UBLK_F_USER_RECOVERY))
+		return -EINVAL;
+	if (flags & UBLK_F_UNPRIVILEGED_DEV && flags & (UBLK_F_USER_COPY | UBLK_F_USER_RECOVERY))
+		return -EINVAL;
+	return 0;
+}
+
+static void add_clamp(struct ublksrv_ctrl_dev_info *info)
+{
+	info->flags = (info->flags & FEATURES) | UBLK_F_CMD_IOCTL_ENCODE;
+	if (info->flags & UBLK_F_USER_COPY)
+		info->flags &= ~(u64)UBLK_F_NEED_GET_DATA;
+	info->nr_hw_queues = min3((u32)info->nr_hw_queues, nr_cpu_ids, (u32)UBLK_MAX_QUEUES);
+	if (!info->max_io_buf_bytes)
+		info->max_io_buf_bytes = IO_BYTES_DEFAULT;
+	info->max_io_buf_bytes = round_down(min(info->max_io_buf_bytes, IO_BYTES_MAX), PAGE_SIZE);
+	info->state = UBLK_S_DEV_DEAD;
+	info->ublksrv_pid = -1;
+	info->owner_uid = from_kuid(&init_user_ns, current_uid());
+	info->owner_gid = from_kgid(&init_user_ns, current_gid());
+}
+
+static int add_device(struct ublksrv_ctrl_cmd *command)
+{
+	struct ublksrv_ctrl_dev_info info;
+	struct ublk_device *device;
+	bool ioctl_encode;
+	int result;
+
+	if (command->len < sizeof(info) || command->queue_id != U16_MAX)
+		return -EINVAL;
+	if (copy_from_user(&info, buffer_of(command), sizeof(info)))
+		return -EFAULT;
+	if (info.dev_id != command->dev_id ||
+	    (info.dev_id != U32_MAX && info.dev_id >= UBLK_MINORS))
+		return -EINVAL;
+	if (!info.nr_hw_queues || !info.queue_depth || info.queue_depth > UBLK_MAX_QUEUE_DEPTH)
+		return -EINVAL;
+	result = ublk_permission_add(info.flags);
+	if (!result)
+		result = add_check_flags(info.flags & FEATURES);
+	if (result)
+		return result;
+	ioctl_encode = info.flags & UBLK_F_CMD_IOCTL_ENCODE;
+	add_clamp(&info);
+	if (!ioctl_encode)
+		info.flags &= ~(u64)UBLK_F_CMD_IOCTL_ENCODE;
+	if (info.max_io_buf_bytes < PAGE_SIZE)
+		return -EINVAL;
+	device = ublk_device_add(&info, (int)info.dev_id);
+	if (IS_ERR(device))
+		return PTR_ERR(device);
+	info.dev_id = device->info.dev_id;
+	if (copy_to_user(buffer_of(command), &info, sizeof(info))) {
+		ublk_device_delete(device);
+		result = -EFAULT;
+	}
+	ublk_device_put(device);
+	return result;
+}
+
+static int start_device(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+{
+	int result, pid = (int)command->data[0];
+
+	if (pid <= 0)
+		return -EINVAL;
+	result = ublk_device_wait_ready(device);
+	if (result)
+		return result;
+	mutex_lock(&device->mutex);
+	if (device->info.state != UBLK_S_DEV_DEAD || device->disk)
+		result = -EEXIST;
+	else if (!ublk_device_ready(device))
+		result = -ENODEV;
+	else if (!(device->params.types & UBLK_PARAM_TYPE_BASIC) || pid_vnr(device->daemon) != pid)
+		result = -EINVAL;
+	else
+		result = ublk_disk_start(device);
+	if (!result)
+		device->info.ublksrv_pid = pid_nr(device->daemon);
+	mutex_unlock(&device->mutex);
+	return result;
+}
+
+static int stop_device(struct ublk_device *device, bool only_unused)
+{
+	u32 round;
+	int result = 0;
+
+	mutex_lock(&device->mutex);
+	if (only_unused)
+		result = ublk_disk_close_unused(device);
+	if (result) {
+		mutex_unlock(&device->mutex);
+		return result;
+	}
+	ublk_disk_stop(device);
+	round = ublk_cancel_this_round(device);
+	if (test_bit(UBLK_DEVICE_OPEN, &device->flags))
+		set_bit(UBLK_DEVICE_LOST, &device->flags);
+	mutex_unlock(&device->mutex);
+	ublk_cancel_round(device, round);
+	return 0;
+}
+
+/* --- asking and telling ------------------------------------------------------------------------ */
+
+static int get_info(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+{
+	struct ublksrv_ctrl_dev_info info;
+
+	if (command->len < sizeof(info) || !command->addr)
+		return -EINVAL;
+	mutex_lock(&device->mutex);
+	info = device->info;
+	mutex_unlock(&device->mutex);
+	return copy_to_user(buffer_of(command), &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static int get_affinity(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+{
+	u64 queue = command->data[0];
+	cpumask_var_t mask;
+	unsigned int cpu, bytes;
+	int result = 0;
+
+	if (command->len * BITS_PER_BYTE < nr_cpu_ids || command->len & (sizeof(long) - 1) ||
+	    !command->addr || queue >= device->info.nr_hw_queues)
+		return -EINVAL;
+	if (!zalloc_cpumask_var(&mask, GFP_KERNEL))
+		return -ENOMEM;
+	for_each_possible_cpu(cpu) if (device->tags.map[HCTX_TYPE_DEFAULT].mq_map[cpu] == queue)
+		cpumask_set_cpu(cpu, mask);
+	bytes = min_t(unsigned int, command->len, cpumask_size());
+	if (copy_to_user(buffer_of(command), mask, bytes) ||
+	    clear_user(buffer_of(command) + bytes, command->len - bytes))
+		result = -EFAULT;
+	free_cpumask_var(mask);
+	return result;
+}
+
+static int get_features(const struct ublksrv_ctrl_cmd *command)
+{
+	u64 features = FEATURES;
+
+	if (command->len != UBLK_FEATURES_LEN || !command->addr)
+		return -EINVAL;
+	return copy_to_user(buffer_of(command), &features, sizeof(features)) ? -EFAULT : 0;
+}
+
+static int set_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+{
+	struct ublk_params params = {};
+	u32 head[2], bytes;
+	int result;
+
+	if (command->len < sizeof(head) || !command->addr)
+		return -EINVAL;
+	if (copy_from_user(head, buffer_of(command), sizeof(head)))
+		return -EFAULT;
+	bytes = min3(head[0], (u32)command->len, (u32)sizeof(params));
+	if (head[0] < sizeof(head) || head[0] > command->len)
+		return -EINVAL;
+	if (copy_from_user(&params, buffer_of(command), bytes))
+		return -EFAULT;
+	params.len = bytes;
+	result = ublk_params_check(&params, device->info.max_io_buf_bytes);
+	if (result)
+		return result;
+	mutex_lock(&device->mutex);
+	if (device->disk || device->info.state != UBLK_S_DEV_DEAD)
+		result = -EACCES;
+	else
+		device->params = params;
+	mutex_unlock(&device->mutex);
+	return result;
+}
+
+static void fill_devt(const struct ublk_device *device, struct ublk_param_devt *devt)
+{
+	devt->char_major = MAJOR(device->dev.devt);
+	devt->char_minor = MINOR(device->dev.devt);
+	if (device->disk) {
+		devt->disk_major = MAJOR(disk_devt(device->disk));
+		devt->disk_minor = MINOR(disk_devt(device->disk));
+	}
+}
+
+static int get_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+{
+	struct ublk_params params;
+	u32 head[2], bytes;
+
+	if (command->len < sizeof(head) || !command->addr)
+		return -EINVAL;
+	if (copy_from_user(head, buffer_of(command), sizeof(head)))
+		return -EFAULT;
+	if (head[0] < sizeof(head) || head[0] > command->len)
+		return -EINVAL;
+	mutex_lock(&device->mutex);
+	params = device->params;
+	fill_devt(device, &params.devt);
+	params.types |= UBLK_PARAM_TYPE_DEVT;
+	mutex_unlock(&device->mutex);
+	bytes = min_t(u32, head[0], sizeof(params));
+	params.len = bytes;
+	return copy_to_user(buffer_of(command), &params, bytes) ? -EFAULT : 0;
+}
+
+static int update_size(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+{
+	u64 sectors = command->data[0];
+	int result = 0;
+
+	if (!ublk_device_has(device, UBLK_F_UPDATE_SIZE))
+		return -EOPNOTSUPP;
+	if (sectors > LLONG_MAX >> SECTOR_SHIFT)
+		return -EINVAL;
+	mutex_lock(&device->mutex);
+	if (!device->disk) {
+		result = -ENODEV;
+	} else {
+		device->params.basic.dev_sectors = sectors;
+		set_capacity_and_notify(device->disk, sectors);
+	}
+	mutex_unlock(&device->mutex);
+	return result;
+}
+
+/* --- recovery ---------------------------------------------------------------------------------- */
+
+static bool awaits_recovery(const struct ublk_device *device)
+{
+	return device->info.state == UBLK_S_DEV_QUIESCED ||
+	       device->info.state == UBLK_S_DEV_FAIL_IO;
+}
+
+static int start_recovery(struct ublk_device *device)
+{
+	int result = 0;
+
+	if (!ublk_device_recovers(device))
+		return -EINVAL;
+	mutex_lock(&device->mutex);
+	if (test_bit(UBLK_DEVICE_OPEN, &device->flags) || !awaits_recovery(device))
+		result = -EBUSY;
+	mutex_unlock(&device->mutex);
+	return result;
+}
+
+static int end_recovery(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+{
+	int result, pid = (int)command->data[0];
+	u16 id;
+
+	if (!ublk_device_recovers(device))
+		return -EINVAL;
+	result = ublk_device_wait_ready(device);
+	if (result)
+		return result;
+	mutex_lock(&device->mutex);
+	if (!awaits_recovery(device))
+		result = -EBUSY;
+	else if (!ublk_device_ready(device))
+		result = -ENODEV;
+	else if (pid_vnr(device->daemon) != pid)
+		result = -EINVAL;
+	if (!result) {
+		device->info.ublksrv_pid = pid_nr(device->daemon);
+		device->info.state = UBLK_S_DEV_LIVE;
+		for (id = 0; id < device->info.nr_hw_queues; id++)
+			ublk_queue_set_mode(device->queues[id], UBLK_QUEUE_SERVE);
+		blk_mq_kick_requeue_list(device->disk->queue);
+	}
+	mutex_unlock(&device->mutex);
+	return result;
+}
+
+static bool queue_idle(struct ublk_queue *queue)
+{
+	bool idle = true;
+	u16 tag;
+
+	spin_lock(&queue->lock);
+	for (tag = 0; tag < queue->depth && idle; tag++)
+		idle = queue->slots[tag].state == UBLK_SLOT_PARKED ||
+		       queue->slots[tag].state == UBLK_SLOT_EMPTY;
+	spin_unlock(&queue->lock);
+	return idle;
+}
+
+static void quiesce_set_mode(struct ublk_device *device, enum ublk_queue_mode from,
+			     enum ublk_queue_mode to)
+{
+	struct ublk_queue *queue;
+	u16 id;
+
+	for (id = 0; id < device->info.nr_hw_queues; id++) {
+		queue = device->queues[id];
+		spin_lock(&queue->lock);
+		if (queue->mode == from)
+			queue->mode = to;
+		spin_unlock(&queue->lock);
+	}
+}
+
+/* Waits until the daemon has nothing, or is lost. 0 (no limit): until told to end. */
+static int quiesce_wait(struct ublk_device *device, u64 timeout_ms)
+{
+	u64 waited_ms = 0;
+	u16 id = 0;
+
+	while (id < device->info.nr_hw_queues) {
+		if (test_bit(UBLK_DEVICE_LOST, &device->flags))
+			return 0;
+		if (queue_idle(device->queues[id])) {
+			id++;
+			continue;
+		}
+		if (timeout_ms && waited_ms >= timeout_ms)
+			return -EBUSY;
+		if (msleep_interruptible(QUIESCE_STEP_MS))
+			return -EINTR;
+		waited_ms += QUIESCE_STEP_MS;
+	}
+	return 0;
+}
+
+/* New requests wait, the daemon finishes what it has, then its commands end. */
+static int quiesce_device(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+{
+	u32 round;
+	int result;
+
+	if (!ublk_device_has(device, UBLK_F_QUIESCE))
+		return -EOPNOTSUPP;
+	mutex_lock(&device->mutex);
+	if (device->info.state != UBLK_S_DEV_LIVE) {
+		result = awaits_recovery(device) ? 0 : -EINVAL;
+		mutex_unlock(&device->mutex);
+		return result;
+	}
+	round = ublk_cancel_this_round(device);
+	quiesce_set_mode(device, UBLK_QUEUE_SERVE, UBLK_QUEUE_HOLD);
+	result = quiesce_wait(device, command->data[0]);
+	if (result) {
+		quiesce_set_mode(device, UBLK_QUEUE_HOLD, UBLK_QUEUE_SERVE);
+		blk_mq_kick_requeue_list(device->disk->queue);
+	} else {
+		set_bit(UBLK_DEVICE_LOST, &device->flags);
+	}
+	mutex_unlock(&device->mutex);
+	if (!result)
+		ublk_cancel_round(device, round);
+	return result;
+}
+
+/* --- dispatch ---------------------------------------------------------------------------------- */
+
+static int run_on_device(struct ublk_device *device, u32 opcode, struct ublksrv_ctrl_cmd *command)
+{
+	switch (opcode) {
+	case UBLK_U_CMD_GET_DEV_INFO:
+	case UBLK_U_CMD_GET_DEV_INFO2:
+		return get_info(device, command);
+	case UBLK_U_CMD_GET_QUEUE_AFFINITY:
+		return get_affinity(device, command);
+	case UBLK_U_CMD_START_DEV:
+		return start_device(device, command);
+	case UBLK_U_CMD_STOP_DEV:
+		return stop_device(device, false);
+	case UBLK_U_CMD_TRY_STOP_DEV:
+		return stop_device(device, true);
+	case UBLK_U_CMD_SET_PARAMS:
+		return set_params(device, command);
+	case UBLK_U_CMD_GET_PARAMS:
+		return get_params(device, command);
+	case UBLK_U_CMD_UPDATE_SIZE:
+		return update_size(device, command);
+	case UBLK_U_CMD_START_USER_RECOVERY:
+		return start_recovery(device);
+	case UBLK_U_CMD_END_USER_RECOVERY:
+		return end_recovery(device, command);
+	case UBLK_U_CMD_QUIESCE_DEV:
+		return quiesce_device(device, command);
+	case UBLK_U_CMD_DEL_DEV:
+	case UBLK_U_CMD_DEL_DEV_ASYNC:
+		ublk_device_delete(device);
+		return 0;
+	}
+	return -EOPNOTSUPP;
+}
+
+static int run(u32 opcode, struct ublksrv_ctrl_cmd *command)
+{
+	struct ublk_device *device;
+	int result;
+
+	if (opcode == UBLK_U_CMD_ADD_DEV)
+		return add_device(command);
+	if (opcode == UBLK_U_CMD_GET_FEATURES)
+		return get_features(command);
+	device = ublk_device_get(command->dev_id);
+	if (!device)
+		return -ENODEV;
+	result = ublk_permission_check(device, opcode, command);
+	if (!result)
+		result = run_on_device(device, opcode, command);
+	ublk_device_put(device);
+	if (!result && opcode == UBLK_U_CMD_DEL_DEV)
+		result = ublk_device_wait_gone(command->dev_id);
+	return result;
+}
+
+/* Servers of 6.1's time send the bare number; those commands are 0x01 to 0x12. */
+static u32 full_opcode(u32 code)
+{
+	static const u32 legacy[] = {
+		UBLK_U_CMD_GET_QUEUE_AFFINITY,
+		UBLK_U_CMD_GET_DEV_INFO,
+		UBLK_U_CMD_ADD_DEV,
+		UBLK_U_CMD_DEL_DEV,
+		UBLK_U_CMD_START_DEV,
+		UBLK_U_CMD_STOP_DEV,
+		UBLK_U_CMD_SET_PARAMS,
+		UBLK_U_CMD_GET_PARAMS,
+		UBLK_U_CMD_START_USER_RECOVERY,
+		UBLK_U_CMD_END_USER_RECOVERY,
+		UBLK_U_CMD_GET_DEV_INFO2,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(legacy); i++)
+		if (code == _IOC_NR(legacy[i]))
+			return legacy[i];
+	return code;
+}
+
+static int control_issue(struct io_uring_cmd *io_command, unsigned int issue_flags)
+{
+	const struct ublksrv_ctrl_cmd *payload;
+	struct ublksrv_ctrl_cmd command;
+
+	/* Everything here may sleep: to a worker, with a copy of the SQE. */
+	if (issue_flags & IO_URING_F_NONBLOCK)
+		return -EAGAIN;
+	if (!(issue_flags & IO_URING_F_SQE128))
+		return -EINVAL;
+	payload = compat_command_payload(io_command);
+	memcpy(&command, payload, sizeof(command));
+	return run(full_opcode(READ_ONCE(io_command->cmd_op)), &command);
+}
+
+static const struct file_operations control_operations = {
+	.owner = THIS_MODULE,
+	.open = nonseekable_open,
+	.uring_cmd = control_issue,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice control_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "ublk-control",
+	.fops = &control_operations,
+};
+
+int ublk_control_init(void)
+{
+	return misc_register(&control_device);
+}
+
+void ublk_control_exit(void)
+{
+	misc_deregister(&control_device);
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+/* device.c - making, finding, ending devices; their rounds. */
+#include <linux/idr.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/slab.h>
+
+#include "cancel.h"
+#include "char.h"
+#include "compat.h"
+#include "device.h"
+#include "disk.h"
+
+static unsigned int ublks_max = 64;
+module_param(ublks_max, uint, 0644);
+MODULE_PARM_DESC(ublks_max, "most devices of unprivileged users at a time (default 64)");
+
+static DEFINE_IDR(devices);
+static DEFINE_SPINLOCK(devices_lock); /* the table and the count */
+static unsigned int unprivileged_count;
+static DECLARE_WAIT_QUEUE_HEAD(devices_gone);
+static struct class *char_class;
+static dev_t char_numbers;
+
+static void device_free(struct ublk_device *device)
+{
+	u16 id;
+
+	for (id = 0; id < device->info.nr_hw_queues; id++)
+		ublk_queue_free(device->queues[id]);
+	kfree(device);
+}
+
+static void device_forget(struct ublk_device *device)
+{
+	spin_lock(&devices_lock);
+	idr_remove(&devices, device->info.dev_id);
+	if (device->counted)
+		unprivileged_count--;
+	wake_up_all(&devices_gone);
+	spin_unlock(&devices_lock);
+}
+
+/* The last put. */
+static void device_release(struct device *dev)
+{
+	struct ublk_device *device = container_of(dev, struct ublk_device, dev);
+
+	blk_mq_free_tag_set(&device->tags);
+	device_forget(device);
+	device_free(device);
+}
+
+static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info)
+{
+	struct ublk_device *device =
+		kzalloc(struct_size(device, queues, info->nr_hw_queues), GFP_KERNEL);
+	u16 id;
+
+	if (!device)
+		return NULL;
+	device->info = *info;
+	mutex_init(&device->mutex);
+	spin_lock_init(&device->daemon_lock);
+	init_completion(&device->ready);
+	atomic_set(&device->unfetched, info->nr_hw_queues * info->queue_depth);
+	ublk_cancel_init(device);
+	ublk_disk_init(device);
+	for (id = 0; id < info->nr_hw_queues; id++) {
+		device->queues[id] = ublk_queue_alloc(device, id, info->queue_depth);
+		if (!device->queues[id]) {
+			device_free(device);
+			return NULL;
+		}
+	}
+	return device;
+}
+
+/* Its place in the table, where nobody finds it before device_publish(). */
+static int device_reserve_id(struct ublk_device *device, int id)
+{
+	bool counted = ublk_device_has(device, UBLK_F_UNPRIVILEGED_DEV);
+	int result;
+
+	idr_preload(GFP_KERNEL);
+	spin_lock(&devices_lock);
+	if (counted && unprivileged_count >= ublks_max)
+		result = -EACCES;
+	else if (id >= 0)
+		result = idr_alloc(&devices, NULL, id, id + 1, GFP_NOWAIT);
+	else
+		result = idr_alloc(&devices, NULL, 0, UBLK_MINORS, GFP_NOWAIT);
+	if (result >= 0 && counted) {
+		device->counted = true;
+		unprivileged_count++;
+	}
+	spin_unlock(&devices_lock);
+	idr_preload_end();
+	if (id >= 0 && result == -ENOSPC)
+		result = -EEXIST;
+	return result;
+}
+
+static int device_publish(struct ublk_device *device)
+{
+	int result;
+
+	device->dev.class = char_class;
+	device->dev.devt = MKDEV(MAJOR(char_numbers), device->info.dev_id);
+	device->dev.release = device_release;
+	device_initialize(&device->dev);
+	/* From here on the last put frees everything. */
+	result = dev_set_name(&device->dev, "ublkc%u", device->info.dev_id);
+	if (!result) {
+		cdev_init(&device->cdev, &ublk_char_operations);
+		device->cdev.owner = THIS_MODULE;
+		result = cdev_device_add(&device->cdev, &device->dev);
+	}
+	if (result) {
+		put_device(&device->dev);
+		return result;
+	}
+	/* For the caller: once it can be found, it can be deleted. */
+	get_device(&device->dev);
+	spin_lock(&devices_lock);
+	idr_replace(&devices, device, device->info.dev_id);
+	spin_unlock(&devices_lock);
+	return 0;
+}
+
+struct ublk_device *ublk_device_add(const struct ublksrv_ctrl_dev_info *info, int id)
+{
+	struct ublk_device *device = device_alloc(info);
+	int result;
+
+	if (!device)
+		return ERR_PTR(-ENOMEM);
+	result = device_reserve_id(device, id);
+	if (result < 0) {
+		device_free(device);
+		return ERR_PTR(result);
+	}
+	device->info.dev_id = result;
+	result = ublk_disk_tags_init(device);
+	if (result) {
+		device_forget(device);
+		device_free(device);
+		return ERR_PTR(result);
+	}
+	result = device_publish(device);
+	return result ? ERR_PTR(result) : device;
+}
+
+struct ublk_device *ublk_device_get(u32 id)
+{
+	struct ublk_device *device = NULL;
+
+	spin_lock(&devices_lock);
+	if (id < UBLK_MINORS)
+		device = idr_find(&devices, id);
+	if (device && !kobject_get_unless_zero(&device->dev.kobj))
+		device = NULL;
+	spin_unlock(&devices_lock);
+	return device;
+}
+
+void ublk_device_put(struct ublk_device *device)
+{
+	put_device(&device->dev);
+}
+
+void ublk_device_delete(struct ublk_device *device)
+{
+	u32 round;
+
+	mutex_lock(&device->mutex);
+	ublk_disk_stop(device);
+	round = ublk_cancel_this_round(device);
+	if (test_and_set_bit(UBLK_DEVICE_DELETED, &device->flags)) {
+		mutex_unlock(&device->mutex);
+		return;
+	}
+	if (test_bit(UBLK_DEVICE_OPEN, &device->flags))
+		set_bit(UBLK_DEVICE_LOST, &device->flags);
+	mutex_unlock(&device->mutex);
+	ublk_cancel_round(device, round);
+	cdev_device_del(&device->cdev, &device->dev);
+	put_device(&device->dev);
+}
+
+static bool id_free(u32 id)
+{
+	bool gone;
+
+	spin_lock(&devices_lock);
+	gone = id >= UBLK_MINORS || !idr_find(&devices, id);
+	spin_unlock(&devices_lock);
+	return gone;
+}
+
+int ublk_device_wait_gone(u32 id)
+{
+	return wait_event_interruptible(devices_gone, id_free(id)) ? -EINTR : 0;
+}
+
+int ublk_device_wait_ready(struct ublk_device *device)
+{
+	return wait_for_completion_interruptible(&device->ready) ? -EINTR : 0;
+}
+
+bool ublk_device_ready(const struct ublk_device *device)
+{
+	return !atomic_read(&device->unfetched) && !test_bit(UBLK_DEVICE_LOST, &device->flags) &&
+	       !test_bit(UBLK_DEVICE_DELETED, &device->flags);
+}
+
+/* LIVE without a daemon cannot stay. The mutex is held. */
+static void device_lose_daemon(struct ublk_device *device)
+{
+	if (device->info.state != UBLK_S_DEV_LIVE)
+		return;
+	if (!ublk_device_recovers(device)) {
+		set_bit(UBLK_DEVICE_STOPPING, &device->flags);
+		ublk_disk_remove_later(device);
+	} else if (ublk_device_has(device, UBLK_F_USER_RECOVERY_FAIL_IO)) {
+		device->info.state = UBLK_S_DEV_FAIL_IO;
+	} else {
+		device->info.state = UBLK_S_DEV_QUIESCED;
+	}
+}
+
+void ublk_device_end_round(struct ublk_device *device)
+{
+	struct pid *daemon;
+	int id;
+
+	cancel_delayed_work_sync(&device->watch);
+	mutex_lock(&device->mutex);
+	device_lose_daemon(device);
+	device->info.ublksrv_pid = -1;
+	/* Backwards: the first queue's number is the round's, and changes last. */
+	for (id = device->info.nr_hw_queues - 1; id >= 0; id--)
+		ublk_queue_end_round(device->queues[id]);
+	spin_lock(&device->daemon_lock);
+	daemon = device->daemon;
+	device->daemon = NULL;
+	device->mm = NULL;
+	spin_unlock(&device->daemon_lock);
+	put_pid(daemon);
+	reinit_completion(&device->ready);
+	atomic_set(&device->unfetched, device->info.nr_hw_queues * device->info.queue_depth);
+	clear_bit(UBLK_DEVICE_LOST, &device->flags);
+	clear_bit_unlock(UBLK_DEVICE_OPEN, &device->flags);
+	mutex_unlock(&device->mutex);
+}
+
+int ublk_devices_init(void)
+{
+	int result;
+
+	result = alloc_chrdev_region(&char_numbers, 0, UBLK_MINORS, "ublk-char");
+	if (result)
+		return result;
+	char_class = compat_class_create("ublk-char");
+	if (IS_ERR(char_class)) {
+		unregister_chrdev_region(char_numbers, UBLK_MINORS);
+		return PTR_ERR(char_class);
+	}
+	return 0;
+}
+
+static bool none_left(void)
+{
+	bool none;
+
+	spin_lock(&devices_lock);
+	none = idr_is_empty(&devices);
+	spin_unlock(&devices_lock);
+	return none;
+}
+
+/* Nobody has a device open, or the module could not be removed. */
+void ublk_devices_exit(void)
+{
+	struct ublk_device *device;
+	int id = 0;
+
+	for (;;) {
+		spin_lock(&devices_lock);
+		device = idr_get_next(&devices, &id);
+		spin_unlock(&devices_lock);
+		if (!device)
+			break;
+		ublk_device_delete(device);
+		id++;
+	}
+	wait_event(devices_gone, none_left());
+	idr_destroy(&devices);
+	class_destroy(char_class);
+	unregister_chrdev_region(char_numbers, UBLK_MINORS);
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/* disk.c - the block layer's side. */
+#include <linux/blkdev.h>
+#include <linux/cred.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+
+#include "cancel.h"
+#include "command.h"
+#include "compat.h"
+#include "disk.h"
+#include "params.h"
+
+/* A removal waits for I/O, a scan reads: neither may delay others' works. */
+static struct workqueue_struct *slow_workqueue;
+
+static blk_status_t disk_queue(struct blk_mq_hw_ctx *context, const struct blk_mq_queue_data *data)
+{
+	blk_mq_start_request(data->rq);
+	return ublk_command_queue(context->driver_data, data->rq);
+}
+
+static int disk_init_context(struct blk_mq_hw_ctx *context, void *device, unsigned int index)
+{
+	context->driver_data = ((struct ublk_device *)device)->queues[index];
+	return 0;
+}
+
+/*
+ * A request may take as long as the daemon wants, who has deadlines of its own. One that is not
+ * trusted must not hold up the system: it is killed, and what it had fails.
+ */
+static enum blk_eh_timer_return disk_timeout(struct request *request)
+{
+	struct ublk_queue *queue = request->mq_hctx->driver_data;
+	struct ublk_device *device = queue->device;
+
+	if (ublk_device_has(device, UBLK_F_UNPRIVILEGED_DEV)) {
+		spin_lock(&device->daemon_lock);
+		if (device->daemon)
+			kill_pid(device->daemon, SIGKILL, 1);
+		spin_unlock(&device->daemon_lock);
+	}
+	return BLK_EH_RESET_TIMER;
+}
+
+static const struct blk_mq_ops disk_mq_operations = {
+	.queue_rq = disk_queue,
+	.init_hctx = disk_init_context,
+	.timeout = disk_timeout,
+};
+
+/* Who is not trusted may only trouble himself. */
+COMPAT_DISK_OPEN(disk_open)
+{
+	struct ublk_device *device = disk->private_data;
+
+	if (test_bit(UBLK_DEVICE_CLOSED, &device->flags))
+		return -ENXIO;
+	if (ublk_device_has(device, UBLK_F_UNPRIVILEGED_DEV) &&
+	    (!uid_eq(current_euid(), make_kuid(&init_user_ns, device->info.owner_uid)) ||
+	     !gid_eq(current_egid(), make_kgid(&init_user_ns, device->info.owner_gid))))
+		return -EPERM;
+	return 0;
+}
+
+static void disk_free(struct gendisk *disk)
+{
+	ublk_device_put(disk->private_data);
+}
+
+static const struct block_device_operations disk_operations = {
+	.owner = THIS_MODULE,
+	.open = disk_open,
+	.free_disk = disk_free,
+};
+
+int ublk_disk_tags_init(struct ublk_device *device)
+{
+	device->tags.ops = &disk_mq_operations;
+	device->tags.nr_hw_queues = device->info.nr_hw_queues;
+	device->tags.queue_depth = device->info.queue_depth;
+	device->tags.numa_node = NUMA_NO_NODE;
+	device->tags.flags = COMPAT_TAG_SET_FLAGS;
+	device->tags.driver_data = device;
+	return blk_mq_alloc_tag_set(&device->tags);
+}
+
+/* Reads the partition table through the daemon, so not in START_DEV, which the daemon may wait for. */
+static void disk_scan(struct work_struct *work)
+{
+	struct ublk_device *device = container_of(work, struct ublk_device, scan);
+	struct gendisk *disk = device->disk;
+
+	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	mutex_lock(&disk->open_mutex);
+	if (disk_live(disk) && !test_bit(UBLK_DEVICE_STOPPING, &device->flags))
+		bdev_disk_changed(disk, false);
+	mutex_unlock(&disk->open_mutex);
+}
+
+static void disk_removal(struct work_struct *work)
+{
+	struct ublk_device *device = container_of(work, struct ublk_device, removal);
+
+	mutex_lock(&device->mutex);
+	if (test_bit(UBLK_DEVICE_STOPPING, &device->flags))
+		ublk_disk_stop(device);
+	mutex_unlock(&device->mutex);
+	ublk_device_put(device);
+}
+
+void ublk_disk_init(struct ublk_device *device)
+{
+	INIT_WORK(&device->scan, disk_scan);
+	INIT_WORK(&device->removal, disk_removal);
+}
+
+static void disk_set_modes(struct ublk_device *device, enum ublk_queue_mode mode)
+{
+	u16 id;
+
+	for (id = 0; id < device->info.nr_hw_queues; id++)
+		ublk_queue_set_mode(device->queues[id], mode);
+}
+
+static struct gendisk *disk_alloc(struct ublk_device *device)
+{
+	struct compat_disk_features features;
+	struct queue_limits limits;
+	struct gendisk *disk;
+
+	ublk_params_limits(&device->params, &limits, &features);
+	disk = compat_disk_alloc(&device->tags, &limits, &features, NULL);
+	if (IS_ERR(disk))
+		return disk;
+	snprintf(disk->disk_name, sizeof(disk->disk_name), "ublkb%u", device->info.dev_id);
+	disk->fops = &disk_operations;
+	get_device(&device->dev);
+	disk->private_data = device;
+	set_capacity(disk, device->params.basic.dev_sectors);
+	set_disk_ro(disk, device->params.basic.attrs & UBLK_ATTR_READ_ONLY);
+	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	return disk;
+}
+
+/* What an untrusted daemon says is no partition table for the kernel to parse. */
+static void disk_scan_start(struct ublk_device *device)
+{
+	if (ublk_device_has(device, UBLK_F_UNPRIVILEGED_DEV))
+		return;
+	if (ublk_device_has(device, UBLK_F_NO_AUTO_PART_SCAN))
+		clear_bit(GD_SUPPRESS_PART_SCAN, &device->disk->state);
+	else
+		queue_work(slow_workqueue, &device->scan);
+}
+
+int ublk_disk_start(struct ublk_device *device)
+{
+	struct gendisk *disk = disk_alloc(device);
+	int result;
+
+	if (IS_ERR(disk))
+		return PTR_ERR(disk);
+	clear_bit(UBLK_DEVICE_CLOSED, &device->flags);
+	device->disk = disk;
+	device->info.state = UBLK_S_DEV_LIVE;
+	disk_set_modes(device, UBLK_QUEUE_SERVE);
+	result = add_disk(disk);
+	if (result) {
+		disk_set_modes(device, UBLK_QUEUE_FAIL);
+		device->info.state = UBLK_S_DEV_DEAD;
+		device->disk = NULL;
+		put_disk(disk);
+		return result;
+	}
+	disk_scan_start(device);
+	return 0;
+}
+
+void ublk_disk_stop(struct ublk_device *device)
+{
+	struct gendisk *disk = device->disk;
+
+	if (!disk)
+		return;
+	set_bit(UBLK_DEVICE_STOPPING, &device->flags);
+	ublk_cancel_waiting(device);
+	cancel_work_sync(&device->scan);
+	del_gendisk(disk);
+	disk_set_modes(device, UBLK_QUEUE_FAIL);
+	device->disk = NULL;
+	device->info.state = UBLK_S_DEV_DEAD;
+	clear_bit(UBLK_DEVICE_STOPPING, &device->flags);
+	put_disk(disk);
+}
+
+int ublk_disk_close_unused(struct ublk_device *device)
+{
+	struct gendisk *disk = device->disk;
+	int result = 0;
+
+	if (!disk)
+		return 0;
+	mutex_lock(&disk->open_mutex);
+	if (disk_openers(disk))
+		result = -EBUSY;
+	else
+		set_bit(UBLK_DEVICE_CLOSED, &device->flags);
+	mutex_unlock(&disk->open_mutex);
+	return result;
+}
+
+void ublk_disk_remove_later(struct ublk_device *device)
+{
+	get_device(&device->dev);
+	if (!queue_work(slow_workqueue, &device->removal))
+		put_device(&device->dev);
+}
+
+int ublk_disk_workqueue_init(void)
+{
+	slow_workqueue = alloc_workqueue("ublk_slow", WQ_UNBOUND, 0);
+	return slow_workqueue ? 0 : -ENOMEM;
+}
+
+void ublk_disk_workqueue_exit(void)
+{
+	destroy_workqueue(slow_workqueue);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ublk_drv - block devices served by a process, over io_uring commands.
+ *
+ * Reader's guide. A block request comes in at disk.c and goes to the daemon and back in command.c,
+ * with request.c for its description and its end and copy.c for its bytes; slot.h draws the life of
+ * a tag, which all that is about. The daemon's file is char.c. What becomes of it all when the
+ * daemon is gone is cancel.c. Devices and their states are device.c, commanded from control.c, with
+ * params.c and permission.c for what a command says and who may. compat.h is about kernel versions.
+ */
+#include <linux/module.h>
+
+#include "control.h"
+#include "device.h"
+#include "disk.h"
+
+static int __init ublk_init(void)
+{
+	int result;
+
+	result = ublk_disk_workqueue_init();
+	if (result)
+		return result;
+	result = ublk_devices_init();
+	if (result)
+		goto no_devices;
+	result = ublk_control_init();
+	if (result)
+		goto no_control;
+	return 0;
+no_control:
+	ublk_devices_exit();
+no_devices:
+	ublk_disk_workqueue_exit();
+	return result;
+}
+
+static void __exit ublk_exit(void)
+{
+	ublk_control_exit();
+	ublk_devices_exit();
+	ublk_disk_workqueue_exit();
+}
+
+module_init(ublk_init);
+module_exit(ublk_exit);
+
+MODULE_AUTHOR("The ublk-nbd authors");
+MODULE_DESCRIPTION("Block devices served by userspace over io_uring");
+MODULE_LICENSE("GPL");

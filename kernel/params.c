@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/* params.c - one check and one translation per type of parameters. */
+#include <linux/blkdev.h>
+#include <linux/log2.h>
+
+#include "params.h"
+
+#define SUPPORTED                                                                                  \
+	(UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD | UBLK_PARAM_TYPE_DMA_ALIGN |             \
+	 UBLK_PARAM_TYPE_SEGMENT)
+#define SHIFT_MAX 30
+
+static int check_basic(const struct ublk_param_basic *basic, u32 max_io_bytes)
+{
+	if (basic->logical_bs_shift < SECTOR_SHIFT || basic->logical_bs_shift > PAGE_SHIFT ||
+	    basic->physical_bs_shift < basic->logical_bs_shift ||
+	    basic->physical_bs_shift > SHIFT_MAX || basic->io_min_shift > SHIFT_MAX ||
+	    basic->io_opt_shift > SHIFT_MAX)
+		return -EINVAL;
+	if (basic->max_sectors > max_io_bytes >> SECTOR_SHIFT ||
+	    basic->max_sectors < PAGE_SIZE >> SECTOR_SHIFT)
+		return -EINVAL;
+	if (basic->dev_sectors > LLONG_MAX >> SECTOR_SHIFT)
+		return -EINVAL;
+	/* 0 means none, for both. */
+	if (basic->virt_boundary_mask & (basic->virt_boundary_mask + 1))
+		return -EINVAL;
+	return 0;
+}
+
+static int check_discard(const struct ublk_param_discard *discard)
+{
+	if (discard->max_discard_sectors && discard->max_discard_segments != 1)
+		return -EINVAL;
+	if ((discard->max_discard_sectors || discard->max_write_zeroes_sectors) &&
+	    !discard->discard_granularity)
+		return -EINVAL;
+	return 0;
+}
+
+static int check_dma(const struct ublk_param_dma_align *dma)
+{
+	return dma->alignment >= PAGE_SIZE || !is_power_of_2(dma->alignment + 1) ? -EINVAL : 0;
+}
+
+static int check_segment(const struct ublk_param_segment *segment)
+{
+	if (segment->seg_boundary_mask &&
+	    (segment->seg_boundary_mask < PAGE_SIZE - 1 ||
+	     segment->seg_boundary_mask & (segment->seg_boundary_mask + 1)))
+		return -EINVAL;
+	return segment->max_segment_size && segment->max_segment_size < PAGE_SIZE ? -EINVAL : 0;
+}
+
+int ublk_params_check(struct ublk_params *params, u32 max_io_bytes)
+{
+	int result = 0;
+
+	params->types &= SUPPORTED;
+	if (params->types & UBLK_PARAM_TYPE_BASIC)
+		result = check_basic(&params->basic, max_io_bytes);
+	if (!result && params->types & UBLK_PARAM_TYPE_DISCARD)
+		result = check_discard(&params->discard);
+	if (!result && params->types & UBLK_PARAM_TYPE_DMA_ALIGN)
+		result = check_dma(&params->dma);
+	if (!result && params->types & UBLK_PARAM_TYPE_SEGMENT)
+		result = check_segment(&params->seg);
+	return result;
+}
+
+static void limits_basic(const struct ublk_param_basic *basic, struct queue_limits *limits,
+			 struct compat_disk_features *features)
+{
+	limits->logical_block_size = 1 << basic->logical_bs_shift;
+	limits->physical_block_size = 1 << basic->physical_bs_shift;
+	limits->io_min = 1 << basic->io_min_shift;
+	limits->io_opt = 1 << basic->io_opt_shift;
+	limits->max_hw_sectors = basic->max_sectors;
+	limits->chunk_sectors = basic->chunk_sectors;
+	limits->virt_boundary_mask = basic->virt_boundary_mask;
+	features->write_cache = basic->attrs & UBLK_ATTR_VOLATILE_CACHE;
+	features->fua = features->write_cache && basic->attrs & UBLK_ATTR_FUA;
+	features->rotational = basic->attrs & UBLK_ATTR_ROTATIONAL;
+}
+
+void ublk_params_limits(const struct ublk_params *params, struct queue_limits *limits,
+			struct compat_disk_features *features)
+{
+	memset(limits, 0, sizeof(*limits));
+	limits_basic(&params->basic, limits, features);
+	if (params->types & UBLK_PARAM_TYPE_DISCARD) {
+		limits->discard_alignment = params->discard.discard_alignment;
+		limits->discard_granularity = params->discard.discard_granularity;
+		limits->max_hw_discard_sectors = params->discard.max_discard_sectors;
+		limits->max_write_zeroes_sectors = params->discard.max_write_zeroes_sectors;
+		limits->max_discard_segments = params->discard.max_discard_segments;
+	}
+	if (params->types & UBLK_PARAM_TYPE_DMA_ALIGN)
+		limits->dma_alignment = params->dma.alignment;
+	if (params->types & UBLK_PARAM_TYPE_SEGMENT) {
+		limits->seg_boundary_mask = params->seg.seg_boundary_mask;
+		limits->max_segment_size = params->seg.max_segment_size;
+		limits->max_segments = params->seg.max_segments;
+	}
+}

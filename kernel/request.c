@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/* request.c - from the block layer's words to the ABI's, and back. */
+#include <linux/bottom_half.h>
+
+#include "request.h"
+
+static const u8 operations[] = {
+	[REQ_OP_READ] = UBLK_IO_OP_READ,
+	[REQ_OP_WRITE] = UBLK_IO_OP_WRITE,
+	[REQ_OP_FLUSH] = UBLK_IO_OP_FLUSH,
+	[REQ_OP_DISCARD] = UBLK_IO_OP_DISCARD,
+	[REQ_OP_WRITE_ZEROES] = UBLK_IO_OP_WRITE_ZEROES,
+};
+
+/* Kernel and ABI have the same meanings at different bits. */
+static u32 describe_flags(blk_opf_t kernel)
+{
+	u32 flags = 0;
+
+	if (likely(!(kernel & (REQ_FAILFAST_MASK | REQ_META | REQ_FUA | REQ_NOUNMAP | REQ_SWAP))))
+		return 0;
+	if (kernel & REQ_FAILFAST_DEV)
+		flags |= UBLK_IO_F_FAILFAST_DEV;
+	if (kernel & REQ_FAILFAST_TRANSPORT)
+		flags |= UBLK_IO_F_FAILFAST_TRANSPORT;
+	if (kernel & REQ_FAILFAST_DRIVER)
+		flags |= UBLK_IO_F_FAILFAST_DRIVER;
+	if (kernel & REQ_META)
+		flags |= UBLK_IO_F_META;
+	if (kernel & REQ_FUA)
+		flags |= UBLK_IO_F_FUA;
+	if (kernel & REQ_NOUNMAP)
+		flags |= UBLK_IO_F_NOUNMAP;
+	if (kernel & REQ_SWAP)
+		flags |= UBLK_IO_F_SWAP;
+	return flags;
+}
+
+int ublk_request_describe(struct request *request, u64 buffer, struct ublksrv_io_desc *desc)
+{
+	u32 operation = (__force u32)req_op(request);
+
+	if (operation >= ARRAY_SIZE(operations) ||
+	    (!operations[operation] && operation != (__force u32)REQ_OP_READ))
+		return -EOPNOTSUPP;
+	desc->op_flags = operations[operation] | describe_flags(request->cmd_flags);
+	desc->nr_sectors = blk_rq_sectors(request);
+	desc->start_sector = blk_rq_pos(request);
+	desc->addr = buffer;
+	return 0;
+}
+
+/*
+ * A daemon chooses among the errors that a disk may have; any other would mean something to the
+ * block layer (try again, wait for resources) that is not the daemon's to say.
+ */
+static blk_status_t status_of(int error)
+{
+	switch (error) {
+	case -EOPNOTSUPP:
+	case -ETIMEDOUT:
+	case -ENOSPC:
+	case -ENOLINK:
+	case -EREMOTEIO:
+	case -ENODATA:
+	case -EILSEQ:
+		return errno_to_blk_status(error);
+	}
+	return BLK_STS_IOERR;
+}
+
+/*
+ * Ending a bio may drop the last reference to an opened disk, whose release takes the disk's
+ * open_mutex; the partition scan holds that and waits for this very task to serve it. With bottom
+ * halves off the kernel leaves that release to a kworker.
+ */
+static void end_whole(struct request *request, blk_status_t status)
+{
+	local_bh_disable();
+	blk_mq_end_request(request, status);
+	local_bh_enable();
+}
+
+static bool end_part(struct request *request, unsigned int done_bytes)
+{
+	bool more;
+
+	local_bh_disable();
+	more = blk_update_request(request, BLK_STS_OK, done_bytes);
+	local_bh_enable();
+	return more;
+}
+
+void ublk_request_end(struct request *request, int result)
+{
+	unsigned int done_bytes;
+
+	if (unlikely(result < 0)) {
+		end_whole(request, status_of(result));
+		return;
+	}
+	if (!ublk_request_has_data(request) || likely(result >= blk_rq_bytes(request))) {
+		end_whole(request, BLK_STS_OK);
+		return;
+	}
+	done_bytes = round_down(result, queue_logical_block_size(request->q));
+	if (!done_bytes || !end_part(request, done_bytes))
+		end_whole(request, BLK_STS_IOERR);
+	else
+		blk_mq_requeue_request(request, true);
+}
+
+void ublk_request_fail(struct request *request)
+{
+	end_whole(request, BLK_STS_IOERR);
+}
+
+void ublk_request_requeue(struct request *request)
+{
+	blk_mq_requeue_request(request, false);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * slot.h - the life of one tag: which of the two sides has what.
+ *
+ * A slot may hold a command (the daemon's uring_cmd, waiting to be completed) and a request (the
+ * block layer's). All fields belong to the queue's lock.
+ *
+ *             FETCH              a request           the daemon's task runs
+ *    EMPTY ───────────▶ PARKED ───────────▶ SENDING ──┬──────────────────▶ OWNED
+ *      ▲                │ ▲  ▲                │ │ │   └─▶ ASKED ─GET_DATA─▶ │ │
+ *      │◀────cancel─────┘ │  └──unwritable────┘ │ │         │               │ │
+ *      │                  └─────────────────────┼─┼─COMMIT──┴───────────────┘ │
+ *      │◀──cancel, nobody looks at its pages────┼─┼───────────────────────────┤
+ *      │◀─the task─ ORPHANED ◀─────cancel───────┘ │                           │
+ *      │◀─last pin─ DOOMED ◀──cancel while pinned─┴───────────────────────────┘
+ *
+ *    state      command  request  woken by
+ *    EMPTY      no       no       FETCH
+ *    PARKED     yes      no       a block request; cancel
+ *    SENDING    yes      yes      the daemon's task; cancel
+ *    ASKED      no       yes      GET_DATA, COMMIT; cancel      (the daemon was asked for a buffer)
+ *    OWNED      no       yes      COMMIT; cancel
+ *    ORPHANED   yes      no       the task work that is still under way, wherever it runs
+ *    DOOMED     maybe    yes      the last unpin: somebody is copying to or from the request's pages
+ *
+ * "Cancel" is the loss of the daemon (cancel.h): it is found by a poll if by nothing else, so no
+ * state waits for ever on a daemon that is gone.
+ */
+#ifndef UBLK_SLOT_H
+#define UBLK_SLOT_H
+
+#include <linux/types.h>
+
+struct io_uring_cmd;
+struct request;
+struct task_struct;
+
+enum ublk_slot_state {
+	UBLK_SLOT_EMPTY,
+	UBLK_SLOT_PARKED,
+	UBLK_SLOT_SENDING,
+	UBLK_SLOT_ASKED,
+	UBLK_SLOT_OWNED,
+	UBLK_SLOT_ORPHANED,
+	UBLK_SLOT_DOOMED,
+	UBLK_SLOT_STATES
+};
+
+/* What becomes of a request that the daemon will not commit. */
+enum ublk_fate {
+	UBLK_FATE_FAIL,	   /* ends with EIO */
+	UBLK_FATE_REQUEUE, /* waits for the daemon's successor */
+};
+
+struct ublk_slot {
+	u8 state;   /* enum ublk_slot_state; written by ublk_slot_move() alone */
+	u8 fate;    /* enum ublk_fate; of a DOOMED request */
+	u16 pins;   /* who copies to or from the request's pages just now */
+	u64 buffer; /* in the daemon's memory; 0 with USER_COPY */
+	struct request *request;
+	struct io_uring_cmd *command;
+	struct task_struct *task; /* that fetched first, a reference; NULL before */
+};
+
+/* Makes a move of the drawing above; any other is the driver's own mistake, and said once. */
+void ublk_slot_move(struct ublk_slot *slot, enum ublk_slot_state to);
+
+/* The slot's request is with the daemon, which may read or write its data and commit it. */
+static inline bool ublk_slot_committable(const struct ublk_slot *slot)
+{
+	u8 state = READ_ONCE(slot->state);
+
+	return state == UBLK_SLOT_OWNED || state == UBLK_SLOT_ASKED;
+}
+
+#endif
