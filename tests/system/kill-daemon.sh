@@ -3,7 +3,7 @@
 #       and disconnect removes; a daemon that hangs is killed by disconnect, but not while the disk is
 #       in use unless forced
 # method: SIGKILL and SIGSTOP under a verified load; three times each
-# kernels: 7.3 6.12
+# kernels: 7.3 6.12 6.1-own
 # cpus: 2
 # timeout-s: 500
 # modules: ublk_drv

@@ -7,6 +7,7 @@
 # shellcheck disable=SC2034 # some are read by those who read this file
 {
 LAB_SERIES=7.3		# kernel series
+LAB_OWN_DRIVER=0	# 1: with our own ublk driver in place of the kernel's, if it has one
 LAB_CPUS=2
 LAB_MEMORY_MB=1024
 LAB_GUESTS_MAX=${UBLK_NBD_GUESTS:-2}	# at once, on the whole machine
@@ -29,6 +30,13 @@ kvm_works() {
 		-nodefaults -monitor stdio >/dev/null 2>&1
 }
 
+# choose_kernel SPEC: a series, or SERIES-own for that kernel with our own ublk driver.
+choose_kernel() {
+	LAB_SERIES=${1%-own}
+	LAB_OWN_DRIVER=0
+	[ "$LAB_SERIES" = "$1" ] || LAB_OWN_DRIVER=1
+}
+
 # quote VALUE: so that the guest's shell reads it back as one word.
 quote() {
 	printf "'%s'" "${1//\'/\'\\\'\'}"
@@ -46,7 +54,7 @@ write_env() {
 	local pair
 	printf 'LAB_MODE=%s\n' "$LAB_MODE"
 	printf 'LAB_USER_NET=%s\n' "$LAB_USER_NET"
-	printf 'export LAB_SERIES=%s LAB_ICOUNT=%s LAB_SCALE=%s\n' "$LAB_SERIES" "$LAB_ICOUNT" "$LAB_SCALE"
+	printf 'export LAB_SERIES=%s LAB_OWN_DRIVER=%s LAB_ICOUNT=%s LAB_SCALE=%s\n' "$LAB_SERIES" "$LAB_OWN_DRIVER" "$LAB_ICOUNT" "$LAB_SCALE"
 	[[ ! $LAB_BUILD =~ (address|undefined) ]] || write_sanitizer_env
 	for pair in "${LAB_ENV[@]}"; do
 		[[ $pair =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || die "not of the form NAME=VALUE: $pair"
@@ -88,7 +96,9 @@ small_image() {
 	copy_into "$tree" /usr/local/libexec/ublk-nbd "$LAB_BUILD"/libexec/*
 	copy_into "$tree" /usr/local/tests "$LAB_BUILD"/tests/guest/*
 	copy_into "$tree" /usr/lib/udev/rules.d "$LAB_TOP"/gateway/*.rules
-	copy_into "$tree" "/usr/lib/modules/$release/updates" "$LAB_BUILD/kernel/$release"/*.ko
+	if [ "$LAB_OWN_DRIVER" = 1 ]; then
+		copy_into "$tree" "/usr/lib/modules/$release/updates" "$LAB_OWN_MODULE"
+	fi
 	for pair in "${LAB_ADD[@]}"; do
 		mkdir -p "$tree$(dirname "${pair#*:}")"
 		cp -LR "${pair%%:*}" "$tree${pair#*:}"
@@ -124,6 +134,9 @@ boot_prepare() {
 		die "no kernel $LAB_SERIES to boot"
 	}
 	grep -v '^kernel ' "$work/fetch.log" >&2 || true
+	if [ "$LAB_OWN_DRIVER" = 1 ]; then
+		LAB_OWN_MODULE=$("$LAB_VM/make-module" "$LAB_SERIES") || die "no driver of our own for $LAB_SERIES"
+	fi
 	base=$("$LAB_VM/base-image")
 	modules=$(kernel_image "$kernel")
 	images=("$base" "$modules")

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+# goal: as fio-verify, with our own driver: on a kernel that has none, and in place of a newer one's
+# method: as fio-verify, fewer rows
+# kernels: 6.1-own 7.3-own
+# cpus: 4
+# memory-mb: 2560
+# timeout-s: 600
+# modules: ublk_drv
+# suite: test
+
+. /lab/data.sh
+. /lab/fio.sh
+
+run_verify nbdkit     4 user-copy 128
+run_verify nbd-server 4 mapped    32
