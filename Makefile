@@ -84,6 +84,13 @@ $(BUILD)/tests/guest/%: $(BUILD)/tests/guest/%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
 
+# Those that test a ublk driver by itself share tests/guest/ublk/.
+UBLK_TEST_OBJS := $(call objs,$(wildcard tests/guest/ublk/*.c))
+
+$(BUILD)/tests/guest/ublk_%: $(BUILD)/tests/guest/ublk_%.o $(UBLK_TEST_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
+
 guest-programs: $(PROGRAMS) $(GUEST_BINS)
 
 # --- fuzz targets: one per tests/fuzz/fuzz_*.c, with a seed corpus beside it -----------------------

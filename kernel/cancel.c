@@ -97,7 +97,7 @@ static void cancel_queue(struct ublk_queue *queue, u32 round)
 	u16 tag;
 
 	spin_lock(&queue->lock);
-	if (queue->round == round && queue->mode == UBLK_QUEUE_SERVE)
+	if (queue->round == round && queue->mode != UBLK_QUEUE_FAIL)
 		queue->mode = ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE ? UBLK_QUEUE_HOLD
 										  : UBLK_QUEUE_FAIL;
 	spin_unlock(&queue->lock);

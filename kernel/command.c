@@ -123,10 +123,15 @@ COMPAT_TASK_WORK(deliver)
 	compat_command_done(command, result, issue_flags);
 }
 
-/* With the lock held: the tag has no command, or the queue serves nobody. */
+/*
+ * With the lock held: the tag has no command, or the queue serves nobody. In HOLD a request waits
+ * whatever the policy: QUIESCE_DEV may still let the same daemon go on.
+ */
 static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct request *request)
 {
-	if (queue->mode == UBLK_QUEUE_FAIL || ublk_cancel_fate(queue, false) == UBLK_FATE_FAIL)
+	if (queue->mode == UBLK_QUEUE_FAIL)
+		return BLK_STS_IOERR;
+	if (queue->mode == UBLK_QUEUE_SERVE && ublk_cancel_fate(queue, false) == UBLK_FATE_FAIL)
 		return BLK_STS_IOERR;
 	ublk_request_requeue(request);
 	return BLK_STS_OK;

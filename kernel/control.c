@@ -348,14 +348,15 @@ static void quiesce_set_mode(struct ublk_device *device, enum ublk_queue_mode fr
 	}
 }
 
-/* Waits until the daemon has nothing, or is lost. 0 (no limit): until told to end. */
+/* Waits until the daemon has nothing, is lost, or the disk goes. 0 (no limit): until told to end. */
 static int quiesce_wait(struct ublk_device *device, u64 timeout_ms)
 {
 	u64 waited_ms = 0;
 	u16 id = 0;
 
 	while (id < device->info.nr_hw_queues) {
-		if (test_bit(UBLK_DEVICE_LOST, &device->flags))
+		if (test_bit(UBLK_DEVICE_LOST, &device->flags) ||
+		    test_bit(UBLK_DEVICE_STOPPING, &device->flags))
 			return 0;
 		if (queue_idle(device->queues[id])) {
 			id++;
@@ -370,31 +371,55 @@ static int quiesce_wait(struct ublk_device *device, u64 timeout_ms)
 	return 0;
 }
 
-/* New requests wait, the daemon finishes what it has, then its commands end. */
+/* The mutex is held. Only one may wait: another's time running out would let requests in again. */
+static int quiesce_begin(struct ublk_device *device)
+{
+	if (device->info.state != UBLK_S_DEV_LIVE)
+		return awaits_recovery(device) ? 0 : -EINVAL;
+	if (test_and_set_bit(UBLK_DEVICE_QUIESCING, &device->flags))
+		return -EBUSY;
+	quiesce_set_mode(device, UBLK_QUEUE_SERVE, UBLK_QUEUE_HOLD);
+	return -EINPROGRESS;
+}
+
+/* The mutex is held again. True: the daemon is idle and is to be told to go. */
+static bool quiesce_end(struct ublk_device *device, u32 round, int waited)
+{
+	clear_bit(UBLK_DEVICE_QUIESCING, &device->flags);
+	if (device->info.state != UBLK_S_DEV_LIVE || ublk_cancel_this_round(device) != round)
+		return false;
+	if (!waited) {
+		set_bit(UBLK_DEVICE_LOST, &device->flags);
+		return true;
+	}
+	quiesce_set_mode(device, UBLK_QUEUE_HOLD, UBLK_QUEUE_SERVE);
+	blk_mq_kick_requeue_list(device->disk->queue);
+	return false;
+}
+
+/*
+ * New requests wait, the daemon finishes what it has, then its commands end. A hung daemon may keep
+ * this waiting; STOP_DEV and DEL_DEV must not wait behind it, so the wait is without the mutex.
+ */
 static int quiesce_device(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
 {
+	bool tell_daemon;
 	u32 round;
 	int result;
 
 	if (!ublk_device_has(device, UBLK_F_QUIESCE))
 		return -EOPNOTSUPP;
 	mutex_lock(&device->mutex);
-	if (device->info.state != UBLK_S_DEV_LIVE) {
-		result = awaits_recovery(device) ? 0 : -EINVAL;
-		mutex_unlock(&device->mutex);
-		return result;
-	}
 	round = ublk_cancel_this_round(device);
-	quiesce_set_mode(device, UBLK_QUEUE_SERVE, UBLK_QUEUE_HOLD);
-	result = quiesce_wait(device, command->data[0]);
-	if (result) {
-		quiesce_set_mode(device, UBLK_QUEUE_HOLD, UBLK_QUEUE_SERVE);
-		blk_mq_kick_requeue_list(device->disk->queue);
-	} else {
-		set_bit(UBLK_DEVICE_LOST, &device->flags);
-	}
+	result = quiesce_begin(device);
 	mutex_unlock(&device->mutex);
-	if (!result)
+	if (result != -EINPROGRESS)
+		return result;
+	result = quiesce_wait(device, command->data[0]);
+	mutex_lock(&device->mutex);
+	tell_daemon = quiesce_end(device, round, result);
+	mutex_unlock(&device->mutex);
+	if (tell_daemon)
 		ublk_cancel_round(device, round);
 	return result;
 }

@@ -225,6 +225,8 @@ static void device_lose_daemon(struct ublk_device *device)
 		ublk_disk_remove_later(device);
 	} else if (ublk_device_has(device, UBLK_F_USER_RECOVERY_FAIL_IO)) {
 		device->info.state = UBLK_S_DEV_FAIL_IO;
+		/* What waited while the daemon was asked to go: it fails now. */
+		blk_mq_kick_requeue_list(device->disk->queue);
 	} else {
 		device->info.state = UBLK_S_DEV_QUIESCED;
 	}

@@ -37,6 +37,7 @@ enum ublk_device_flag {
 	UBLK_DEVICE_STOPPING, /* its disk is being removed: no request waits for a successor */
 	UBLK_DEVICE_CLOSED,   /* TRY_STOP_DEV found the disk unused: no more openers */
 	UBLK_DEVICE_DELETED,
+	UBLK_DEVICE_QUIESCING, /* one QUIESCE_DEV waits for the daemon, without the mutex */
 };
 
 struct ublk_device {
