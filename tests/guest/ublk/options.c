@@ -68,22 +68,18 @@ static void refuse(const char *what, const char *word)
 /* "64K", "1M", "2G" or a plain number. */
 static uint64_t read_number(const char *name, const char *text)
 {
-	char *end;
+	static const char units[] = "KMG";
+	const char *unit;
 	uint64_t value;
+	char *end;
 
 	errno = 0;
 	value = strtoull(text, &end, 0);
 	if (errno || end == text || *text == '-')
 		refuse(name, "wants a number");
-	switch (*end) {
-	case 'G':
-		value <<= 10;
-		/* fall through */
-	case 'M':
-		value <<= 10;
-		/* fall through */
-	case 'K':
-		value <<= 10;
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		value <<= 10 * (unit - units + 1);
 		end++;
 	}
 	if (*end)

@@ -82,8 +82,9 @@ refused() {
 	shift
 	timeout -k 5 "$WAIT_TIMEOUT_S" ublk_server "$@" >"$WORK/refused" 2>&1
 	ublk_rc=$?
-	[ $ublk_rc = 1 ] && grep -q ": $ublk_errno\$" "$WORK/refused" ||
+	if [ $ublk_rc != 1 ] || ! grep -q ": $ublk_errno\$" "$WORK/refused"; then
 		fail "$*" "wanted $ublk_errno, got status $ublk_rc: $(cat "$WORK/refused")"
+	fi
 }
 
 # remove_devices: what a failed case has left must not fail the next one.
@@ -99,9 +100,8 @@ remove_devices() {
 	wait_for no_ublk
 }
 
-# fails_within MS: a read of $DISK that hangs on the daemon's death ends with an error, in time since
-# LOST_AT_MS; 500 ms of emulated slowness are allowed for on top.
-check_prompt() { # NAME LIMIT_MS
+# check_prompt NAME LIMIT_MS: what was waited for came within this time since LOST_AT_MS.
+check_prompt() {
 	ublk_took_ms=$(($(uptime_ms) - LOST_AT_MS))
 	note "$1: after $ublk_took_ms ms"
 	[ "$ublk_took_ms" -le $(($2 * ${LAB_SCALE:-1})) ] || fail "$1" "took $ublk_took_ms ms, more than $2"
