@@ -38,9 +38,10 @@ struct recipe {
 
 /* --- parts ----------------------------------------------------------------------------------------------- */
 
-/* The daemon of the build tree that our own program lies in: "BUILD/bin/ublk-nbd" has its daemon at
- * "BUILD/libexec/ublk-nbd-disk". An installed one lies deeper, so the two are never mixed up. */
-static bool program_of_build_tree(char *out, size_t out_bytes)
+/* The daemon beside our own program: "BUILD/bin/ublk-nbd" has its daemon at
+ * "BUILD/libexec/ublk-nbd-disk", an installed "PREFIX/bin/ublk-nbd" one folder deeper. So a tree can
+ * be moved, and installed under another PREFIX than it was built for. */
+static bool program_beside(const char *folder, char *out, size_t out_bytes)
 {
 	char self[PATH_MAX];
 	ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -54,13 +55,14 @@ static bool program_of_build_tree(char *out, size_t out_bytes)
 	if (!slash)
 		return false;
 	*slash = '\0';
-	written = snprintf(out, out_bytes, "%s/../libexec/" DAEMON_NAME, self);
+	written = snprintf(out, out_bytes, "%s/../libexec/%s" DAEMON_NAME, self, folder);
 	return written > 0 && (size_t)written < out_bytes && !access(out, X_OK);
 }
 
 static int program_find(struct recipe *recipe, char *error, size_t error_bytes)
 {
-	if (program_of_build_tree(recipe->program, sizeof(recipe->program)))
+	if (program_beside("", recipe->program, sizeof(recipe->program)) ||
+	    program_beside("ublk-nbd/", recipe->program, sizeof(recipe->program)))
 		return 0;
 	snprintf(recipe->program, sizeof(recipe->program), LIBEXECDIR "/" DAEMON_NAME);
 	if (!access(recipe->program, X_OK))

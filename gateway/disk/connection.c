@@ -160,7 +160,7 @@ void connection_close(struct connection *connection)
 
 void connection_enqueue(struct connection *connection, struct wire_request *request)
 {
-	assert(connection_state(connection) == CONNECTION_LIVE);
+	assert(connection_works(connection));
 	wire_request_move_tx(request, TX_QUEUED);
 	request->connection = connection;
 	request->next = NULL;
@@ -187,6 +187,8 @@ static void cancel(struct connection *connection, enum ring_kind kind)
 /* No more is sent or received: what the ring has of this connection is made to come back. */
 static void abandon(struct connection *connection)
 {
+	if (connection_state(connection) == CONNECTION_RETIRING)
+		connection->queue->connections_retiring--;
 	atomic_store(&connection->state, CONNECTION_CONDEMNED);
 	shutdown(connection->transport->fd, SHUT_RDWR);
 	if (connection->send_armed)
@@ -198,28 +200,50 @@ static void abandon(struct connection *connection)
 
 void connection_leave(struct connection *connection)
 {
-	if (connection_state(connection) == CONNECTION_LIVE)
+	if (connection_works(connection))
 		abandon(connection);
+}
+
+/* Counts and logs once that the connection is lost to the disk, for the reason that is in it. */
+static void report_loss(struct connection *connection, int error)
+{
+	stats_add(&connection->queue->stats.connections_lost, 1);
+	log_error("queue %u: connection %u to %s is given up: %s%s%s; %u requests in flight",
+		  connection->queue->id, connection->index, connection->peer_text,
+		  connection->reason, error ? ": " : "", error ? strerror(error) : "",
+		  connection->in_flight);
+}
+
+void connection_retire(struct connection *connection)
+{
+	if (connection_state(connection) != CONNECTION_LIVE || connection->leaving)
+		return;
+	snprintf(connection->reason, sizeof(connection->reason), "the server is shutting down");
+	report_loss(connection, 0);
+	connection->queue->connections_retiring++;
+	atomic_store(&connection->state, CONNECTION_RETIRING);
+}
+
+/* Whether it may be closed without a word: it was left after DISC, which a server may answer by
+ * closing first; or it was given up before, and owes no answer. */
+static bool expects_the_end(const struct connection *connection)
+{
+	return connection->leaving ||
+	       (connection_state(connection) == CONNECTION_RETIRING && connection->in_flight == 0);
 }
 
 void connection_condemn(struct connection *connection, int error, const char *format, ...)
 {
-	char *reason = connection->reason;
 	va_list arguments;
 
-	if (connection_state(connection) != CONNECTION_LIVE)
+	if (!connection_works(connection))
 		return;
-	va_start(arguments, format);
-	vsnprintf(reason, sizeof(connection->reason), format, arguments);
-	va_end(arguments);
-	if (connection->leaving) {
-		abandon(connection); /* the server closed first, as it may after DISC */
-		return;
+	if (!expects_the_end(connection)) {
+		va_start(arguments, format);
+		vsnprintf(connection->reason, sizeof(connection->reason), format, arguments);
+		va_end(arguments);
+		report_loss(connection, error);
 	}
-	stats_add(&connection->queue->stats.connections_lost, 1);
-	log_error("queue %u: connection %u to %s is given up: %s%s%s; %u requests in flight",
-		  connection->queue->id, connection->index, connection->peer_text, reason,
-		  error ? ": " : "", error ? strerror(error) : "", connection->in_flight);
 	abandon(connection);
 }
 

@@ -4,7 +4,11 @@
  * requests that go over it.
  *
  *   LIVE --condemned (error, deadline, protocol breach)--> CONDEMNED --every SQE back--> DEAD
+ *   LIVE --the server shuts down--> RETIRING --all answered, DISC sent; or condemned--> CONDEMNED
  *
+ * RETIRING: the server answered a request with ESHUTDOWN, which asks for a soft disconnect (NBD
+ * protocol, "Terminating the transmission phase"). It gets no new requests, answers those it has,
+ * whose deadlines go on, and then leave.c sends DISC.
  * CONDEMNED: the socket is shut down and its SQEs are cancelled; nothing is ended or requeued yet,
  * since an SQE may still refer to a request's memory. DEAD: what had no final reply was ended with
  * an error (here a later version requeues it to a new connection); the object waits to be freed
@@ -24,7 +28,12 @@
 #include "proto/reply.h"
 #include "tls/transport.h"
 
-enum connection_state { CONNECTION_LIVE, CONNECTION_CONDEMNED, CONNECTION_DEAD };
+enum connection_state {
+	CONNECTION_LIVE,
+	CONNECTION_RETIRING,
+	CONNECTION_CONDEMNED,
+	CONNECTION_DEAD
+};
 
 struct queue;
 
@@ -75,11 +84,13 @@ int connection_replace(struct connection *connection, struct transport *transpor
 /* No SQE may be in flight. Safe on a zeroed connection. */
 void connection_close(struct connection *connection);
 
-/* Puts a request (IDLE) at the end of the send queue. Only while LIVE. */
+/* Puts a request (IDLE) at the end of the send queue. Only while LIVE, or DISC while RETIRING. */
 void connection_enqueue(struct connection *connection, struct wire_request *request);
 
+/* The server shuts down: LIVE becomes RETIRING; else nothing. */
+void connection_retire(struct connection *connection);
 /* Gives the connection up: error is a positive errno or 0, the format says what happened. Does
- * nothing when it is not LIVE. Whoever calls must not touch its requests afterwards. */
+ * nothing when it does not work any more. Whoever calls must not touch its requests afterwards. */
 void connection_condemn(struct connection *connection, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Ends it in good order, after DISC has left: the same, without a word. */
@@ -97,6 +108,14 @@ static inline void connection_count(struct connection *connection, uint32_t delt
 static inline enum connection_state connection_state(const struct connection *connection)
 {
 	return atomic_load_explicit(&connection->state, memory_order_relaxed);
+}
+
+/* Whether it sends and receives. */
+static inline bool connection_works(const struct connection *connection)
+{
+	enum connection_state state = connection_state(connection);
+
+	return state == CONNECTION_LIVE || state == CONNECTION_RETIRING;
 }
 
 /* send.c: starts a send when none is in flight and something waits. */

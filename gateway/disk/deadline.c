@@ -81,7 +81,7 @@ static void look_at(struct queue *queue, struct wire_request *request)
 {
 	struct connection *connection = request->connection;
 
-	if (!connection || connection_state(connection) != CONNECTION_LIVE ||
+	if (!connection || !connection_works(connection) ||
 	    !dispatch_part_is_open_on(request, connection))
 		return;
 	if (request->sequence > connection->answered_lowest)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * leave.c - how a queue ends once the driver sends no more: a FLUSH of our own, then DISC on each
- * connection, after which nothing may follow.
+ * connection, after which nothing may follow; and how a connection is left whose server shuts down.
  */
 #include <errno.h>
 
@@ -29,6 +29,7 @@ static void start_flushing(struct queue *queue)
 	struct connection *connection = dispatch_pick_connection(queue, 0);
 
 	queue_move(queue, QUEUE_FLUSHING);
+	queue->own.error = 0; /* an earlier DISC's is of no interest */
 	if (!queue->wrote || !(queue->shared->export->flags & NBD_FLAG_SEND_FLUSH))
 		return;
 	if (connection)
@@ -44,9 +45,9 @@ bool leave_next_connection(struct queue *queue)
 	for (uint32_t i = 0; i < queue->connections_count; i++) {
 		struct connection *connection = &queue->connections[i];
 
-		if (connection_state(connection) == CONNECTION_LIVE && connection->leaving)
+		if (connection->leaving)
 			connection_leave(connection);
-		if (connection_state(connection) == CONNECTION_LIVE) {
+		if (connection_works(connection)) {
 			connection->leaving = true;
 			leave_send_own(queue, connection, NBD_CMD_DISC);
 			return false;
@@ -57,10 +58,27 @@ bool leave_next_connection(struct queue *queue)
 	return all_dead;
 }
 
+void leave_retiring(struct queue *queue)
+{
+	for (uint32_t i = 0; i < queue->connections_count; i++) {
+		struct connection *connection = &queue->connections[i];
+
+		if (connection_state(connection) != CONNECTION_RETIRING ||
+		    queue->own.parts_open > 0)
+			continue;
+		if (connection->leaving) {
+			connection_leave(connection);
+		} else if (connection->in_flight == 0) {
+			connection->leaving = true;
+			leave_send_own(queue, connection, NBD_CMD_DISC);
+		}
+	}
+}
+
 /* Moves the queue on when what its state waits for has happened. */
 void leave_advance(struct queue *queue)
 {
-	if (queue_state(queue) == QUEUE_SERVING &&
+	if (queue_state(queue) == QUEUE_SERVING && queue->own.parts_open == 0 &&
 	    (queue->slots_ended == queue->shared->depth ||
 	     (atomic_load(&queue->failure) && queue->slots_active == 0)))
 		start_flushing(queue);

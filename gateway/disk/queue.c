@@ -135,6 +135,9 @@ static int turn(struct queue *queue)
 		return ret;
 	reap(queue);
 	replace_advance(queue);
+	if (queue->replacing == REPLACE_NONE && queue_state(queue) == QUEUE_SERVING &&
+	    queue->connections_retiring > 0)
+		leave_retiring(queue);
 	if (queue->replacing == REPLACE_NONE)
 		leave_advance(queue);
 	return 0;

@@ -86,6 +86,7 @@ struct queue {
 	uint32_t slots_ended;
 	struct connection connections[DISK_CONNECTIONS_MAX];
 	uint32_t connections_count;
+	uint32_t connections_retiring; /* of them, how many are RETIRING */
 	uint32_t connection_next;
 	int64_t now_ms;		      /* CLOCK_MONOTONIC_COARSE, once each turn of the loop */
 	uint32_t turns;		      /* of the thread's loop */
@@ -160,6 +161,9 @@ void leave_send_own(struct queue *queue, struct connection *connection, uint16_t
 /* DISC goes out on each live connection in turn; one on which it has left is closed. True when
  * none is live any more and nothing of any is in the ring. */
 bool leave_next_connection(struct queue *queue);
+
+/* Sends DISC on RETIRING connections that owe no answer any more, and closes those where it has left. */
+void leave_retiring(struct queue *queue);
 
 /* replace.c: QUEUE_REQUEST_REPLACE came; moves it on, once each turn. */
 void replace_begin(struct queue *queue);

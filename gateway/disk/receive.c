@@ -43,7 +43,7 @@ void receive_arm(struct connection *connection)
 	void *place = NULL, *buffer = direct ? connection->staging : connection->arrived;
 	int flags = 0;
 
-	if (connection->receive_armed || connection_state(connection) != CONNECTION_LIVE)
+	if (connection->receive_armed || !connection_works(connection))
 		return;
 	left_bytes = nbd_reply_payload_left(&connection->parser, &nbd, &offset_bytes);
 	/* TLS may hold a record's beginning already: so much less is certain to come. */
@@ -121,6 +121,8 @@ static bool take_event(struct connection *connection, const struct nbd_reply_eve
 		return false;
 	case NBD_REPLY_ERROR:
 		log_server_error(connection, event);
+		if (event->wire_error == NBD_ESHUTDOWN)
+			connection_retire(connection);
 		return true;
 	case NBD_REPLY_FINAL:
 		deadline_answered(connection, wire_request_of(event->request));
@@ -182,7 +184,7 @@ void receive_completed(struct connection *connection, int result, uint32_t cqe_f
 {
 	connection->receive_armed = false;
 	connection->receive_empty = !(cqe_flags & IORING_CQE_F_SOCK_NONEMPTY);
-	if (connection_state(connection) != CONNECTION_LIVE) {
+	if (!connection_works(connection)) {
 		connection_drain(connection);
 		return;
 	}

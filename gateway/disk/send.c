@@ -140,8 +140,7 @@ void send_kick(struct connection *connection)
 {
 	struct batch *batch = &connection->batch;
 
-	if (connection->send_armed || !connection->waiting_head ||
-	    connection_state(connection) != CONNECTION_LIVE)
+	if (connection->send_armed || !connection->waiting_head || !connection_works(connection))
 		return;
 	batch_reset(batch);
 	while (connection->waiting_head && batch->total_bytes < BATCH_FULL_BYTES &&
@@ -182,7 +181,7 @@ void send_completed(struct connection *connection, int result)
 {
 	connection->send_armed = false;
 	connection->send_was_slow = connection->send_turn != connection->queue->turns;
-	if (connection_state(connection) != CONNECTION_LIVE) {
+	if (!connection_works(connection)) {
 		connection_drain(connection);
 		return;
 	}

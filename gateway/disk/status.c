@@ -57,6 +57,7 @@ static const char *connection_state_name(const struct connection *connection)
 {
 	static const char *const names[] = {
 		[CONNECTION_LIVE] = "live",
+		[CONNECTION_RETIRING] = "retiring",
 		[CONNECTION_CONDEMNED] = "condemned",
 		[CONNECTION_DEAD] = "dead",
 	};

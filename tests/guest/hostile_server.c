@@ -29,8 +29,9 @@
  *     --close-at N        the connection is closed after so many bytes of replies; or --stall-at N
  *     --greeting NAME     a handshake gone wrong, see greetings[] below
  *     --garbage           what it sends after accepting is noise
- * It prints "ready" when it listens, "wrong NAME" when it has done the wrong thing, and "end NAME MS"
- * when that connection ended, so long after.
+ * It prints "ready" when it listens, "wrong NAME" when it has done the wrong thing, "left NAME" when
+ * that connection's client said DISC, and "end NAME MS" when it ended, so long after; and "the client
+ * broke the protocol: ..." where that is so.
  */
 #include <assert.h>
 #include <errno.h>
@@ -54,6 +55,7 @@
 
 #define GATHER_MAX	  64
 #define GATHER_WINDOW_MS  3
+#define LEAVE_MS	  500
 #define OPTION_BYTES_MAX  (64u << 10)
 #define TRICKLE_MS	  100
 #define COMMANDS	  7
@@ -479,6 +481,20 @@ static bool execute(struct connection *c, struct reply *reply)
 	return true;
 }
 
+/* DISC comes last: when all is answered, and nothing follows it. */
+static void take_leave(struct connection *c)
+{
+	struct pollfd more = { .fd = c->fd, .events = POLLIN };
+	uint8_t byte;
+
+	if (c->count > 0)
+		printf("the client broke the protocol: DISC before %u answers\n", c->count);
+	if (poll(&more, 1, LEAVE_MS) > 0 && recv(c->fd, &byte, 1, 0) > 0)
+		printf("the client broke the protocol: bytes behind DISC\n");
+	if (c->wrong_name)
+		printf("left %s\n", c->wrong_name);
+}
+
 /* Reads one request into the next reply. false: the connection is over. */
 static bool receive_request(struct connection *c)
 {
@@ -499,8 +515,10 @@ static bool receive_request(struct connection *c)
 	request->cookie = wire_get64(header + 8);
 	request->offset = wire_get64(header + 16);
 	request->length = extended ? wire_get64(header + 24) : wire_get32(header + 24);
-	if (request->command == NBD_CMD_DISC)
+	if (request->command == NBD_CMD_DISC) {
+		take_leave(c);
 		return false;
+	}
 	c->count++;
 	c->requests++;
 	if (atomic_fetch_add(&requests, 1) < options.delay_first && options.delay_ms)

@@ -51,6 +51,27 @@ server_error() {
 	stop_server s
 }
 
+# A server that shuts down is left in good order: what is under way is answered, then DISC, and
+# nothing new; the other connections' requests fail once none is left, at once, and the disk goes.
+server_shuts_down() {
+	faulty ESHUTDOWN
+	check_equal "disconnects before" 0 "$(grep -c Disconnect "$WORK/s.nbd")"
+	touch "$WORK/fault"
+	fails_with "read" 'Input/output error' dd if="$DISK" of=/dev/null bs=4096 count=1 iflag=direct
+	rm "$WORK/fault"
+	check "the connection is left" wait_for grep -q Disconnect "$WORK/s.nbd"
+	check_equal "live connections" 0 "$(status_of .connections_live)"
+	check_equal "its state" dead "$(status_of '.connections[0].state')"
+	check_equal "the reason" "the server is shutting down" "$(status_of '.connections[0].reason')"
+	check_equal "connections lost" 1 "$(status_of .stats.connections_lost)"
+	fails_with "a later read" 'Input/output error' dd if="$DISK" of=/dev/null bs=4096 count=1 iflag=direct
+	# What was written was not flushed, and nobody can any more.
+	expect_exit "disconnect" 8 ublk-nbd disconnect "$DISK"
+	check "the device is gone" no_device_left
+	client_kept_to s
+	stop_server s
+}
+
 # A few requests of many fail: each failure reaches its own request, all others have the right bytes.
 some_fail() {
 	start_logged s 10809 --filter=error memory 64M error=EIO error-pread-rate=20% error-file="$WORK/fault"
@@ -127,7 +148,7 @@ limits_case "ENOSPC" server_error ENOSPC 'No space left on device'
 limits_case "ENOMEM" server_error ENOMEM 'Cannot allocate memory'
 limits_case "EPERM" server_error EPERM 'Input/output error'
 limits_case "EINVAL" server_error EINVAL 'Invalid argument|Input/output error'
-limits_case "ESHUTDOWN" server_error ESHUTDOWN 'Input/output error'
+limits_case "ESHUTDOWN" server_shuts_down
 limits_case "one read in five fails" some_fail
 limits_case "fsync tells of a write that failed" fsync_tells
 limits_case "a failing flush on the way out" flush_fails

@@ -23,6 +23,7 @@ enum effect {
 	EFFECT_TIMEOUT,	 /* condemns the connection at the request's deadline */
 	EFFECT_CLOSED,	 /* finds the connection closed */
 	EFFECT_FAILS,	 /* this request fails, the connection lives on */
+	EFFECT_RETIRES,	 /* sends nothing new, and DISC once all is answered */
 	EFFECT_HARMLESS, /* nothing: it may be ignored */
 };
 
@@ -393,7 +394,7 @@ static const struct wrong wrongs[] = {
 	{ ROW("magic-of-extended", S | T, READ, PROTOCOL),
 	  POKE(PLAIN, MAGIC, SET, NBD_MAGIC_EXTENDED_REPLY) },
 	{ ROW("simple-error-unknown", S, WRITE, FAILS), POKE(PLAIN, SIMPLE_ERROR, SET, 9999) },
-	{ ROW("simple-error-shutdown", S, WRITE, FAILS),
+	{ ROW("simple-error-shutdown", S, WRITE, RETIRES),
 	  POKE(PLAIN, SIMPLE_ERROR, SET, NBD_ESHUTDOWN) },
 	{ ROW("simple-error-with-data", S, READ, PROTOCOL), .make = error_with_data },
 	{ ROW("cookie-random", S | T | E, ANY, PROTOCOL),
@@ -448,7 +449,7 @@ static const struct wrong wrongs[] = {
 	{ ROW("hole-length", T | E, READ, PROTOCOL), POKE(HOLE, LENGTH, ADD, 1) },
 	{ ROW("error-value-zero", T | E, ANY, PROTOCOL), POKE(ERROR, ERROR_VALUE, SET, 0) },
 	{ ROW("error-value-unknown", T | E, ANY, FAILS), POKE(ERROR, ERROR_VALUE, SET, 9999) },
-	{ ROW("error-value-shutdown", T | E, ANY, FAILS),
+	{ ROW("error-value-shutdown", T | E, ANY, RETIRES),
 	  POKE(ERROR, ERROR_VALUE, SET, NBD_ESHUTDOWN) },
 	{ ROW("error-text-long", T | E, ANY, PROTOCOL), POKE(ERROR, MESSAGE_LENGTH, SET, 4000) },
 	{ ROW("error-length-short", T | E, ANY, PROTOCOL), POKE(ERROR, LENGTH, SET, 4) },
@@ -502,8 +503,8 @@ static const struct wrong *wrong_find(const char *name)
 /* A line for each framing and row: FRAMING NAME EFFECT. */
 static void wrongs_print(void)
 {
-	static const char *const effects[] = { "protocol", "timeout", "closed", "fails",
-					       "harmless" };
+	static const char *const effects[] = { "protocol", "timeout", "closed",
+					       "fails",	   "retires", "harmless" };
 
 	for (int framing = 0; framing < 3; framing++)
 		for (size_t i = 0; i < WRONGS; i++)

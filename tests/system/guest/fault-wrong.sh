@@ -49,6 +49,7 @@ check_connections() {
 	check_equal "timeouts that the daemon saw" "$(rows_with timeout)" "$(reasons_like 'no answer')"
 	check_equal "closed connections that the daemon saw" "$(rows_with closed)" \
 		"$(reasons_like 'closed the connection\|receiving failed\|sending failed')"
+	check_equal "servers that shut down" "$(rows_with retires)" "$(reasons_like 'shutting down')"
 	check_equal "live connections" $((1 + $(rows_with fails harmless))) \
 		"$(status_value .connections_live)"
 }
@@ -99,6 +100,8 @@ judge_row() {
 		[ -z "$took_ms" ] || fail "$1: $2" "the connection was closed after $took_ms ms" && pass "$1: $2"
 	elif [ -z "$took_ms" ]; then
 		fail "$1: $2" "the connection was not closed"
+	elif [ "$3" = retires ] && ! grep -q "^left $2\$" "$WORK/seen"; then
+		fail "$1: $2" "the client did not say DISC"
 	elif [ "$3" = protocol ] && [ "$took_ms" -gt "$BREACH_MS" ]; then
 		fail "$1: $2" "the connection was closed only $took_ms ms after"
 	elif [ "$took_ms" -gt "$LIMIT_MS" ]; then

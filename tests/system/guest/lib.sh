@@ -299,7 +299,8 @@ start_nbd_server() {
 	wait_listen "$lab_name" "$lab_address"
 }
 
-# stop_server NAME [SIGNAL]: ends it and waits until it is gone.
+# stop_server NAME [SIGNAL]: ends it and waits until it is gone. A server that watches its client (the
+# hostile one does) has no complaint.
 stop_server() {
 	[ -s "$WORK/$1.pid" ] || return 0
 	lab_stop=$(server_pid "$1")
@@ -309,6 +310,8 @@ stop_server() {
 		wait_for gone "$lab_stop" || fail "server $1" "does not end, even by SIGKILL"
 	fi
 	rm -f "$WORK/$1.pid"
+	! grep 'the client broke the protocol' "$WORK/$1.log" >"$WORK/complaint" ||
+		fail "server $1" "$(head -n 1 "$WORK/complaint")"
 }
 
 # --- disks -------------------------------------------------------------------------------------
