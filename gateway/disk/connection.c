@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -44,10 +45,14 @@ static struct nbd_request *find_request(void *context, uint64_t cookie)
 	return &request->nbd;
 }
 
-/* The kernel gives a peer that acknowledges nothing up as late as we would: data that was sent
- * but never acknowledged must not keep the socket open. Fails harmlessly on other families. */
-static void set_user_timeout(int fd, uint32_t timeout_ms)
+/* The kernel gives a peer that acknowledges nothing up as late as we would, a server that reads
+ * nothing while it flushes: data that was sent but never acknowledged must not keep the socket open.
+ * Fails harmlessly on other families. */
+static void set_user_timeout(const struct queue *queue, int fd)
 {
+	int64_t patience_ms = deadline_patience_ms(queue, NBD_CMD_FLUSH);
+	unsigned int timeout_ms = patience_ms > INT_MAX ? INT_MAX : (unsigned int)patience_ms;
+
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
@@ -116,7 +121,7 @@ int connection_open(struct connection *connection, struct queue *queue, uint32_t
 		return ret;
 	nbd_reply_parser_init(&connection->parser, queue->shared->export->framing, find_request,
 			      connection);
-	set_user_timeout(transport->fd, queue->shared->timeout_ms);
+	set_user_timeout(queue, transport->fd);
 	return 0;
 }
 
@@ -141,7 +146,7 @@ int connection_replace(struct connection *connection, struct transport *transpor
 	batch_reset(&connection->batch);
 	nbd_reply_parser_init(&connection->parser, shared->export->framing, find_request,
 			      connection);
-	set_user_timeout(transport->fd, shared->timeout_ms);
+	set_user_timeout(connection->queue, transport->fd);
 	connection->reason[0] = '\0';
 	atomic_store(&connection->state, CONNECTION_LIVE);
 	return 0;

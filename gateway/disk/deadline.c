@@ -8,6 +8,9 @@
  * worked off, and nothing is wrong with that. The oldest request has none before it: a server that
  * answers no more, or leaves out one request, is found out by it in time. One that only trickles has
  * QUEUE_FACTOR times as long.
+ *
+ * A server that does one thing after the other answers nothing while it flushes: what was enqueued
+ * behind a FLUSH, TRIM or WRITE_ZEROES is not due before that is.
  */
 #include "gateway/disk/queue.h"
 
@@ -18,12 +21,15 @@
 /* However often a request's time begins anew, it ends after so many times its time. */
 #define QUEUE_FACTOR 8
 
+static bool is_slow(uint16_t command)
+{
+	return command == NBD_CMD_FLUSH || command == NBD_CMD_TRIM ||
+	       command == NBD_CMD_WRITE_ZEROES;
+}
+
 int64_t deadline_patience_ms(const struct queue *queue, uint16_t command)
 {
-	bool slow = command == NBD_CMD_FLUSH || command == NBD_CMD_TRIM ||
-		    command == NBD_CMD_WRITE_ZEROES;
-
-	return (int64_t)queue->shared->timeout_ms * (slow ? SLOW_COMMAND_FACTOR : 1);
+	return (int64_t)queue->shared->timeout_ms * (is_slow(command) ? SLOW_COMMAND_FACTOR : 1);
 }
 
 void deadline_begin(const struct queue *queue, struct wire_request *request)
@@ -41,7 +47,7 @@ void deadline_answered(struct connection *connection, const struct wire_request 
 	connection->answered_ms = connection->queue->now_ms;
 }
 
-static uint32_t tick_ms_of(const struct queue *queue)
+uint32_t deadline_tick_ms(const struct queue *queue)
 {
 	uint32_t tick_ms = queue->shared->timeout_ms / 10;
 
@@ -51,7 +57,7 @@ static uint32_t tick_ms_of(const struct queue *queue)
 void deadline_arm(struct queue *queue)
 {
 	struct io_uring_sqe *sqe;
-	uint32_t tick_ms = tick_ms_of(queue);
+	uint32_t tick_ms = deadline_tick_ms(queue);
 	uint64_t user_data;
 
 	if (queue->tick_armed)
@@ -76,17 +82,52 @@ static void begin_anew(const struct queue *queue, struct wire_request *request)
 		request->deadline_ms = deadline_ms;
 }
 
+static bool is_awaited(const struct wire_request *request)
+{
+	const struct connection *connection = request->connection;
+
+	return connection && connection_works(connection) &&
+	       dispatch_part_is_open_on(request, connection);
+}
+
+/* Notes on its connection what a slow command makes others wait for. */
+static void note_slow(struct queue *queue, struct wire_request *request)
+{
+	struct connection *connection = request->connection;
+
+	if (!is_slow(request->nbd.command) || !is_awaited(request))
+		return;
+	if (request->sequence > connection->answered_lowest)
+		begin_anew(queue, request);
+	if (request->sequence < connection->slow_lowest)
+		connection->slow_lowest = request->sequence;
+	if (request->deadline_ms > connection->slow_deadline_ms)
+		connection->slow_deadline_ms = request->deadline_ms;
+}
+
+static void wait_for_slow(const struct connection *connection, struct wire_request *request)
+{
+	int64_t deadline_ms = connection->slow_deadline_ms;
+
+	if (request->sequence <= connection->slow_lowest || is_slow(request->nbd.command))
+		return;
+	if (deadline_ms > request->deadline_last_ms)
+		deadline_ms = request->deadline_last_ms;
+	if (deadline_ms > request->deadline_ms)
+		request->deadline_ms = deadline_ms;
+}
+
 /* Condemns one tick early, so that a request has ended when its time is over. */
 static void look_at(struct queue *queue, struct wire_request *request)
 {
 	struct connection *connection = request->connection;
 
-	if (!connection || !connection_works(connection) ||
-	    !dispatch_part_is_open_on(request, connection))
+	if (!is_awaited(request))
 		return;
 	if (request->sequence > connection->answered_lowest)
 		begin_anew(queue, request);
-	if (request->deadline_ms > queue->now_ms + tick_ms_of(queue))
+	wait_for_slow(connection, request);
+	if (request->deadline_ms > queue->now_ms + deadline_tick_ms(queue))
 		return;
 	stats_add(&queue->stats.timeouts, 1);
 	connection_condemn(connection, 0,
@@ -97,16 +138,26 @@ static void look_at(struct queue *queue, struct wire_request *request)
 			   queue->shared->timeout_ms);
 }
 
-void deadline_completed(struct queue *queue)
+static void each_part(struct queue *queue, void (*visit)(struct queue *, struct wire_request *))
 {
-	queue->tick_armed = false;
 	for (uint32_t tag = 0; tag <= queue->shared->depth; tag++) {
 		struct slot *slot = tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
 
 		for (uint16_t part = 0, count = slot->parts_count; part < count; part++)
 			if (slot->state == SLOT_ACTIVE)
-				look_at(queue, &slot->parts[part]);
+				visit(queue, &slot->parts[part]);
 	}
+}
+
+void deadline_completed(struct queue *queue)
+{
+	queue->tick_armed = false;
+	for (uint32_t i = 0; i < queue->connections_count; i++) {
+		queue->connections[i].slow_lowest = UINT64_MAX;
+		queue->connections[i].slow_deadline_ms = 0;
+	}
+	each_part(queue, note_slow);
+	each_part(queue, look_at);
 	for (uint32_t i = 0; i < queue->connections_count; i++)
 		queue->connections[i].answered_lowest = UINT64_MAX;
 }

@@ -5,7 +5,9 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
+#include "gateway/common/log.h"
 #include "gateway/disk/queue.h"
 #include "proto/error.h"
 
@@ -92,10 +94,65 @@ struct connection *dispatch_pick_connection(struct queue *queue, uint64_t length
 	return best;
 }
 
+static bool changes_the_export(const struct wire_request *request)
+{
+	return request->nbd.command == NBD_CMD_WRITE || request->nbd.command == NBD_CMD_TRIM ||
+	       request->nbd.command == NBD_CMD_WRITE_ZEROES;
+}
+
+/* Whether the block request must not reach the server: see stale.h. */
+static bool meets_stale_write(struct queue *queue, const struct slot *slot)
+{
+	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
+	const struct wire_request *first = &slot->parts[0];
+	uint32_t held;
+
+	if (!changes_the_export(first) ||
+	    !stale_overlaps(&queue->shared->stale, first->nbd.offset_bytes, slot->length_bytes))
+		return false;
+	stats_add(&queue->stats.stale_refusals, 1);
+	if (log_limit_pass(&limit, &held))
+		log_error("queue %u tag %u: writing %u bytes at %llu is refused: the server never "
+			  "answered an earlier write there, and may still carry it out; disconnect "
+			  "and connect again; %u such messages held back",
+			  queue->id, slot->tag, slot->length_bytes,
+			  (unsigned long long)first->nbd.offset_bytes, held);
+	return true;
+}
+
+/* Ours to keep: the kernel asked for something that the disk's own limits exclude. */
+static void log_refused(const struct queue *queue, const struct wire_request *request, int error)
+{
+	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
+	uint32_t held;
+
+	if (log_limit_pass(&limit, &held))
+		log_error("queue %u tag %u: command %u at %llu+%u is nothing the server takes: %s; "
+			  "%u such messages held back",
+			  queue->id, request->tag, request->nbd.command,
+			  (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
+			  strerror(-error), held);
+}
+
+static int send_part(struct queue *queue, struct wire_request *request)
+{
+	struct connection *connection = dispatch_pick_connection(queue, request->nbd.length_bytes);
+	int ret = connection ? nbd_request_check(&request->nbd, queue->export) : -EIO;
+
+	if (connection && ret < 0)
+		log_refused(queue, request, ret);
+	if (ret == 0)
+		connection_enqueue(connection, request);
+	return ret;
+}
+
 /* Hands every part of an ACTIVE slot to connections. With none left the request fails at once:
- * this is where --dead-timeout will let it wait for a new one. */
+ * this is where --dead-timeout will let it wait for a new one. So it does when the queue is leaving:
+ * nothing may follow its last FLUSH and DISC. */
 void dispatch_slot(struct queue *queue, struct slot *slot)
 {
+	bool refused;
+
 	if (queue->replacing != REPLACE_NONE) {
 		slot->held = true;
 		return;
@@ -103,17 +160,14 @@ void dispatch_slot(struct queue *queue, struct slot *slot)
 	slot->generation++;
 	slot->error = 0;
 	slot->parts_open = slot->parts_count;
+	refused = queue_state(queue) != QUEUE_SERVING || meets_stale_write(queue, slot);
 	for (uint16_t part = 0, count = slot->parts_count; part < count; part++) {
 		struct wire_request *request = &slot->parts[part];
-		struct connection *connection =
-			dispatch_pick_connection(queue, request->nbd.length_bytes);
 
 		request->nbd.cookie = slot_cookie(slot, part);
 		request->nbd.rx = NBD_RX_IDLE;
 		request->connection = NULL;
-		if (connection && nbd_request_check(&request->nbd, queue->export) == 0)
-			connection_enqueue(connection, request);
-		else
+		if (refused || send_part(queue, request) < 0)
 			dispatch_part_fail(queue, request, -EIO);
 	}
 }
@@ -125,6 +179,14 @@ bool dispatch_part_is_open_on(const struct wire_request *request,
 	if (request->connection != connection || request->tx == TX_IDLE)
 		return false;
 	return request->tx != TX_SENT || request->nbd.rx != NBD_RX_FINAL;
+}
+
+/* What the server was sent and did not answer it may still do. Before the failure is reported. */
+static void note_stale_write(struct queue *queue, const struct wire_request *request)
+{
+	if (changes_the_export(request) && request->tx != TX_QUEUED)
+		stale_add(&queue->shared->stale, request->nbd.offset_bytes,
+			  request->nbd.length_bytes);
 }
 
 /*
@@ -146,9 +208,10 @@ void dispatch_connection_dead(struct queue *queue, struct connection *connection
 			if (request->tx == TX_SENDING && request->nbd.rx == NBD_RX_FINAL) {
 				wire_request_move_tx(request, TX_SENT);
 				dispatch_part_settled(queue, request);
-			} else {
-				dispatch_part_fail(queue, request, -EIO);
+				continue;
 			}
+			note_stale_write(queue, request);
+			dispatch_part_fail(queue, request, -EIO);
 		}
 	}
 }

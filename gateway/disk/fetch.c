@@ -96,6 +96,19 @@ static void count_request(struct queue *queue, const struct slot *slot)
 	}
 }
 
+static void log_untranslatable(const struct queue *queue, const struct slot *slot, int error)
+{
+	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
+	const struct ublksrv_io_desc *descriptor = &queue->descriptors[slot->tag];
+	uint32_t held;
+
+	if (log_limit_pass(&limit, &held))
+		log_error("queue %u tag %u: the kernel asked for operation %u on %u sectors at "
+			  "%llu: %s; %u such messages held back",
+			  queue->id, slot->tag, slot->op, descriptor->nr_sectors,
+			  (unsigned long long)descriptor->start_sector, strerror(-error), held);
+}
+
 static void take_request(struct queue *queue, struct slot *slot)
 {
 	struct queue_shared *shared = queue->shared;
@@ -118,9 +131,7 @@ static void take_request(struct queue *queue, struct slot *slot)
 		dispatch_slot(queue, slot);
 		return;
 	}
-	log_error("queue %u tag %u: the kernel asked for operation %u on %u sectors at %llu: %s",
-		  queue->id, slot->tag, slot->op, queue->descriptors[slot->tag].nr_sectors,
-		  (unsigned long long)queue->descriptors[slot->tag].start_sector, strerror(-ret));
+	log_untranslatable(queue, slot, ret);
 	slot->error = ret;
 	slot->parts_count = 0;
 	slot->parts_open = 0;

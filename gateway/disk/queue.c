@@ -120,8 +120,8 @@ static void arm_all(struct queue *queue)
 		arm_mailbox(queue);
 }
 
-/* Waits without a deadline: every request has one, which the tick enforces; without a request
- * there is nothing to wait for but the driver, whose abort ends the queue. */
+/* Waits without a deadline for one completion: every request has one, which the tick enforces; without
+ * a request there is nothing to wait for but the driver, whose abort ends the queue. */
 static int turn(struct queue *queue)
 {
 	int ret;
@@ -130,7 +130,8 @@ static int turn(struct queue *queue)
 	queue->completions_at_once = 0;
 	arm_all(queue);
 	stats_add(&queue->stats.enters, 1);
-	ret = io_uring_submit_and_wait(&queue->ring, 1 + queue->completions_at_once);
+	ret = ring_submit_and_wait(&queue->ring, 1 + queue->completions_at_once,
+				   deadline_tick_ms(queue));
 	if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 		return ret;
 	reap(queue);

@@ -27,6 +27,7 @@
 #include "gateway/disk/ring.h"
 #include "gateway/disk/slot.h"
 #include "gateway/disk/stats.h"
+#include "gateway/disk/stale.h"
 #include "kernel/ublk_cmd.h"
 
 enum queue_state { QUEUE_NEW, QUEUE_SERVING, QUEUE_FLUSHING, QUEUE_LEAVING, QUEUE_DONE };
@@ -51,7 +52,8 @@ struct queue_shared {
 	uint16_t parts_max;
 	uint32_t max_io_bytes;
 	uint32_t timeout_ms;
-	bool fua_always; /* FUA without FLUSH: every write carries it */
+	bool fua_always;    /* FUA without FLUSH: every write carries it */
+	struct stale stale; /* writes of lost connections; the queues' threads write it */
 };
 
 struct queue {
@@ -150,6 +152,7 @@ void dispatch_connection_dead(struct queue *queue, struct connection *connection
 
 /* deadline.c: how long a command may take; keeps a tick armed while anything is in flight. */
 int64_t deadline_patience_ms(const struct queue *queue, uint16_t command);
+uint32_t deadline_tick_ms(const struct queue *queue);
 void deadline_begin(const struct queue *queue, struct wire_request *request);
 void deadline_arm(struct queue *queue);
 void deadline_completed(struct queue *queue);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "gateway/common/log.h"
 
@@ -49,21 +50,43 @@ void ring_close(struct io_uring *ring)
 
 struct io_uring_sqe *ring_sqe(struct io_uring *ring, enum ring_kind kind, uint32_t index)
 {
+	const struct timespec nap = { .tv_nsec = 5000000 };
 	struct io_uring_sqe *sqe;
 
 	for (int tries = 0; !(sqe = io_uring_get_sqe(ring)); tries++) {
 		int ret = io_uring_submit(ring);
+
+		if (tries > 0) /* short of memory, or of room for completions: that passes */
+			nanosleep(&nap, NULL);
 
 		if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY) {
 			log_error("io_uring takes no submissions: %s", strerror(-ret));
 			abort();
 		}
 		if (tries > SUBMIT_TRIES) {
-			log_error("io_uring takes no submissions after %d tries", tries);
+			log_error("io_uring takes no submissions after %d tries in 5 s", tries);
 			abort();
 		}
 	}
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->user_data = ring_user_data(kind, index);
 	return sqe;
+}
+
+/*
+ * A timeout that is armed ends a wait for several completions only if it comes while the kernel waits.
+ * One that came just before is the one completion too few, and nothing would ever end the wait: so that
+ * has a limit of its own.
+ */
+int ring_submit_and_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms)
+{
+	struct __kernel_timespec limit = { .tv_sec = limit_ms / 1000,
+					   .tv_nsec = (long long)(limit_ms % 1000) * 1000000 };
+	struct io_uring_cqe *cqe;
+	int ret;
+
+	if (count == 1)
+		return io_uring_submit_and_wait(ring, 1);
+	ret = io_uring_submit_and_wait_timeout(ring, &cqe, count, &limit, NULL);
+	return ret == -ETIME ? 0 : ret;
 }

@@ -48,7 +48,11 @@ int ring_register_files(struct io_uring *ring, const int *fds, uint32_t count);
 void ring_close(struct io_uring *ring);
 
 /* An SQE, submitting what is queued when the submission queue is full. Never NULL: the ring is
- * sized so, and the kernel takes submissions at any time; a failure of that is a bug (assert). */
+ * sized so, and a kernel that takes no submissions for 5 s ends the daemon (abort). */
 struct io_uring_sqe *ring_sqe(struct io_uring *ring, enum ring_kind kind, uint32_t index);
+
+/* Submits what is queued and waits for count completions: for one as long as it takes, for more no
+ * longer than limit_ms. How many were submitted (0 where the limit ended it), or -errno. */
+int ring_submit_and_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms);
 
 #endif

@@ -81,7 +81,8 @@ static void start_request(struct connection *connection, struct wire_request *re
 /*
  * A small send completes as it is submitted: the turn then waits for one completion more, instead
  * of coming back for this one alone. Where that was wrong once (the socket's buffer is full) it is
- * not tried again until a send completes at once; what is lost is one tick of the deadline clock.
+ * not tried again until a send completes at once; what is lost is one tick of the deadline clock,
+ * which is as long as a wait for more than one may take.
  */
 static void expect_completion_at_once(struct connection *connection)
 {

@@ -317,6 +317,7 @@ static bool open_queues(struct disk *disk)
 	shared->export = disk->export;
 	atomic_store(&shared->export_size_bytes, disk->export->size_bytes);
 	atomic_store(&shared->size_bytes, disk->geometry.size_bytes);
+	stale_init(&shared->stale);
 	shared->char_fd = disk->char_fd;
 	shared->depth = disk->info.queue_depth;
 	shared->parts_max = disk->geometry.parts_max;

@@ -25,7 +25,8 @@
 	X(enters)	/* io_uring_enter calls */                                                 \
 	X(copied_bytes) /* each copy of a payload byte, by us or for us: socket, buffer, pages */  \
 	X(timeouts)	/* connections condemned by --timeout */                                   \
-	X(connections_lost)
+	X(connections_lost)                                                                        \
+	X(stale_refusals) /* writes to where an unanswered write may still come to pass */
 
 struct stats {
 #define STATS_FIELD(name) _Atomic uint64_t name;

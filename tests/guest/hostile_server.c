@@ -21,6 +21,8 @@
  *     --fail COMMAND      flush, read, write, trim, zeroes: fails with EIO, from the first
  *                         --fail-after N (0) of them on
  *     --deaf COMMAND      never answered
+ *     --late-write MS     the first WRITE of all is carried out so late, whatever became of its client;
+ *                         then "late" is printed
  *   what is wrong:
  *     --wrong NAME,...    the Nth connection does the Nth of these, once, in the first reply that it
  *                         can be done to, after --wrong-after N (5) requests of its own and 2 more
@@ -106,7 +108,7 @@ static struct {
 	enum order order;
 	uint32_t gather, split;
 	bool holes, dribble, early, garbage;
-	uint32_t delay_ms, delay_first;
+	uint32_t delay_ms, delay_first, late_write_ms;
 	uint64_t fail_offset, close_at_bytes, stall_at_bytes;
 	int fail_command, deaf_command;
 	uint32_t fail_after;
@@ -152,7 +154,7 @@ struct connection {
 
 static uint8_t *export;
 static pthread_mutex_t export_lock = PTHREAD_MUTEX_INITIALIZER;
-static atomic_uint connections, requests, failed;
+static atomic_uint connections, requests, failed, writes;
 
 static uint32_t random_below(struct connection *c, uint32_t limit)
 {
@@ -452,6 +454,19 @@ static bool receive_payload(struct connection *c, const struct request *request,
 	return alive;
 }
 
+/* As a worker of a server would do it that knows nothing of its client's end. */
+static bool write_late(struct connection *c, const struct request *request)
+{
+	if (request->length > PAYLOAD_MAX_BYTES || !receive_all(c->fd, c->payload, request->length))
+		return false;
+	sleep_ms(options.late_write_ms);
+	pthread_mutex_lock(&export_lock);
+	memcpy(export + request->offset, c->payload, request->length);
+	pthread_mutex_unlock(&export_lock);
+	printf("late\n");
+	return true;
+}
+
 static bool send_plainly(struct connection *c, struct reply *reply)
 {
 	bool good = true;
@@ -471,6 +486,8 @@ static bool execute(struct connection *c, struct reply *reply)
 
 	request->error = judge(request);
 	if (request->command == NBD_CMD_WRITE) {
+		if (options.late_write_ms && !request->error && atomic_fetch_add(&writes, 1) == 0)
+			return write_late(c, request);
 		if (!options.early)
 			return receive_payload(c, request, false);
 		c->count--; /* answered now */
@@ -827,6 +844,7 @@ enum {
 	DELAY_MS,
 	DELAY_FIRST,
 	FAIL_OFFSET,
+	LATE_WRITE,
 	FAIL,
 	FAIL_AFTER,
 	DEAF,
@@ -867,6 +885,7 @@ static const struct option longs[] = {
 	{ "list-wrong", no_argument, NULL, LIST_WRONG },
 	{ "close-at", required_argument, NULL, CLOSE_AT },
 	{ "stall-at", required_argument, NULL, STALL_AT },
+	{ "late-write", required_argument, NULL, LATE_WRITE },
 	{ "greeting", required_argument, NULL, GREETING },
 	{ "garbage", no_argument, NULL, GARBAGE },
 	{ 0 },
@@ -967,6 +986,9 @@ static bool take_number(int option)
 		break;
 	case DELAY_FIRST:
 		options.delay_first = (uint32_t)number;
+		break;
+	case LATE_WRITE:
+		options.late_write_ms = (uint32_t)number;
 		break;
 	case FAIL_OFFSET:
 		options.fail_offset = number;

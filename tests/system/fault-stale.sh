@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+# goal: a write that a server never answered, and carries out long after its connection was given up,
+#       overwrites nothing that was acknowledged since: its place takes no more writes, on any
+#       connection or queue; every other place does, and all can be read
+# method: the hostile server carries its first write out three times --timeout later, whatever became of
+#         the client; other connections of the same disk, on the same queue and on another, go on.
+#         And what waits behind a slow flush is no reason to give a connection up
+# kernels: 7.3
+# cpus: 2
+# timeout-s: 240
+# modules: ublk_drv
+# suite: test
+
+# shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these
+. /lab/faults.sh
+
+SOCKET=$WORK/hostile.sock
+TIMEOUT_S=$((2 * SCALE))
+
+# put LETTER OFFSET-IN-BLOCKS: a block of 4 KiB full of it, from the given CPU.
+put() {
+	head -c 4096 /dev/zero | tr '\0' "$1" >"$WORK/block"
+	taskset "$CPU" dd if="$WORK/block" of="$DISK" bs=4096 count=1 seek="$2" oflag=direct conv=nocreat
+}
+
+# block_is LETTER OFFSET-IN-BLOCKS
+block_is() {
+	head -c 4096 /dev/zero | tr '\0' "$1" >"$WORK/block"
+	taskset "$CPU" dd if="$DISK" bs=4096 count=1 skip="$2" iflag=direct 2>/dev/null | cmp -s - "$WORK/block"
+}
+
+# late_write CONNECTIONS PAYLOAD LATER-CPU: two CPUs, so two queues.
+late_write() {
+	start_hostile hostile "$SOCKET" --size 8M --late-write $((TIMEOUT_S * 3000))
+	log_mark
+	connect_disk --timeout $TIMEOUT_S --queue-depth 32 --connections "$1" --payload "$2" \
+		"nbd+unix:///?socket=$SOCKET"
+	check_equal "connections" "$1" "$(status_value .connections_live)"
+	CPU=1
+	expect_fail "the write that is not answered" put X 100
+	check_equal "connections lost" 1 "$(status_value .stats.connections_lost)"
+	CPU=$3
+	expect_fail "a newer write there" put Y 100
+	check "as an output error" grep -q 'Input/output error' "$WORK/failed-output"
+	check_log 'never answered an earlier write there'
+	expect_fail "zeroing there" fallocate --zero-range --offset 405504 --length 8192 "$DISK"
+	expect_fail "trimming there" blkdiscard -f -o 405504 -l 8192 "$DISK"
+	check "a write beside it" put Z 101
+	check "a write before it" put Z 99
+	check "it came to pass" wait_for grep -q '^late' "$WORK/hostile.log"
+	check "the block is what the server made it" block_is X 100
+	check "the block behind" block_is Z 101
+	check "the block before" block_is Z 99
+	expect_fail "a write there, later" put Y 100
+	[ "$(status_value .stats.stale_refusals)" -ge 4 ] || fail "status" "does not count the refusals"
+	# The queue whose connection was lost can flush nothing: 8, where it is asked to.
+	timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd disconnect "$DISK" 2>"$WORK/disconnect.log"
+	lab_rc=$?
+	[ $lab_rc = 0 ] || [ $lab_rc = 8 ] || fail "disconnect" "exited with $lab_rc: $(cat "$WORK/disconnect.log")"
+	check_nothing_left
+	stop_server hostile
+}
+
+# A server that does one thing after the other: reads wait for three seconds behind a flush, whose
+# time is four times --timeout.
+slow_flush() {
+	truncate -s 16M "$WORK/slow"
+	start_nbdkit slow 10809 eval get_size="echo 16M" can_write="exit 0" can_flush="exit 0" \
+		thread_model="echo serialize_all_requests" \
+		pread="dd if=$WORK/slow iflag=skip_bytes,count_bytes count=\$3 skip=\$4 bs=1M" \
+		pwrite="dd of=$WORK/slow oflag=seek_bytes conv=notrunc seek=\$4 bs=1M iflag=fullblock" \
+		flush="sleep $((TIMEOUT_S + SCALE))"
+	connect_disk --timeout $TIMEOUT_S --connections 1 nbd://127.0.0.1
+	check "write" dd if=/dev/zero of="$DISK" bs=4096 count=1 oflag=direct conv=nocreat
+	sync "$DISK" &
+	lab_sync=$!
+	sleep 0.5
+	for lab_block in 1 2 3 4; do
+		check "a read behind the flush" dd if="$DISK" of=/dev/null bs=4096 count=1 skip=$lab_block iflag=direct
+	done
+	wait $lab_sync || fail "the flush" "failed"
+	check_equal "connections lost" 0 "$(status_value .stats.connections_lost)"
+	disconnect_disk
+	check_nothing_left
+	stop_server slow
+}
+
+a_case() {
+	CASE_TIMEOUT_S=$((60 * SCALE))
+	run_case "$@"
+	stop_server hostile
+	stop_server slow
+	remove_all
+}
+
+a_case "an unanswered write comes late, same queue" late_write 4 user-copy 1
+a_case "an unanswered write comes late, another queue" late_write 2 mapped 2
+a_case "reads behind a slow flush" slow_flush
