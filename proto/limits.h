@@ -21,9 +21,12 @@
 #define NBD_CHUNK_CONTROL_BYTES_MAX (64u << 10)
 
 /* Chunks that answer one request: a server that sends more than one for each 512 bytes, and
- * some for luck, is stalling. The gap list of a request (coverage.h) is bounded as well. */
+ * some for luck, is stalling. */
 #define NBD_CHUNKS_PER_REQUEST_MAX 65536
-#define NBD_COVERAGE_SPANS_MAX	   64
+
+/* Separate pieces of one READ that are kept track of (coverage.h): enough for 1 MiB in chunks of 4 KiB
+ * in any order. A READ that is answered in more fails; its connection lives on. */
+#define NBD_COVERAGE_SPANS_MAX 160
 
 /* Block sizes where the server names none ("Block size constraints"). */
 #define NBD_BLOCK_MINIMUM_BYTES_MAX	  (64u << 10) /* of one that is named */

@@ -332,9 +332,12 @@ static int content_place(struct nbd_reply_parser *parser, uint64_t offset_bytes,
 		return broken(parser,
 			      "the server answered bytes of a READ at %" PRIu64 " more than once",
 			      request->offset_bytes);
-	if (rc < 0)
-		return broken(parser, "the server answers a READ in more than %d scattered pieces",
-			      NBD_COVERAGE_SPANS_MAX);
+	if (rc < 0) {
+		/* Legal, but whether each byte came once can no longer be told. */
+		request->scattered = true;
+		if (request->error == 0)
+			request->error = NBD_EIO;
+	}
 	parser->payload_offset_bytes = from;
 	return 0;
 }

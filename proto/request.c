@@ -9,6 +9,7 @@ void nbd_request_expect(struct nbd_request *request)
 	request->rx = NBD_RX_WAITING;
 	request->error = 0;
 	request->chunks = 0;
+	request->scattered = false;
 	nbd_coverage_reset(&request->coverage);
 }
 

@@ -24,7 +24,7 @@ enum nbd_rx_state {
 /*
  * What the reply parser needs to know of a request, and what it learns. The owner fills command,
  * flags, offset_bytes, length_bytes and cookie and calls nbd_request_expect(); from then until
- * NBD_RX_FINAL the parser writes rx, error, coverage and chunks.
+ * NBD_RX_FINAL the parser writes rx, error, coverage, chunks and scattered.
  */
 struct nbd_request {
 	uint64_t cookie;
@@ -35,6 +35,7 @@ struct nbd_request {
 	enum nbd_rx_state rx;
 	uint32_t error;	 /* wire error, 0 for success: the first one that the reply carried */
 	uint32_t chunks; /* counted against NBD_CHUNKS_PER_REQUEST_MAX */
+	bool scattered;	 /* in more pieces than NBD_COVERAGE_SPANS_MAX: it ends with NBD_EIO */
 	struct nbd_coverage coverage;
 };
 

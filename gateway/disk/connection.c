@@ -92,6 +92,13 @@ static int open_transport_buffers(struct connection *connection, uint32_t batch_
 	return 0;
 }
 
+uint64_t connection_memory_bytes_max(const struct queue_shared *shared)
+{
+	uint64_t batch_bytes = (uint64_t)BATCH_EXTRA_BYTES + shared->max_io_bytes;
+
+	return batch_bytes + TLS_SEALED_BYTES_MAX(batch_bytes) + STAGING_BYTES + ARRIVED_BYTES;
+}
+
 int connection_open(struct connection *connection, struct queue *queue, uint32_t index,
 		    struct transport *transport)
 {

@@ -77,6 +77,10 @@ struct connection {
 	uint64_t in_flight_bytes;   /* lengths of those requests */
 };
 
+struct queue_shared;
+
+/* What connection_open() takes of memory at most. */
+uint64_t connection_memory_bytes_max(const struct queue_shared *shared);
 /* Takes over transport in every case. 0 or -errno. */
 int connection_open(struct connection *connection, struct queue *queue, uint32_t index,
 		    struct transport *transport);

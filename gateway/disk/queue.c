@@ -268,6 +268,16 @@ static int map_descriptors(struct queue *queue)
 	return 0;
 }
 
+uint64_t queue_memory_bytes(const struct queue_shared *shared)
+{
+	uint64_t slot_bytes =
+		sizeof(struct slot) + (uint64_t)shared->parts_max * sizeof(struct wire_request);
+
+	if (shared->payload == DISK_PAYLOAD_MAPPED)
+		slot_bytes += shared->max_io_bytes;
+	return shared->depth * slot_bytes;
+}
+
 static int open_slots(struct queue *queue)
 {
 	const struct queue_shared *shared = queue->shared;

@@ -103,6 +103,8 @@ struct queue {
 	struct stats stats;
 };
 
+/* What queue_open() takes of memory, beside its connections'. */
+uint64_t queue_memory_bytes(const struct queue_shared *shared);
 /* Prepares the queue: slots, payload memory, descriptor mapping, connections (each transport is
  * taken over, also on failure). 0 or -errno. Control thread. */
 int queue_open(struct queue *queue, struct queue_shared *shared, uint16_t id,

@@ -105,6 +105,29 @@ static void log_server_error(struct connection *connection, const struct nbd_rep
 		    held);
 }
 
+static void log_scattered(struct connection *connection, const struct wire_request *request)
+{
+	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
+	uint32_t held;
+
+	if (log_limit_pass(&limit, &held))
+		log_warning("queue %u tag %u: reading %u bytes at %llu fails: the server answers "
+			    "in more than %u separate pieces; a smaller --max-io-size helps; %u "
+			    "such messages held back",
+			    connection->queue->id, request->tag, request->nbd.length_bytes,
+			    (unsigned long long)request->nbd.offset_bytes, NBD_COVERAGE_SPANS_MAX,
+			    held);
+}
+
+static void take_final(struct connection *connection, struct wire_request *request)
+{
+	if (request->nbd.scattered)
+		log_scattered(connection, request);
+	deadline_answered(connection, request);
+	if (request->tx == TX_SENT)
+		dispatch_part_settled(connection->queue, request);
+}
+
 /* One event of the parser. false: the connection was condemned. */
 static bool take_event(struct connection *connection, const struct nbd_reply_event *event)
 {
@@ -125,9 +148,7 @@ static bool take_event(struct connection *connection, const struct nbd_reply_eve
 			connection_retire(connection);
 		return true;
 	case NBD_REPLY_FINAL:
-		deadline_answered(connection, wire_request_of(event->request));
-		if (wire_request_of(event->request)->tx == TX_SENT)
-			dispatch_part_settled(connection->queue, wire_request_of(event->request));
+		take_final(connection, wire_request_of(event->request));
 		return true;
 	case NBD_REPLY_NEED_MORE:
 		break;

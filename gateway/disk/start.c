@@ -27,6 +27,8 @@
 #define DIAL_GRACE_MS 1000
 /* A server of our own that fails closes its socket a moment before it has ended. */
 #define SERVER_END_MS 500
+/* One part in so many of the available memory may be locked for a disk's buffers. */
+#define BUDGET_SHARE 2
 
 static uint32_t usable_cpus(void)
 {
@@ -310,6 +312,42 @@ static int open_queue(struct disk *disk, uint16_t id)
 	return ret;
 }
 
+/* What the kernel could give without pushing others out; 0 where it does not say. */
+static uint64_t memory_available_bytes(void)
+{
+	static const char key[] = "MemAvailable:";
+	FILE *file = fopen("/proc/meminfo", "re");
+	uint64_t kib = 0;
+	char line[128];
+
+	while (file && !kib && fgets(line, sizeof(line), file))
+		if (!strncmp(line, key, strlen(key)))
+			kib = strtoull(line + strlen(key), NULL, 10);
+	if (file)
+		fclose(file);
+	return kib << 10;
+}
+
+/* All of it will be locked: what does not fit would bring the machine's OOM killer. */
+static bool check_budget(struct disk *disk)
+{
+	uint64_t available_bytes = memory_available_bytes();
+	uint64_t needed_bytes = disk->info.nr_hw_queues * queue_memory_bytes(&disk->shared) +
+				disk->transports_count * connection_memory_bytes_max(&disk->shared);
+
+	if (available_bytes == 0 || needed_bytes <= available_bytes / BUDGET_SHARE)
+		return true;
+	return disk_fail(disk, EXIT_CODE_SYSTEM,
+			 "%u queues of %u requests of up to %u KiB take %llu MiB of locked memory, "
+			 "more than half of the %llu MiB that are available: choose a smaller "
+			 "--queue-depth, --max-io-size or --connections%s",
+			 disk->info.nr_hw_queues, disk->info.queue_depth,
+			 disk->geometry.max_io_bytes >> 10,
+			 (unsigned long long)(needed_bytes >> 20),
+			 (unsigned long long)(available_bytes >> 20),
+			 disk->config.payload == DISK_PAYLOAD_MAPPED ? ", or --payload auto" : "");
+}
+
 static bool open_queues(struct disk *disk)
 {
 	struct queue_shared *shared = &disk->shared;
@@ -324,6 +362,8 @@ static bool open_queues(struct disk *disk)
 	shared->max_io_bytes = disk->geometry.max_io_bytes;
 	shared->timeout_ms = disk->config.timeout_ms;
 	shared->fua_always = disk->geometry.fua_always;
+	if (!check_budget(disk))
+		return false;
 	disk->queues = calloc(disk->info.nr_hw_queues, sizeof(*disk->queues));
 	if (!disk->queues)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "out of memory");

@@ -57,6 +57,18 @@ fio_verifies() {
 	stop_server hostile
 }
 
+# A MiB in 256 pieces of 4 KiB, in any order: more than a hundred of them lie apart for a while.
+scattered() {
+	start_hostile hostile "$SOCKET" --size 40M --split 256 --gather 8
+	connect_disk --timeout 10 --connections 1 --payload "$1" "$UNIX"
+	check "fio" timeout -k 5 50 fio --name=big --filename="$DISK" --direct=1 --ioengine=libaio \
+		--iodepth=8 --rw=write --bs=1M --size=24M --verify=crc32c --verify_fatal=1
+	check_equal "connections lost" 0 "$(status_value .stats.connections_lost)"
+	disconnect_disk
+	check_nothing_left
+	stop_server hostile
+}
+
 # A request of 1 MiB is sixteen parts of 64 KiB: when one fails the request does, its neighbours do not.
 part_of() {
 	start_hostile hostile "$SOCKET" --size 40M --payload-max 64K --fail-offset 12583000 --framing "$1" \
@@ -104,4 +116,6 @@ a_case "writes answered before they were sent, unix" clean_load mapped \
 a_case "writes answered before they were sent, tcp" early_over_tcp structured user-copy
 a_case "one part of a request fails" part_of structured user-copy
 a_case "one part of a request fails, simple replies, mapped" part_of simple mapped
+a_case "a MiB in 256 pieces" scattered user-copy
+a_case "a MiB in 256 pieces, mapped" scattered mapped
 a_case "fio verifies interleaved chunks" fio_verifies

@@ -140,6 +140,16 @@ enormous() {
 	stop_server s
 }
 
+# 128 GiB of buffers: refused before any of it is locked, and nobody is killed for memory.
+too_much_memory() {
+	start_logged s 10809 memory 64M
+	expect_exit "connect" 5 ublk-nbd connect --payload mapped --queue-depth 4096 --max-io-size 32M $URI
+	said "of locked memory"
+	check "nothing is left" no_device_left
+	check_equal "processes killed for memory" 0 "$(dmesg | grep -c 'Out of memory\|oom-kill')"
+	stop_server s
+}
+
 limits_case() {
 	clean_slate
 	run_case "$@"
@@ -157,5 +167,6 @@ limits_case "an export of one block" tiny 512
 limits_case "an export of 1536 bytes" tiny 1536
 limits_case "an empty export is refused" refused 0
 limits_case "an export below a block is refused" refused 511
+limits_case "buffers beyond the machine's memory" too_much_memory
 limits_case "an export of 16 TiB" enormous 16T $((16 << 40))
 limits_case "an export of almost 8 EiB" enormous $(((1 << 63) - (1 << 20))) $(((1 << 63) - (1 << 20)))

@@ -12,10 +12,11 @@
 #include <string.h>
 
 #include "proto/handshake.h"
+#include "proto/limits.h"
 #include "proto/wire.h"
 
-/* The client gives a READ up whose answer lies in more than 64 scattered pieces. */
-#define CHUNKS_MAX 48
+/* Of which at most half lie apart at any time, as the client can bear (NBD_COVERAGE_SPANS_MAX). */
+#define CHUNKS_MAX (2 * NBD_COVERAGE_SPANS_MAX)
 
 struct request {
 	uint16_t flags, command;
