@@ -13,6 +13,7 @@
 #include <openssl/x509v3.h>
 
 #include "tls/file.h"
+#include "tls/protect.h"
 #include "tls/psk.h"
 
 #define SECRET_FILE_BYTES_MAX (1u << 20)
@@ -226,6 +227,9 @@ static int give_psk_session(SSL *ssl, const EVP_MD *md, const unsigned char **id
 		return 0;
 	}
 	handshake->psk_used = true;
+	SSL_SESSION_free(handshake->psk_session); /* after a HelloRetryRequest it is asked again */
+	handshake->psk_session = session;
+	SSL_SESSION_up_ref(session);
 	*out = session;
 	return 1;
 }
@@ -348,6 +352,44 @@ static int fill_context(SSL_CTX *ctx, struct tls_handshake *handshake, char *sen
 	if (*options->psk_file)
 		return set_psk(ctx, handshake, sentence);
 	return set_trust(ctx, options, sentence);
+}
+
+/* Its key, which was a PSK or TLS 1.2's master secret, becomes zeroes. */
+static void wipe_session(SSL_SESSION *session)
+{
+	static const unsigned char zeroes[PSK_KEY_BYTES_MAX];
+
+	if (session)
+		SSL_SESSION_set1_master_key(session, zeroes, sizeof(zeroes));
+}
+
+/* TLS 1.3: OpenSSL keeps our half of the key exchange as long as the connection lives. A key that is
+ * given another type loses what it holds. */
+static void wipe_exchange(SSL *ssl)
+{
+	EVP_PKEY *key = NULL;
+
+	if (SSL_get_tmp_key(ssl, &key) != 1 || !key)
+		return;
+	EVP_PKEY_set_type(key, EVP_PKEY_HKDF);
+	EVP_PKEY_free(key);
+}
+
+void tls_context_forget(SSL *ssl, struct tls_handshake *handshake)
+{
+	if (ssl) {
+		SSL_set_ex_data(ssl, ssl_handshake_index(), NULL);
+		SSL_certs_clear(ssl);
+		wipe_session(SSL_get_session(ssl));
+		wipe_exchange(ssl);
+	}
+	wipe_session(handshake->psk_session);
+	SSL_SESSION_free(handshake->psk_session);
+	X509_free(handshake->leaf);
+	X509_free(handshake->culprit);
+	OPENSSL_cleanse(handshake, sizeof(*handshake));
+	ERR_clear_error();
+	tls_wipe_stack();
 }
 
 int tls_context_open(struct tls_handshake *handshake, const struct tls_options *options, SSL **out,

@@ -342,15 +342,6 @@ static void describe(struct tls_transport *tls)
 			*c = '?';
 }
 
-/* The private key has done its work; for another handshake the files are read again. */
-static void forget_keys(SSL *ssl, struct tls_handshake *handshake)
-{
-	SSL_certs_clear(ssl);
-	X509_free(handshake->leaf);
-	X509_free(handshake->culprit);
-	OPENSSL_cleanse(handshake, sizeof(*handshake));
-}
-
 static int handshake_on(struct tls_transport *tls, int fd, int64_t deadline_ms, char *sentence)
 {
 	struct tls_handshake handshake;
@@ -368,7 +359,7 @@ static int handshake_on(struct tls_transport *tls, int fd, int64_t deadline_ms, 
 	if (ret == 0)
 		ret = check_psk(tls->ssl, &handshake, sentence);
 	SSL_set_info_callback(tls->ssl, NULL);
-	forget_keys(tls->ssl, &handshake);
+	tls_context_forget(tls->ssl, &handshake);
 	return ret;
 }
 

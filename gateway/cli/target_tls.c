@@ -8,6 +8,7 @@
 
 #include "gateway/cli/output.h"
 #include "gateway/common/disk_config.h"
+#include "tls/protect.h"
 
 static bool take_text(const struct options *options, const char *option, char *out,
 		      size_t out_bytes)
@@ -252,5 +253,6 @@ enum exit_code target_tls_complete(const struct options *options, struct target_
 	    !settle_files(options, tls) || !settle_verification(options, wanted, uri) ||
 	    !settle_hostname(options, tls, uri))
 		return EXIT_CODE_USAGE;
+	tls_protect_process();
 	return EXIT_CODE_OK;
 }

@@ -13,7 +13,8 @@ bool target_tls_take(const struct options *options, struct target_options *wante
 
 /*
  * Completes wanted->tls from the URI, whose tls becomes true with --tls: files made absolute and
- * found to be readable, the name that the certificate must be for. EXIT_CODE_OK, or
+ * found to be readable, the name that the certificate must be for. From then on this process is one
+ * that may hold keys (protect.h). EXIT_CODE_OK, or
  * EXIT_CODE_USAGE, having complained: an option without TLS, a certificate without its key, a
  * socket without --tls-hostname, tls-type=anon, tls-verify-peer=0 without --tls-verify=no.
  */

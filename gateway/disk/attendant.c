@@ -217,7 +217,7 @@ int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t c
 			if (close_fds[i] >= 0)
 				close(close_fds[i]);
 		prctl(PR_SET_NAME, "ublk-nbd-aside", 0, 0, 0);
-		process_confine(false, false);
+		process_confine(NULL, false);
 		attend(pair[1]);
 		_exit(0);
 	}

@@ -122,8 +122,7 @@ static void serve_live(struct disk *disk, struct serve *serve)
 		disk_wait_link(disk);
 	}
 	disk_write_state_file(disk);
-	process_confine(disk->config.target.transport == NBD_TRANSPORT_UNIX,
-			disk->activation.pid > 0);
+	process_confine(&disk->config, disk->activation.pid > 0);
 	log_info("%s: %llu bytes, %u queues of %u, %s, from %s", disk->device_path,
 		 (unsigned long long)disk->geometry.size_bytes, disk->queues_count,
 		 disk->info.queue_depth, disk->queues[0].payload.ops->name, disk->peer_text);

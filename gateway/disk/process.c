@@ -19,12 +19,24 @@
 #include "gateway/common/log.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/disk/mounts.h"
+#include "tls/protect.h"
 
 #define THREAD_STACK_BYTES (256u << 10)
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57 /* 5.6 */
 #endif
+
+static void set_oom_score(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "-1000", 5) != 5)
+		log_warning("oom_score_adj -1000: %s: the OOM killer may end this disk",
+			    strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
 
 void process_prepare(const struct disk_config *config)
 {
@@ -40,17 +52,8 @@ void process_prepare(const struct disk_config *config)
 					    config->tls.ca, config->tls.crl, config->tls.cert,
 					    config->tls.key, config->tls.passphrase_file,
 					    config->tls.psk_file, NULL });
-}
-
-static void set_oom_score(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, "-1000", 5) != 5)
-		log_warning("oom_score_adj -1000: %s: the OOM killer may end this disk",
-			    strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	set_oom_score(); /* while /proc/self is still ours, if we are not root */
+	tls_protect_process();
 }
 
 void process_lock(void)
@@ -62,7 +65,6 @@ void process_lock(void)
 		log_warning("mlockall: %s: paging may have to wait for this disk "
 			    "(raise the locked-memory limit)",
 			    strerror(errno));
-	set_oom_score();
 }
 
 /* Capabilities and no_new_privs belong to a thread; threads that it starts inherit them. */
@@ -82,16 +84,19 @@ static void keep_capabilities(uint32_t keep)
 		log_debug("capset: %s", strerror(errno));
 }
 
-void process_confine(bool unix_socket, bool own_server)
+void process_confine(const struct disk_config *config, bool own_server)
 {
 	/* The control commands that stop and delete ask for CAP_SYS_ADMIN. */
 	uint32_t keep = 1u << CAP_SYS_ADMIN | 1u << CAP_IPC_LOCK;
 
-	if (unix_socket) /* dialled again, it may lie where only its owner may go */
+	/* Dialled again, it may lie where only its owner may go. */
+	if (config && config->target.transport == NBD_TRANSPORT_UNIX)
 		keep |= 1u << CAP_DAC_OVERRIDE;
+	/* Keys are read again at each handshake, and may be another user's. */
+	if (config && config->target.tls)
+		keep |= 1u << CAP_DAC_READ_SEARCH;
 	if (own_server) /* it may have changed its user */
 		keep |= 1u << CAP_KILL;
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	keep_capabilities(keep);
 }
 

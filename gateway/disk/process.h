@@ -11,17 +11,18 @@
 #include "gateway/common/disk_config.h"
 
 /* Before any thread: working directory /, umask, PR_SET_IO_FLUSHER (our allocations must not wait
- * for I/O that we serve), a mount namespace of our own (mounts.h). What is not permitted is
- * logged and left out. */
+ * for I/O that we serve), a mount namespace of our own (mounts.h), never the OOM killer's choice,
+ * no core dump and no tracer (protect.h). What is not permitted is logged and left out. */
 void process_prepare(const struct disk_config *config);
 
-/* Once all memory is there, before START_DEV: locked in memory, never the OOM killer's choice. */
+/* Once all memory is there, before START_DEV: locked in memory. */
 void process_lock(void);
 
 /* Once the disk is live, in the main thread, for it and the threads it will start: capabilities
- * down to what stopping needs, no_new_privs; no core dump of the process. unix_socket: the server
- * may be dialled again through one. own_server: we started it, and shall end it. */
-void process_confine(bool unix_socket, bool own_server);
+ * down to what stopping and dialling config's target again need (NULL: that is never done),
+ * no_new_privs. own_server: we started it, and shall end it. */
+void process_confine(const struct disk_config *config, bool own_server);
+
 /* A thread that takes no signal, with a small stack: all of it is locked in memory. 0 or -errno. */
 int process_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
 

@@ -16,7 +16,7 @@ int main(void)
 
 	process_prepare(&config);
 	process_lock();
-	process_confine(false, false);
+	process_confine(NULL, false);
 	kept = malloc(1000);
 	kept = NULL;
 	return 0;

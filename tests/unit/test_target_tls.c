@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -290,6 +291,20 @@ static void no_verification_is_loud(void **state)
 	assert_false(uri.tls);
 }
 
+/* From the moment that TLS is certain, and for TLS alone, nothing dumps or traces the process. */
+static void a_process_that_may_hold_keys(void **state)
+{
+	static struct target_options wanted;
+	struct nbd_uri uri;
+
+	(void)state;
+	assert_int_equal(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+	assert_int_equal(parse("nbd://host", &wanted, &uri), EXIT_CODE_OK);
+	assert_int_equal(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
+	assert_int_equal(parse("nbds://host", &wanted, &uri), EXIT_CODE_OK);
+	assert_int_equal(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +314,7 @@ int main(void)
 		cmocka_unit_test(a_directory_of_certificates),
 		cmocka_unit_test(shared_keys),
 		cmocka_unit_test(no_verification_is_loud),
+		cmocka_unit_test(a_process_that_may_hold_keys),
 	};
 
 	return cmocka_run_group_tests(tests, group_open, group_close);
