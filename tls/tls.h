@@ -24,6 +24,9 @@
 /* Certificates in a chain between the server's own and a trusted one. */
 #define TLS_CHAIN_DEPTH_MAX 5
 
+/* AES-GCM may protect 2^24.5 records under one key (RFC 8446, 5.5); renewed well before. */
+#define TLS_REKEY_RECORDS_MAX (UINT32_C(1) << 23)
+
 enum tls_ktls { TLS_KTLS_AUTO, TLS_KTLS_ON, TLS_KTLS_OFF };
 
 /* "" where not given. Files are read at each handshake, so that they can be replaced. */
@@ -39,6 +42,9 @@ struct tls_options {
 	char psk_identity[TLS_IDENTITY_BYTES_MAX + 1];
 	bool no_verify; /* --tls-verify=no: encrypted, but to whomever */
 	enum tls_ktls ktls;
+	/* TLS 1.3: our sending key is renewed after so many records, 1..TLS_REKEY_RECORDS_MAX; 0: that.
+	 * Lower for tests only. */
+	uint32_t rekey_records;
 };
 
 /* What the handshake agreed on, for status and info. */
@@ -63,7 +69,8 @@ int transport_tls_open(int fd, const struct tls_options *options, int64_t deadli
 /* NULL for a transport that is no TLS. */
 const struct tls_description *transport_tls_describe(const struct transport *transport);
 
-/* After read() or write() failed: whether TLS itself was why, with a sentence. TLS 1.3 lets a
+/* After read() or write() failed: whether TLS itself was why, with a sentence; false for a transport
+ * that is no TLS. TLS 1.3 lets a
  * server refuse our certificate only after our half of the handshake is done. */
 bool transport_tls_failure(const struct transport *transport, char *sentence, size_t room);
 

@@ -9,7 +9,6 @@
  * keys: TLS 1.2. OpenSSL 3 cannot rekey a TLS 1.3 direction once the kernel has it, and GnuTLS
  * renews its keys every 2^24 records.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,19 +26,14 @@
 #include "tls/context.h"
 #include "tls/explain.h"
 #include "tls/tls.h"
-#include "tls/transport_tls.h"
-
-/* AES-GCM may protect 2^24.5 records under one key (RFC 8446, 5.5); renewed well before. */
-#define RECORDS_PER_KEY_MAX (UINT64_C(1) << 23)
 
 struct tls_transport {
 	struct transport base;
 	SSL *ssl;
 	struct tls_description description;
 	struct tls_options options;
-	struct tls_buffers buffers; /* once detached */
-	uint64_t records_sealed;    /* under the present key */
-	uint64_t records_per_key;
+	struct tls_buffers buffers;	  /* once detached */
+	uint64_t records_sealed;	  /* under the present key */
 	char failure[TLS_SENTENCE_BYTES]; /* "" while TLS itself has not failed */
 };
 
@@ -161,7 +155,8 @@ static void tls_close(struct transport *transport)
 static void renew_key(struct tls_transport *tls, size_t len)
 {
 	tls->records_sealed += len / SSL3_RT_MAX_PLAIN_LENGTH + 1;
-	if (tls->records_sealed < tls->records_per_key || SSL_version(tls->ssl) != TLS1_3_VERSION)
+	if (tls->records_sealed < tls->options.rekey_records ||
+	    SSL_version(tls->ssl) != TLS1_3_VERSION)
 		return;
 	if (SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
 		tls->records_sealed = 0;
@@ -376,7 +371,8 @@ int transport_tls_open(int fd, const struct tls_options *options, int64_t deadli
 	tls->base.ops = &tls_ops;
 	tls->base.fd = fd;
 	tls->options = *options;
-	tls->records_per_key = RECORDS_PER_KEY_MAX;
+	if (!tls->options.rekey_records)
+		tls->options.rekey_records = TLS_REKEY_RECORDS_MAX;
 	set_blocking(fd, false); /* OpenSSL's calls come back, and the deadline is kept here */
 	ret = handshake_on(tls, fd, deadline_ms, sentence);
 	if (ret < 0) {
@@ -395,18 +391,10 @@ const struct tls_description *transport_tls_describe(const struct transport *tra
 	return transport->ops == &tls_ops ? &tls_of(transport)->description : NULL;
 }
 
-void transport_tls_set_records_per_key(struct transport *transport, uint64_t records)
-{
-	assert(transport->ops == &tls_ops && records > 0);
-	tls_of(transport)->records_per_key = records;
-}
-
 bool transport_tls_failure(const struct transport *transport, char *sentence, size_t room)
 {
-	const struct tls_transport *tls = tls_of(transport);
-
-	if (!*tls->failure)
+	if (transport->ops != &tls_ops || !*tls_of(transport)->failure)
 		return false;
-	snprintf(sentence, room, "%s", tls->failure);
+	snprintf(sentence, room, "%s", tls_of(transport)->failure);
 	return true;
 }

@@ -38,6 +38,7 @@ enum target_option {
 	TARGET_OPTION_TLS_PSK,
 	TARGET_OPTION_TLS_USER,
 	TARGET_OPTION_TLS_VERIFY,
+	TARGET_OPTION_TLS_REKEY_RECORDS,
 	TARGET_OPTION_KTLS,
 	TARGET_OPTION_LAST,
 };
@@ -57,6 +58,7 @@ enum target_option {
 	{ "tls-psk", required_argument, NULL, TARGET_OPTION_TLS_PSK },                             \
 	{ "tls-user", required_argument, NULL, TARGET_OPTION_TLS_USER },                           \
 	{ "tls-verify", required_argument, NULL, TARGET_OPTION_TLS_VERIFY },                       \
+	{ "tls-rekey-records", required_argument, NULL, TARGET_OPTION_TLS_REKEY_RECORDS },         \
 	{ "ktls", required_argument, NULL, TARGET_OPTION_KTLS }
 /* clang-format on */
 

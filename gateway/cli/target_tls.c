@@ -40,6 +40,14 @@ static bool take_ktls(const struct options *options, struct target_options *want
 	return false;
 }
 
+static bool take_rekey(const struct options *options, struct target_options *wanted)
+{
+	static const struct disk_limit limit = { .minimum = 1, .maximum = TLS_REKEY_RECORDS_MAX };
+
+	return option_number(options, "--tls-rekey-records", optarg, &limit,
+			     &wanted->tls.rekey_records);
+}
+
 bool target_tls_take(const struct options *options, struct target_options *wanted, int option)
 {
 	struct tls_options *tls = &wanted->tls;
@@ -74,6 +82,8 @@ bool target_tls_take(const struct options *options, struct target_options *wante
 				 sizeof(tls->psk_identity));
 	case TARGET_OPTION_TLS_VERIFY:
 		return take_verify(options, wanted);
+	case TARGET_OPTION_TLS_REKEY_RECORDS:
+		return take_rekey(options, wanted);
 	default:
 		return take_ktls(options, wanted);
 	}

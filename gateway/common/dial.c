@@ -265,9 +265,8 @@ static int dial_handshake(struct dial *dial, struct transport **transport)
 	/* ABORT, or nothing: a server that no longer listens has lost nothing. */
 	if (!error)
 		handshake_send(dial, *transport, dial_now_ms() + DIAL_FAREWELL_MS);
-	if (error && transport_tls_describe(*transport) &&
-	    transport_tls_failure(*transport, dial->result->sentence,
-				  sizeof(dial->result->sentence)))
+	if (error && transport_tls_failure(*transport, dial->result->sentence,
+					   sizeof(dial->result->sentence)))
 		return dial_fail(dial, DIAL_TLS, -error, EXIT_CODE_TLS);
 	return handshake_outcome(dial, error, state, transport_tls_describe(*transport) != NULL);
 }

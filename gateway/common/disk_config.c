@@ -232,6 +232,7 @@ static json_t *tls_to_json(const struct tls_options *tls)
 		return NULL;
 	error |= json_object_set_new(object, "no_verify", json_boolean(tls->no_verify));
 	error |= json_object_set_new(object, "ktls", json_string(ktls_names[tls->ktls]));
+	error |= json_object_set_new(object, "rekey_records", json_integer(tls->rekey_records));
 	for (size_t i = 0; i < COUNT(tls_strings); i++) {
 		const struct string_field *field = &tls_strings[i];
 
@@ -392,14 +393,17 @@ static bool take_target(const struct reader *reader, struct nbd_uri *target)
 static bool take_tls(const struct reader *reader, struct tls_options *tls)
 {
 	struct reader inner = *reader;
+	json_int_t records;
 	int ktls;
 
 	inner.object = json_object_get(reader->object, "tls");
 	if (!json_is_object(inner.object))
 		return complain(reader, "tls", "is missing or is no object");
 	if (!take_bool(&inner, "no_verify", &tls->no_verify) ||
-	    !take_name(&inner, "ktls", ktls_names, COUNT(ktls_names), &ktls))
+	    !take_name(&inner, "ktls", ktls_names, COUNT(ktls_names), &ktls) ||
+	    !take_ranged(&inner, "rekey_records", 0, TLS_REKEY_RECORDS_MAX, &records))
 		return false;
+	tls->rekey_records = (uint32_t)records;
 	tls->ktls = (enum tls_ktls)ktls;
 	for (size_t i = 0; i < COUNT(tls_strings); i++) {
 		const struct string_field *field = &tls_strings[i];
@@ -518,7 +522,8 @@ static bool same_tls(const struct tls_options *a, const struct tls_options *b)
 		if (strcmp(CONST_FIELD(char, a, field), CONST_FIELD(char, b, field)))
 			return false;
 	}
-	return a->no_verify == b->no_verify && a->ktls == b->ktls;
+	return a->no_verify == b->no_verify && a->ktls == b->ktls &&
+	       a->rekey_records == b->rekey_records;
 }
 
 static bool same_options(const struct disk_config *a, const struct disk_config *b)

@@ -119,6 +119,8 @@ static const struct {
 	/* values */
 	{ "--tls-verify=maybe nbds://host", "neither yes nor no" },
 	{ "--tls-verify= nbds://host", "neither yes nor no" },
+	{ "--tls-rekey-records=0 nbds://host", "--tls-rekey-records" },
+	{ "--tls-rekey-records=8388609 nbds://host", "--tls-rekey-records" },
 	{ "--ktls=yes nbds://host", "none of auto, on, off" },
 	{ "--tls-ca= nbds://host", "--tls-ca: the value is empty" },
 	{ "--tls-hostname= nbds://host", "empty" },

@@ -16,7 +16,6 @@
 #include <cmocka.h>
 
 #include "tests/unit/tls_peer.h"
-#include "tls/transport_tls.h"
 
 #define STREAM_BYTES  (1u << 20)
 #define PLAIN_BYTES   (64u << 10)
@@ -57,9 +56,9 @@ static int group_close(void **state)
 }
 
 /* Agreed, detached, and the server on memory; what it had sent already (tickets) is in to_client. */
-static void link_open(struct link *link, int version, uint64_t records_per_key)
+static void link_open(struct link *link, int version, uint32_t rekey_records)
 {
-	const struct tls_options options = { .no_verify = true };
+	const struct tls_options options = { .no_verify = true, .rekey_records = rekey_records };
 	const struct tls_peer_wish wish = { .identity = &server_identity, .version = version };
 	char sentence[TLS_SENTENCE_BYTES] = "";
 	ssize_t n;
@@ -70,8 +69,6 @@ static void link_open(struct link *link, int version, uint64_t records_per_key)
 		fail_msg("%s", sentence);
 	tls_peer_join(&link->peer);
 	assert_true(link->peer.accepted);
-	if (records_per_key)
-		transport_tls_set_records_per_key(link->client, records_per_key);
 	assert_int_equal(link->client->ops->detach(link->client), 0);
 	assert_false(link->client->direct_tx || link->client->direct_rx);
 	link->to_server = BIO_new(BIO_s_mem());
