@@ -11,13 +11,16 @@
 
 #include <openssl/bio.h>
 
+#include "tls/transport.h"
+
 struct tls_buffers {
 	const uint8_t *in;
 	size_t in_bytes; /* left to be read; none: "retry" */
 	uint8_t *out;
 	size_t out_bytes, out_used_bytes;
-	/* What TLS itself had to say (an answer to a KeyUpdate) while no send was being filled. */
-	uint8_t pending[1024];
+	/* What TLS itself had to say (an answer to a KeyUpdate) while no send was being filled. A peer
+	 * that asks for more answers than this holds, and sends nothing that we answer, is refused. */
+	uint8_t pending[TLS_PENDING_BYTES_MAX];
 	size_t pending_bytes;
 	int overflow; /* something did not fit: the stream is broken */
 };

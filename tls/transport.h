@@ -20,9 +20,11 @@
 
 struct transport;
 
-/* A TLS record with all around it; and what n bytes can become when sealed. */
+/* A TLS record with all around it; answers to KeyUpdates (30 bytes each) that wait for the next send;
+ * what n bytes can become when sealed, those before them. */
 #define TLS_RECORD_BYTES_MAX	(17u << 10)
-#define TLS_SEALED_BYTES_MAX(n) ((n) + ((n) / 16384 + 2) * 128 + 2048)
+#define TLS_PENDING_BYTES_MAX	(8u << 10)
+#define TLS_SEALED_BYTES_MAX(n) ((n) + ((n) / 16384 + 2) * 128 + TLS_PENDING_BYTES_MAX + 1024)
 
 struct transport_ops {
 	const char *name; /* "plain", ...: shown by status */

@@ -268,6 +268,22 @@ static void key_updates_without_end(void **state)
 	link_close(&link);
 }
 
+/* During a long answer a server may ask many times: all are answered before what is sent next. */
+static void many_key_updates_in_one_answer(void **state)
+{
+	struct link link;
+
+	(void)state;
+	link_open(&link, TLS1_3_VERSION, 0);
+	for (size_t i = 0; i < 200; i++) {
+		assert_int_equal(SSL_key_update(link.peer.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+		serve(&link, plain + i, 10);
+		expect_opened(&link, plain + i, 10, STREAM_BYTES);
+	}
+	expect_sealed(&link, 0, PLAIN_BYTES);
+	link_close(&link);
+}
+
 static void sealed_bytes_reach_the_server(void **state)
 {
 	static const size_t sizes[] = {
@@ -487,6 +503,7 @@ int main(void)
 		cmocka_unit_test(tiny_and_maximal_records),
 		cmocka_unit_test(tickets_and_key_updates),
 		cmocka_unit_test(key_updates_without_end),
+		cmocka_unit_test(many_key_updates_in_one_answer),
 		cmocka_unit_test(sealed_bytes_reach_the_server),
 		cmocka_unit_test(own_keys_are_renewed),
 		cmocka_unit_test(seal_keeps_to_its_room),
