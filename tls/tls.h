@@ -51,7 +51,8 @@ struct tls_options {
 struct tls_description {
 	char version[16]; /* "TLSv1.3" */
 	char cipher[64];  /* "TLS_AES_256_GCM_SHA384" */
-	char peer[320];	  /* the certificate's subject, or "PSK identity NAME", or "not verified" */
+	char peer[320];	  /* the certificate's subject, or "PSK identity NAME" */
+	bool verified;	  /* false: --tls-verify=no, and peer is what it says of itself */
 	bool kernel_send, kernel_receive;
 	bool resumed;
 };

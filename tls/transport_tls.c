@@ -283,7 +283,9 @@ static int run_handshake(SSL *ssl, const struct tls_handshake *handshake, int64_
 			return tls_explain(handshake, sentence);
 		if (wait == -ETIMEDOUT)
 			snprintf(sentence, TLS_SENTENCE_BYTES,
-				 "the server does not go on in the middle of the TLS handshake");
+				 "the server fell silent in the middle of the TLS handshake: see "
+				 "its log, "
+				 "or give it more time");
 		else if (wait < 0)
 			snprintf(sentence, TLS_SENTENCE_BYTES,
 				 "the connection broke in the middle of the TLS handshake: %s",
@@ -324,11 +326,10 @@ static void describe(struct tls_transport *tls)
 	description->kernel_send = BIO_get_ktls_send(SSL_get_wbio(tls->ssl));
 	description->kernel_receive = BIO_get_ktls_recv(SSL_get_rbio(tls->ssl));
 	description->resumed = SSL_session_reused(tls->ssl) && !*tls->options.psk_file;
+	description->verified = !tls->options.no_verify;
 	if (*tls->options.psk_file)
 		snprintf(description->peer, sizeof(description->peer), "PSK identity %s",
 			 tls->options.psk_identity);
-	else if (tls->options.no_verify)
-		snprintf(description->peer, sizeof(description->peer), "not verified");
 	else if (certificate)
 		X509_NAME_oneline(X509_get_subject_name(certificate), description->peer,
 				  sizeof(description->peer));

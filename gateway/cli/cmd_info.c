@@ -12,6 +12,7 @@
 #include "gateway/cli/forecast.h"
 #include "gateway/cli/look.h"
 #include "gateway/cli/output.h"
+#include "gateway/common/tls_json.h"
 #include "proto/wire.h"
 
 static const char help[] =
@@ -68,6 +69,8 @@ static int info_print_json(const struct look *look, const struct dial_result *re
 		features_to_json(export->flags), "framing", framing_name(export->framing),
 		"block_sizes_given", (int)export->block_sizes_given);
 
+	if (object && result->secured)
+		json_object_set_new(object, "tls", tls_json_describe(&result->tls));
 	if (object)
 		json_object_update_new(
 			object,
@@ -116,6 +119,14 @@ static void info_print_forecast(const struct forecast *forecast)
 	output_field("cache", "%s", forecast->cache);
 }
 
+static void info_print_tls(const struct tls_description *tls)
+{
+	output_field("TLS", "%s, %s", tls->version, tls->cipher);
+	output_field("TLS peer", "%s, %s", tls->peer, tls->verified ? "verified" : "NOT verified");
+	output_field("TLS by", "%s sends, %s receives", tls->kernel_send ? "kernel" : "userspace",
+		     tls->kernel_receive ? "kernel" : "userspace");
+}
+
 static int info_print(const struct look *look, const struct dial_result *result,
 		      const struct forecast *forecast)
 {
@@ -124,6 +135,8 @@ static int info_print(const struct look *look, const struct dial_result *result,
 
 	output_field("target", "%s", output_text(text, sizeof(text), look->described));
 	output_field("peer", "%s", result->peer_text);
+	if (result->secured)
+		info_print_tls(&result->tls);
 	output_field("export", "\"%s\"", output_text(text, sizeof(text), export->name));
 	if (export->description[0])
 		output_field("description", "%s",

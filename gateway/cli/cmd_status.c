@@ -86,10 +86,13 @@ static void print_features(const json_t *status)
 static void print_tls(const json_t *tls)
 {
 	if (tls)
-		output_field("  TLS", "%s, %s, %s; %s sends, %s receives",
+		output_field("  TLS", "%s, %s, %s, %s%s; %s sends, %s receives",
 			     string_of(tls, "version"), string_of(tls, "cipher"),
-			     string_of(tls, "peer"), string_of(tls, "send"),
-			     string_of(tls, "receive"));
+			     string_of(tls, "peer"),
+			     json_is_true(json_object_get(tls, "verified")) ? "verified"
+									    : "NOT verified",
+			     json_is_true(json_object_get(tls, "resumed")) ? ", resumed" : "",
+			     string_of(tls, "send"), string_of(tls, "receive"));
 }
 
 static void print_connections(const json_t *status)

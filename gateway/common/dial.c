@@ -212,9 +212,9 @@ static int handshake_prepare(struct dial *dial)
 static int handshake_secure(struct dial *dial, struct transport **transport)
 {
 	struct dial_result *result = dial->result;
-	const struct tls_description *tls;
+	const struct tls_description *tls = &result->tls;
 	struct transport *secured;
-	char text[420], sentence[TLS_SENTENCE_BYTES];
+	char text[480], sentence[TLS_SENTENCE_BYTES];
 	int error = transport_tls_open((*transport)->fd, dial->options->tls, dial->share_ms,
 				       &secured, sentence);
 
@@ -225,8 +225,10 @@ static int handshake_secure(struct dial *dial, struct transport **transport)
 	}
 	transport_plain_release(*transport);
 	*transport = secured;
-	tls = transport_tls_describe(secured);
-	snprintf(text, sizeof(text), "%s, %s, %s", tls->version, tls->cipher, tls->peer);
+	result->tls = *transport_tls_describe(secured);
+	result->secured = true;
+	snprintf(text, sizeof(text), "%s, %s, %s, %s%s", tls->version, tls->cipher, tls->peer,
+		 tls->verified ? "verified" : "NOT verified", tls->resumed ? ", resumed" : "");
 	dial_report(dial, DIAL_TLS, 0, text);
 	nbd_handshake_tls_done(dial->handshake);
 	return 0;

@@ -50,7 +50,9 @@ struct dial_result {
 	struct transport *transport; /* owned by whoever takes the result; NULL unless error is 0 */
 	struct nbd_export *export;   /* malloc()ed, owned likewise */
 	struct dial_address peer;    /* the address that answered */
-	char peer_text[DIAL_PEER_TEXT_BYTES];  /* as dial_address_text() has it */
+	char peer_text[DIAL_PEER_TEXT_BYTES]; /* as dial_address_text() has it */
+	bool secured;			      /* by TLS, as tls describes it */
+	struct tls_description tls;
 	uint8_t greeting[DIAL_GREETING_BYTES]; /* dial_open() only: what dial_open() says */
 	uint32_t greeting_bytes;
 	enum dial_stage stage; /* DIAL_DONE, or where it ended */

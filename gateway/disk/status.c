@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "gateway/common/tls_json.h"
 #include "proto/wire.h"
 #include "tls/tls.h"
 
@@ -65,19 +66,12 @@ static const char *connection_state_name(const struct connection *connection)
 	return names[atomic_load(&connection->state)];
 }
 
-/* Version, cipher, peer, and which directions the kernel does. */
 static void add_tls(json_t *object, const struct transport *transport)
 {
 	const struct tls_description *tls = transport_tls_describe(transport);
 
-	if (!tls)
-		return;
-	json_object_set_new(object, "tls",
-			    json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "version", tls->version,
-				      "cipher", tls->cipher, "peer", tls->peer, "send",
-				      tls->kernel_send ? "kernel" : "userspace", "receive",
-				      tls->kernel_receive ? "kernel" : "userspace", "resumed",
-				      tls->resumed));
+	if (tls)
+		json_object_set_new(object, "tls", tls_json_describe(tls));
 }
 
 static json_t *connections(const struct disk *disk)
