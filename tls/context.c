@@ -41,8 +41,9 @@ static int fail_file(const char *what, const char *path, char *sentence)
 {
 	int ret = access(path, R_OK) < 0 ? -errno : -EINVAL;
 
-	snprintf(sentence, TLS_SENTENCE_BYTES, "%s %.300s cannot be used: %s", what, path,
-		 ret == -EINVAL ? openssl_reason() : strerror(-ret));
+	snprintf(sentence, TLS_SENTENCE_BYTES, "%s %.300s cannot be used: %s%s", what, path,
+		 ret == -EINVAL ? openssl_reason() : strerror(-ret),
+		 ret == -EINVAL ? ": it must be PEM" : "");
 	ERR_clear_error();
 	return ret;
 }
@@ -111,9 +112,9 @@ static int note_verify(int good, X509_STORE_CTX *store)
 	handshake->culprit = certificate;
 	if (certificate)
 		X509_up_ref(certificate);
-	if (certificate)
-		X509_NAME_oneline(X509_get_subject_name(certificate), handshake->verify_subject,
-				  sizeof(handshake->verify_subject));
+	handshake->list = X509_STORE_CTX_get0_current_crl(store);
+	if (handshake->list)
+		X509_CRL_up_ref(handshake->list);
 	return 0;
 }
 
@@ -387,6 +388,7 @@ void tls_context_forget(SSL *ssl, struct tls_handshake *handshake)
 	SSL_SESSION_free(handshake->psk_session);
 	X509_free(handshake->leaf);
 	X509_free(handshake->culprit);
+	X509_CRL_free(handshake->list);
 	OPENSSL_cleanse(handshake, sizeof(*handshake));
 	ERR_clear_error();
 	tls_wipe_stack();

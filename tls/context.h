@@ -18,9 +18,9 @@ struct tls_handshake {
 	SSL_SESSION *psk_session; /* 1.3: the PSK dressed as a session, a reference; NULL */
 	int verify_error;	  /* X509_V_ERR_*, the first that was met; X509_V_OK */
 	int verify_depth;
-	char verify_subject[256]; /* of the certificate that error is about */
-	X509 *leaf;		  /* the server's own certificate then; to be freed */
-	X509 *culprit;		  /* the one that error is about; likewise */
+	X509 *leaf;	/* the server's own certificate then; to be freed */
+	X509 *culprit;	/* the one that error is about; likewise */
+	X509_CRL *list; /* the revocation list that error is about, or NULL; likewise */
 };
 
 /* What the handshake needed and the stream does not: the private key, the PSK, the key exchange's own
