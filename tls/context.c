@@ -15,11 +15,18 @@
 #include "tls/file.h"
 #include "tls/protect.h"
 #include "tls/psk.h"
+#include "tls/session.h"
 
 #define SECRET_FILE_BYTES_MAX (1u << 20)
 
 /* RFC 8446 names no suite for an external PSK; GnuTLS takes SHA-256, which this one has. */
 static const unsigned char psk_cipher_id[] = { 0x13, 0x01 }; /* TLS_AES_128_GCM_SHA256 */
+
+/* TLS 1.2's: a key exchange of its own each time, so that a PSK that becomes known later opens nothing
+ * that was sent; none that takes a certificate as well. */
+#define PSK_CIPHERS                                                                                \
+	"kDHEPSK+AESGCM:kECDHEPSK+CHACHA20:kDHEPSK+CHACHA20:kECDHEPSK+AES:kDHEPSK+AES:"            \
+	"!AESCCM8:!eNULL"
 
 bool tls_is_address(const char *text)
 {
@@ -294,8 +301,7 @@ static int set_psk(SSL_CTX *ctx, struct tls_handshake *handshake, char *sentence
 	SSL_CTX_set_psk_use_session_callback(ctx, give_psk_session);
 	SSL_CTX_set_psk_client_callback(ctx, give_psk);
 	/* Only suites that end without a certificate; one that comes all the same is refused. */
-	if (!set_psk_suites(ctx) ||
-	    SSL_CTX_set_cipher_list(ctx, "ECDHE-PSK:DHE-PSK:PSK:!eNULL") != 1) {
+	if (!set_psk_suites(ctx) || SSL_CTX_set_cipher_list(ctx, PSK_CIPHERS) != 1) {
 		snprintf(sentence, TLS_SENTENCE_BYTES, "this OpenSSL has no cipher with a PSK");
 		return -EPROTO;
 	}
@@ -315,6 +321,13 @@ static int set_versions(SSL_CTX *ctx, char *sentence)
 		return -EPROTO;
 	}
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	/* Its configuration can also ask for less, and for kernel TLS where we do not want it. */
+	SSL_CTX_clear_options(ctx, SSL_OP_ENABLE_KTLS | SSL_OP_IGNORE_UNEXPECTED_EOF |
+					   SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
+					   SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_ALLOW_NO_DHE_KEX |
+					   SSL_OP_NO_EXTENDED_MASTER_SECRET);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(ctx, tls_session_arrived);
 	if (SSL_CTX_get_security_level(ctx) < 1)
 		SSL_CTX_set_security_level(ctx, 1);
 	return 0;
@@ -355,15 +368,6 @@ static int fill_context(SSL_CTX *ctx, struct tls_handshake *handshake, char *sen
 	return set_trust(ctx, options, sentence);
 }
 
-/* Its key, which was a PSK or TLS 1.2's master secret, becomes zeroes. */
-static void wipe_session(SSL_SESSION *session)
-{
-	static const unsigned char zeroes[PSK_KEY_BYTES_MAX];
-
-	if (session)
-		SSL_SESSION_set1_master_key(session, zeroes, sizeof(zeroes));
-}
-
 /* TLS 1.3: OpenSSL keeps our half of the key exchange as long as the connection lives. A key that is
  * given another type loses what it holds. */
 static void wipe_exchange(SSL *ssl)
@@ -381,10 +385,10 @@ void tls_context_forget(SSL *ssl, struct tls_handshake *handshake)
 	if (ssl) {
 		SSL_set_ex_data(ssl, ssl_handshake_index(), NULL);
 		SSL_certs_clear(ssl);
-		wipe_session(SSL_get_session(ssl));
+		tls_session_wipe(SSL_get_session(ssl)); /* a PSK, or 1.2's master secret */
 		wipe_exchange(ssl);
 	}
-	wipe_session(handshake->psk_session);
+	tls_session_wipe(handshake->psk_session);
 	SSL_SESSION_free(handshake->psk_session);
 	X509_free(handshake->leaf);
 	X509_free(handshake->culprit);

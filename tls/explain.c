@@ -251,8 +251,9 @@ static const struct {
 	{ SSL_R_WRONG_VERSION_NUMBER, EPROTO,
 	  "what the server sent is no TLS: plain bytes came where the handshake should be" },
 	{ SSL_R_UNEXPECTED_EOF_WHILE_READING, ECONNRESET,
-	  "the server closed the connection in the middle of TLS and does not say why: perhaps it "
-	  "has PSKs only (--tls-psk) or wants a client certificate (--tls-cert); see its log" },
+	  "the server closed the connection in the middle of TLS and does not say why: perhaps no "
+	  "TLS version or cipher is common, it has PSKs only (--tls-psk), or it wants a client "
+	  "certificate (--tls-cert); see its log" },
 	{ SSL_R_DH_KEY_TOO_SMALL, EPROTO,
 	  "the server's key exchange is too weak for this system's policy" },
 	{ SSL_R_EE_KEY_TOO_SMALL, EPROTO,

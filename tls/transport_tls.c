@@ -25,6 +25,7 @@
 #include "tls/buffer_bio.h"
 #include "tls/context.h"
 #include "tls/explain.h"
+#include "tls/session.h"
 #include "tls/tls.h"
 
 struct tls_transport {
@@ -32,6 +33,7 @@ struct tls_transport {
 	SSL *ssl;
 	struct tls_description description;
 	struct tls_options options;
+	struct tls_session_terms terms;	  /* the SSL object's application data */
 	struct tls_buffers buffers;	  /* once detached */
 	uint64_t records_sealed;	  /* under the present key */
 	char failure[TLS_SENTENCE_BYTES]; /* "" while TLS itself has not failed */
@@ -341,19 +343,24 @@ static void describe(struct tls_transport *tls)
 static int handshake_on(struct tls_transport *tls, int fd, int64_t deadline_ms, char *sentence)
 {
 	struct tls_handshake handshake;
-	int ret = tls_context_open(&handshake, &tls->options, &tls->ssl, sentence);
+	int ret;
 
+	tls_session_terms_set(&tls->terms, &tls->options);
+	ret = tls_context_open(&handshake, &tls->options, &tls->ssl, sentence);
 	if (ret < 0)
 		return ret;
-	if (SSL_set_fd(tls->ssl, fd) != 1) {
+	if (SSL_set_fd(tls->ssl, fd) != 1 || SSL_set_app_data(tls->ssl, &tls->terms) != 1) {
 		ret = -ENOMEM;
 	} else {
+		tls_session_offer(&tls->terms, tls->ssl);
 		if (tls->options.ktls != TLS_KTLS_OFF)
 			SSL_set_info_callback(tls->ssl, ask_kernel);
 		ret = run_handshake(tls->ssl, &handshake, deadline_ms, sentence);
 	}
 	if (ret == 0)
 		ret = check_psk(tls->ssl, &handshake, sentence);
+	if (ret == 0)
+		tls_session_verified(&tls->terms, tls->ssl);
 	SSL_set_info_callback(tls->ssl, NULL);
 	tls_context_forget(tls->ssl, &handshake);
 	return ret;

@@ -299,10 +299,35 @@ around_starttls() {
 	after_starttls '\0\0\0\1' 'sleep 20'
 	no "stalled inside the handshake" 9 'TLS handshake' 'log' --connect-timeout 1s "${CA[@]}" "${NAME[@]}"
 	unserve
+}
+
+# policy NAME LINE...: an OpenSSL configuration, as a system may have it.
+policy() {
+	local name=$1
+	shift
+	printf '%s\n' 'openssl_conf=all' '[all]' 'ssl_conf=ssl' '[ssl]' 'system_default=policy' '[policy]' "$@" \
+		>"$SCRATCH/$name.cnf"
+}
+
+version_serves() {
 	serve qemu-nbd --socket="$SOCKET" --read-only --persistent --tls-creds t --object \
-		"tls-creds-x509,id=t,dir=$PKI/good,endpoint=server,verify-peer=no,priority=NORMAL:-VERS-ALL:+VERS-TLS1.1" \
+		"tls-creds-x509,id=t,dir=$PKI/good,endpoint=server,verify-peer=no,priority=NORMAL:-VERS-ALL:+VERS-$1" \
 		--format=raw "$PKI/psk"
+}
+
+# The system's policy counts where it asks for more than we do, and only there.
+versions() {
+	policy weak MinProtocol=TLSv1 CipherString=ALL:@SECLEVEL=0 Options=KTLS,UnsafeLegacyRenegotiation
+	policy strong MinProtocol=TLSv1.3
+	version_serves TLS1.1
 	no "TLS 1.1" 9 'older than 1.2' 'not spoken here' "${CA[@]}" "${NAME[@]}"
+	OPENSSL_CONF=$SCRATCH/weak.cnf no "TLS 1.1, where the system allows it" 9 'older than 1.2' 'not spoken' \
+		"${CA[@]}" "${NAME[@]}"
+	unserve
+	version_serves TLS1.2
+	yes "TLS 1.2" "${CA[@]}" "${NAME[@]}"
+	OPENSSL_CONF=$SCRATCH/strong.cnf no "TLS 1.2, where the system wants 1.3" 9 'TLS version' 'see its log' \
+		"${CA[@]}" "${NAME[@]}"
 	unserve
 }
 
@@ -327,4 +352,5 @@ wrong_certificates
 our_side
 shared_keys
 around_starttls
+versions
 asked_for

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/tls_peer.h"
+#include "tls/context.h"
 
 #define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
 #define STALL_MS       300
@@ -142,6 +143,17 @@ static void attempt_options(const struct attempt *attempt, struct tls_options *o
 	options->no_verify = attempt->no_verify;
 }
 
+/* The server is told a host name, never an address (RFC 6066, 3). */
+static void check_name_told(const struct attempt *attempt, const struct tls_peer *peer)
+{
+	const char *told = SSL_get_servername(peer->ssl, TLSEXT_NAMETYPE_host_name);
+
+	if (!attempt->hostname || tls_is_address(attempt->hostname))
+		assert_null(told);
+	else
+		assert_string_equal(told, attempt->hostname);
+}
+
 static void check_agreed(const struct attempt *attempt, const struct transport *transport)
 {
 	const struct tls_description *tls = transport_tls_describe(transport);
@@ -175,10 +187,11 @@ static void try(const struct attempt *attempt)
 	tls_peer_join(&peer);
 	if (ret != -attempt->error)
 		fail_msg("%s: %d (%s), not %d", attempt->title, ret, sentence, -attempt->error);
-	if (ret == 0)
+	if (ret == 0) {
 		check_agreed(attempt, transport);
-	else if (!strstr(sentence, attempt->words) ||
-		 (attempt->more_words && !strstr(sentence, attempt->more_words)))
+		check_name_told(attempt, &peer);
+	} else if (!strstr(sentence, attempt->words) ||
+		   (attempt->more_words && !strstr(sentence, attempt->more_words)))
 		fail_msg("%s: \"%s\" says nothing of \"%s\", \"%s\"", attempt->title, sentence,
 			 attempt->words, attempt->more_words ? attempt->more_words : "");
 	transport_close(transport);

@@ -173,8 +173,9 @@ struct tls_peer_wish {
 	const char *psk_identity;
 	const uint8_t *psk;
 	size_t psk_bytes;
-	const char *raw; /* no TLS: these bytes as soon as the client has said something */
-	bool silent;	 /* nothing at all */
+	uint8_t ticket_key; /* not 0: servers with the same one take each other's tickets */
+	const char *raw;    /* no TLS: these bytes as soon as the client has said something */
+	bool silent;	    /* nothing at all */
 };
 
 struct tls_peer {
@@ -234,6 +235,7 @@ static void tls_peer_set_psk(SSL_CTX *ctx, const struct tls_peer_wish *wish)
 static SSL_CTX *tls_peer_context(const struct tls_peer_wish *wish)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	unsigned char keys[80];
 
 	assert_non_null(ctx);
 	SSL_CTX_set_min_proto_version(ctx, wish->version ? wish->version : TLS1_2_VERSION);
@@ -255,6 +257,10 @@ static SSL_CTX *tls_peer_context(const struct tls_peer_wish *wish)
 	}
 	if (wish->psk_identity)
 		tls_peer_set_psk(ctx, wish);
+	if (wish->ticket_key) {
+		memset(keys, wish->ticket_key, sizeof(keys));
+		assert_int_equal(SSL_CTX_set_tlsext_ticket_keys(ctx, keys, sizeof(keys)), 1);
+	}
 	return ctx;
 }
 
