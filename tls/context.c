@@ -326,6 +326,9 @@ static int set_versions(SSL_CTX *ctx, char *sentence)
 					   SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
 					   SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_ALLOW_NO_DHE_KEX |
 					   SSL_OP_NO_EXTENDED_MASTER_SECRET);
+	/* For whatever is read but the key: an encrypted block is refused, and nobody asked. */
+	SSL_CTX_set_default_passwd_cb(ctx, give_passphrase);
+	SSL_CTX_set_default_passwd_cb_userdata(ctx, "");
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, tls_session_arrived);
 	if (SSL_CTX_get_security_level(ctx) < 1)
@@ -336,15 +339,21 @@ static int set_versions(SSL_CTX *ctx, char *sentence)
 static int set_name(SSL *ssl, const struct tls_options *options, char *sentence)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-	bool good = true;
+	/* To OpenSSL a dot in front means "any host below". */
+	bool good = options->hostname[0] != '.';
 
+	if (!*options->hostname && !*options->psk_file && !options->no_verify) {
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "no name is known that the server's certificate must be for");
+		return -EINVAL;
+	}
 	if (!*options->hostname)
 		return 0;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (tls_is_address(options->hostname)) {
+	if (good && tls_is_address(options->hostname)) {
 		good = options->no_verify ||
 		       X509_VERIFY_PARAM_set1_ip_asc(param, options->hostname);
-	} else {
+	} else if (good) {
 		good = SSL_set_tlsext_host_name(ssl, options->hostname) == 1 &&
 		       (options->no_verify || SSL_set1_host(ssl, options->hostname) == 1);
 	}

@@ -12,9 +12,11 @@
 #include "gateway/disk/connection.h"
 #include "gateway/disk/queue.h"
 #include "proto/error.h"
+#include "tls/tls.h"
 
 /* From here on it pays to wait for the whole rest of a payload instead of taking what is there. */
 #define WHOLE_PAYLOAD_BYTES (16u << 10)
+#define DAMAGED		    "what arrived is no valid TLS record: damaged, forged or out of order"
 
 static struct wire_request *wire_request_of(struct nbd_request *nbd)
 {
@@ -196,9 +198,21 @@ static void take_received(struct connection *connection, size_t len)
 	else if (n == -ECONNRESET)
 		connection_condemn(connection, 0, "the server closed the connection");
 	else
-		connection_condemn(connection, (int)-n,
-				   "what arrived is no valid TLS record: damaged, forged or out of "
-				   "order");
+		connection_condemn(connection, (int)-n, DAMAGED);
+}
+
+/* The kernel gives data alone; of another record it only says that there is one. */
+static const char *failure_text(const struct connection *connection, int result)
+{
+	bool secured = transport_tls_describe(connection->transport) != NULL;
+
+	if (!result)
+		return "the server closed the connection";
+	if (secured && result == -EIO)
+		return "the server ended TLS, or sent a record that is no data";
+	if (secured && result == -EBADMSG)
+		return DAMAGED;
+	return "receiving failed";
 }
 
 void receive_completed(struct connection *connection, int result, uint32_t cqe_flags)
@@ -212,9 +226,7 @@ void receive_completed(struct connection *connection, int result, uint32_t cqe_f
 	if (result == -EINTR || result == -EAGAIN)
 		return;
 	if (result <= 0) {
-		connection_condemn(connection, -result,
-				   result ? "receiving failed"
-					  : "the server closed the connection");
+		connection_condemn(connection, -result, "%s", failure_text(connection, result));
 		return;
 	}
 	if (!connection->direct_request) {

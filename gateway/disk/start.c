@@ -73,6 +73,21 @@ static bool dial_failed(struct disk *disk, const struct dial_result *result)
 	return disk_fail(disk, result->exit_code, "%s", result->sentence);
 }
 
+/* --ktls=on, and what it did not get. */
+static void warn_of_userspace(struct disk *disk, const struct tls_description *tls)
+{
+	if (tls->kernel_send && tls->kernel_receive)
+		return;
+	ready_warning(
+		disk, "--ktls=on: the daemon itself %s: %s",
+		tls->kernel_send      ? "decrypts"
+		: tls->kernel_receive ? "encrypts"
+				      : "encrypts and decrypts",
+		strcmp(tls->version, "TLSv1.3")
+			? "this kernel (its tls module), or OpenSSL, does not take this cipher"
+			: "with TLS 1.3 the kernel's keys could not be renewed");
+}
+
 /* The first connection: which address answers, and what the server grants. */
 static bool dial_first(struct disk *disk)
 {
@@ -106,6 +121,8 @@ static bool dial_first(struct disk *disk)
 	disk->peer = result.peer;
 	snprintf(disk->peer_text, sizeof(disk->peer_text), "%s", result.peer_text);
 	disk->transports[disk->transports_count++] = result.transport;
+	if (result.secured && disk->config.tls.ktls == TLS_KTLS_ON)
+		warn_of_userspace(disk, &result.tls);
 	return true;
 }
 

@@ -228,6 +228,9 @@ static void wrong_names(void **state)
 	    .words = SERVER_ADDRESS, .more_words = "10.9.9.9");
 	TRY("an IPv6 address", GOOD, .hostname = "::1", .ca = lab.ca_path, .error = EACCES,
 	    .words = SERVER_NAME, .more_words = "::1");
+	TRY("whatever is below a name", GOOD, .hostname = ".example", .ca = lab.ca_path,
+	    .error = EINVAL, .words = "no host name");
+	TRY("no name at all", GOOD, .ca = lab.ca_path, .error = EINVAL, .words = "no name");
 	TRY("a part of the name", GOOD, .hostname = "example", .ca = lab.ca_path, .error = EACCES,
 	    .words = SERVER_NAME);
 	TRY("the name, 1.2", .server = { .identity = &lab.good, .version = TLS1_2_VERSION },
