@@ -234,14 +234,14 @@ bool queue_join(struct queue *queue, uint32_t timeout_ms)
 
 	if (!queue->thread_started)
 		return true;
-	clock_gettime(CLOCK_REALTIME, &deadline);
+	clock_gettime(CLOCK_MONOTONIC, &deadline); /* the time of day may be set meanwhile */
 	deadline.tv_sec += timeout_ms / 1000;
 	deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
 	if (deadline.tv_nsec >= 1000000000) {
 		deadline.tv_sec++;
 		deadline.tv_nsec -= 1000000000;
 	}
-	if (pthread_timedjoin_np(queue->thread, NULL, &deadline) != 0)
+	if (pthread_clockjoin_np(queue->thread, NULL, CLOCK_MONOTONIC, &deadline) != 0)
 		return false;
 	queue->thread_started = false;
 	return true;

@@ -15,12 +15,13 @@
  *     --split N           chunks of a READ, at most, in random order; with --holes, zeroes as holes
  *     --dribble           in small writes, headers byte by byte
  *     --early             a WRITE is answered before its payload is read
- *     --delay-ms N  --delay-first N    the first N requests are answered so late (default all)
+ *     --delay-ms N  --delay-first N    the first N requests are answered so late (default all);
+ *     --delay-only COMMAND             of this command alone
  *   what is an error:
  *     --fail-offset N     requests that touch this byte fail with EIO
  *     --fail COMMAND      flush, read, write, trim, zeroes: fails with EIO, from the first
  *                         --fail-after N (0) of them on
- *     --deaf COMMAND      never answered
+ *     --deaf COMMAND      never answered, from the first --deaf-after N (0) of them on
  *     --late-write MS     the first WRITE of all is carried out so late, whatever became of its client;
  *                         then "late" is printed
  *   what is wrong:
@@ -110,8 +111,8 @@ static struct {
 	bool holes, dribble, early, garbage;
 	uint32_t delay_ms, delay_first, late_write_ms;
 	uint64_t fail_offset, close_at_bytes, stall_at_bytes;
-	int fail_command, deaf_command;
-	uint32_t fail_after;
+	int fail_command, deaf_command, delay_command;
+	uint32_t fail_after, deaf_after;
 	const struct wrong *wrongs[WRONG_MAX];
 	uint32_t wrongs_count, wrong_after, wrong_from;
 	enum greeting greeting;
@@ -130,6 +131,7 @@ static struct {
 	.stall_at_bytes = UINT64_MAX,
 	.fail_command = -1,
 	.deaf_command = -1,
+	.delay_command = -1,
 	.wrong_after = 5,
 	.wrong_from = 1,
 	.seed = 1,
@@ -154,7 +156,7 @@ struct connection {
 
 static uint8_t *export;
 static pthread_mutex_t export_lock = PTHREAD_MUTEX_INITIALIZER;
-static atomic_uint connections, requests, failed, writes;
+static atomic_uint connections, requests, failed, writes, unanswered;
 
 static uint32_t random_below(struct connection *c, uint32_t limit)
 {
@@ -538,7 +540,8 @@ static bool receive_request(struct connection *c)
 	}
 	c->count++;
 	c->requests++;
-	if (atomic_fetch_add(&requests, 1) < options.delay_first && options.delay_ms)
+	if ((options.delay_command < 0 || request->command == options.delay_command) &&
+	    atomic_fetch_add(&requests, 1) < options.delay_first && options.delay_ms)
 		sleep_ms(options.delay_ms);
 	return execute(c, reply);
 }
@@ -603,7 +606,8 @@ static void reply_make(struct connection *c, struct reply *reply)
 {
 	const struct request *request = &reply->request;
 
-	if (request->command == options.deaf_command)
+	if (request->command == options.deaf_command &&
+	    atomic_fetch_add(&unanswered, 1) >= options.deaf_after)
 		reply_clear(reply);
 	else if (request->command == NBD_CMD_READ && !request->error && options.split > 1 &&
 		 c->framing != NBD_FRAMING_SIMPLE)
@@ -843,11 +847,13 @@ enum {
 	EARLY,
 	DELAY_MS,
 	DELAY_FIRST,
+	DELAY_ONLY,
 	FAIL_OFFSET,
 	LATE_WRITE,
 	FAIL,
 	FAIL_AFTER,
 	DEAF,
+	DEAF_AFTER,
 	WRONG,
 	WRONG_AFTER,
 	WRONG_FROM,
@@ -875,10 +881,12 @@ static const struct option longs[] = {
 	{ "early", no_argument, NULL, EARLY },
 	{ "delay-ms", required_argument, NULL, DELAY_MS },
 	{ "delay-first", required_argument, NULL, DELAY_FIRST },
+	{ "delay-only", required_argument, NULL, DELAY_ONLY },
 	{ "fail-offset", required_argument, NULL, FAIL_OFFSET },
 	{ "fail", required_argument, NULL, FAIL },
 	{ "fail-after", required_argument, NULL, FAIL_AFTER },
 	{ "deaf", required_argument, NULL, DEAF },
+	{ "deaf-after", required_argument, NULL, DEAF_AFTER },
 	{ "wrong", required_argument, NULL, WRONG },
 	{ "wrong-after", required_argument, NULL, WRONG_AFTER },
 	{ "wrong-from", required_argument, NULL, WRONG_FROM },
@@ -927,6 +935,9 @@ static bool take_word(int option)
 		break;
 	case DEAF:
 		options.deaf_command = index_of(command_names, COMMANDS, optarg);
+		break;
+	case DELAY_ONLY:
+		options.delay_command = index_of(command_names, COMMANDS, optarg);
 		break;
 	case GREETING:
 		options.greeting = (enum greeting)index_of(greetings, GREETINGS, optarg);
@@ -995,6 +1006,9 @@ static bool take_number(int option)
 		break;
 	case FAIL_AFTER:
 		options.fail_after = (uint32_t)number;
+		break;
+	case DEAF_AFTER:
+		options.deaf_after = (uint32_t)number;
 		break;
 	case WRONG_AFTER:
 		options.wrong_after = (uint32_t)number;

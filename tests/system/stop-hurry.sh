@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+# goal: a disk that stops keeps its promises to whoever waits or hurries it: it is not killed in the
+#       middle of its last flush, a forced stop ends within seconds whatever the server does, everybody
+#       who asked is answered
+# method: servers that are slow with a flush, or never answer the fsync's or the last one; disconnect,
+#         --force and SIGTERM in the midst of a stop; the clock is set; the attendant process is killed
+# kernels: 7.3
+# cpus: 2
+# timeout-s: 300
+# modules: ublk_drv
+# suite: test
+
+# shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these
+. /lab/faults.sh
+
+SOCKET=$WORK/hostile.sock
+TARGET="nbd+unix:///?socket=$SOCKET"
+# A forced stop gives the server 5 s.
+FORCED_MS=$((5000 + MARGIN_MS))
+
+# served TIMEOUT-S SERVER-OPTION...: a server and its disk, written to; sets DISK, DAEMON, NUMBER.
+served() {
+	lab_timeout_s=$1
+	shift
+	start_hostile hostile "$SOCKET" "$@"
+	log_mark
+	rm -f "$WORK/exit"
+	connect_disk --timeout "$lab_timeout_s" --connections 1 "$TARGET"
+	DAEMON=$(daemon_pid "$DISK")
+	NUMBER=${DISK##*/ublkb}
+	check "writing" dd if=/dev/zero of="$DISK" bs=64k count=8 oflag=direct conv=nocreat
+}
+
+# start_disconnect FILE [OPTION...]: in the background; FILE will hold its exit code.
+start_disconnect() {
+	lab_file=$1
+	shift
+	rm -f "$lab_file"
+	(
+		ublk-nbd disconnect "$@" "$NUMBER" >"$lab_file.log" 2>&1
+		echo $? >"$lab_file.part"
+		mv "$lab_file.part" "$lab_file"
+	) &
+}
+
+# check_ended_with CODE FILE
+check_ended_with() {
+	wait_for test -s "$2" || fail "disconnect" "does not end"
+	[ "$(cat "$2")" = "$1" ] || sed 's/^/# /' "$2.log"
+	check_equal "exit code of disconnect" "$1" "$(cat "$2")"
+}
+
+# check_ends_within MS: the daemon does.
+check_ends_within() {
+	lab_start_ms=$(uptime_ms)
+	wait_for gone "$DAEMON" || fail "the daemon" "does not end"
+	lab_took_ms=$(($(uptime_ms) - lab_start_ms))
+	[ "$lab_took_ms" -le "$1" ] || fail "the daemon" "took $lab_took_ms ms to end, more than $1"
+}
+
+# in_last_flush: the device is stopped, the daemon is not yet gone.
+in_last_flush() {
+	lab_no_node "${DISK##*/}" && ! gone "$DAEMON"
+}
+
+# Each flush takes 3 s: the fsync's, then the last one, in the midst of which the clock jumps.
+clock_is_set() {
+	served 10 --delay-ms 3000 --delay-only flush
+	start_disconnect "$WORK/exit" --timeout 60
+	wait_for in_last_flush || fail "the last flush" "is never seen"
+	check "setting the clock" date -s "@$(($(date +%s) + 3600))"
+	check_ended_with 0 "$WORK/exit"
+	# A daemon that gave up would be mourned, or tidied up behind, by disconnect: that ends with 0 too.
+	check_equal "what disconnect said" "" "$(cat "$WORK/exit.log")"
+	! log_has 'does not end' || fail "the daemon" "gave its last flush up"
+	check_nothing_left
+}
+
+a_case() {
+	run_case "$@"
+	remove_all
+	stop_server hostile
+}
+
+a_case "the clock is set during the last flush" clock_is_set
