@@ -132,6 +132,11 @@ static struct client *client_of(struct control_server *server, control_client_id
 	return client->fd >= 0 && client->generation == id >> 8 ? client : NULL;
 }
 
+bool control_server_has(struct control_server *server, control_client_id id)
+{
+	return client_of(server, id) != NULL;
+}
+
 static void push_out(struct client *client)
 {
 	while (client->out && client->out_sent_bytes < client->out_bytes) {

@@ -40,6 +40,9 @@ void control_server_poll_take(struct control_server *server, const struct pollfd
  * when there are. */
 bool control_server_expire(struct control_server *server);
 
+/* Whether the client is still there. */
+bool control_server_has(struct control_server *server, control_client_id id);
+
 /* Takes over answer (NULL: out of memory, said so). */
 void control_server_reply(struct control_server *server, control_client_id id, json_t *answer);
 void control_server_reply_error(struct control_server *server, control_client_id client, int error,

@@ -17,133 +17,12 @@
 #include "gateway/disk/serve.h"
 #include "gateway/disk/status.h"
 
-#define TERM_AGAIN_MS 5000
-/* How long a forced stop lets the server answer before its connections are condemned. */
-#define FORCED_STOP_MS 5000
-/* So often the deadline may pass with nothing left that waits for the server: then it is the driver that
- * keeps a request, and only the end of this process makes it let go. */
-#define STOP_OVERDUE_MAX 6
-/* Beyond the longest a flush may take (queue.c), for an unforced stop. */
-#define STOP_GRACE_MS 5000
-#define IDLE_POLL_MS  1000
+#define IDLE_POLL_MS 1000
 /* Queues tell nobody that they have replaced their connections. */
 #define HANDOVER_POLL_MS 20
 
 /* Fixed places in the poll set; the control server's entries follow, then the queues'. */
 enum { POLL_SIGNAL, POLL_STOPPER, POLL_RESIZE, POLL_SERVER, POLL_FIXED };
-
-static void reply_busy(struct serve *serve, control_client_id client)
-{
-	char sentence[200];
-
-	snprintf(sentence, sizeof(sentence),
-		 "%s is in use: unmount it (or end what holds it), or use --force, which fails its "
-		 "users' I/O",
-		 serve->disk->device_path);
-	control_server_reply_error(serve->disk->control_server, client, EBUSY, EXIT_CODE_BUSY,
-				   sentence);
-}
-
-static void force_stop(struct serve *serve)
-{
-	for (uint32_t i = 0; i < serve->disk->queues_count; i++)
-		queue_request(&serve->disk->queues[i], QUEUE_REQUEST_CONDEMN);
-}
-
-static int64_t gentle_patience_ms(const struct disk *disk)
-{
-	return 4 * (int64_t)disk->config.timeout_ms + STOP_GRACE_MS;
-}
-
-static uint64_t written_bytes(const struct disk *disk)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < disk->queues_count; i++)
-		sum += stats_read(&disk->queues[i].stats.write_bytes);
-	return sum;
-}
-
-/* client: whom to tell; 0 for a signal. */
-static void begin_stop(struct serve *serve, bool force, control_client_id client)
-{
-	struct disk *disk = serve->disk;
-	int64_t deadline_ms = dial_now_ms() + (force ? FORCED_STOP_MS : gentle_patience_ms(disk));
-	int ret;
-
-	if (disk->state == DISK_STOPPING) {
-		if (client && serve->stop_client)
-			control_server_reply_error(disk->control_server, client, EALREADY,
-						   EXIT_CODE_BUSY, "the disk is stopping already");
-		else if (client)
-			serve->stop_client = client;
-		serve->stop_forced |= force;
-		if (force && deadline_ms < serve->stop_deadline_ms)
-			serve->stop_deadline_ms = deadline_ms;
-		return;
-	}
-	ret = stopper_start(disk, force);
-	if (ret < 0) {
-		control_server_reply_error(disk->control_server, client, -ret, EXIT_CODE_SYSTEM,
-					   "the daemon's attendant process is gone: end the daemon "
-					   "by kill -9, then disconnect again");
-		return;
-	}
-	serve->stop_client = client;
-	serve->stop_forced = force;
-	serve->stop_overdue = 0;
-	serve->stop_deadline_ms = deadline_ms;
-	serve->stop_written_bytes = written_bytes(disk);
-}
-
-/* What waits for the server when the deadline comes fails. Unforced, that is not done as long as the
- * server takes what the kernel still had to write: each request of that has its own deadline. */
-static void check_stop_deadline(struct serve *serve)
-{
-	struct disk *disk = serve->disk;
-	uint64_t now_written_bytes = written_bytes(disk);
-
-	if (!disk->stopper_running || dial_now_ms() < serve->stop_deadline_ms)
-		return;
-	if (!serve->stop_forced && now_written_bytes != serve->stop_written_bytes) {
-		serve->stop_written_bytes = now_written_bytes;
-		serve->stop_deadline_ms = dial_now_ms() + gentle_patience_ms(disk);
-		return;
-	}
-	if (++serve->stop_overdue > STOP_OVERDUE_MAX) {
-		log_error("the driver does not stop the device: ending, so that it fails what it "
-			  "still has; \"ublk-nbd disconnect %u\" removes the device",
-			  disk->info.dev_id);
-		_exit(EXIT_CODE_FAILURE);
-	}
-	log_error("stopping takes too long: what waits for the server fails now");
-	force_stop(serve);
-	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
-}
-
-static void stop_finished(struct serve *serve)
-{
-	struct disk *disk = serve->disk;
-	control_client_id client = serve->stop_client;
-	int ret = stopper_finish(disk);
-
-	if (ret == 0)
-		return;
-	serve->stop_client = 0;
-	if (ret != -EBUSY) {
-		log_error("the driver does not stop the device: %s", strerror(-ret));
-		control_server_reply_error(disk->control_server, client, -ret, EXIT_CODE_SYSTEM,
-					   "the driver does not stop the device");
-	} else if (serve->stop_forced) { /* asked for while the gentle stop was under way */
-		begin_stop(serve, true, client);
-	} else if (client) {
-		reply_busy(serve, client);
-	} else {
-		log_warning("asked to end while the disk is in use: it goes on; unmount it first, "
-			    "or send SIGTERM again within %d s to end it by force",
-			    TERM_AGAIN_MS / 1000);
-	}
-}
 
 static void take_signals(struct serve *serve)
 {
@@ -151,12 +30,13 @@ static void take_signals(struct serve *serve)
 
 	while (read(serve->disk->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		int64_t now_ms = dial_now_ms();
-		bool again = serve->last_term_ms && now_ms - serve->last_term_ms < TERM_AGAIN_MS;
+		bool again =
+			serve->last_term_ms && now_ms - serve->last_term_ms < STOPPING_AGAIN_MS;
 
 		if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
 			continue;
 		serve->last_term_ms = now_ms;
-		begin_stop(serve, again, 0);
+		stopping_begin(serve, again, 0);
 	}
 }
 
@@ -171,7 +51,7 @@ static void take_request(void *context, control_client_id client, const char *ve
 			server, client,
 			json_pack("{s:b, s:o}", "ok", 1, "status", status_build(serve->disk)));
 	else if (!strcmp(verb, "disconnect"))
-		begin_stop(serve, json_is_true(json_object_get(request, "force")), client);
+		stopping_begin(serve, json_is_true(json_object_get(request, "force")), client);
 	else if (!strcmp(verb, "resize"))
 		resize_begin(serve, client);
 	else
@@ -191,7 +71,7 @@ static void check_queues(struct serve *serve)
 			continue;
 		disk_fail(disk, EXIT_CODE_SYSTEM, "queue %u failed: %s", i, strerror(failure));
 		log_error("%s: the disk ends", disk->sentence);
-		begin_stop(serve, true, 0);
+		stopping_begin(serve, true, 0);
 		return;
 	}
 }
@@ -263,7 +143,7 @@ static void turn(struct serve *serve)
 	if (fds[POLL_SIGNAL].revents)
 		take_signals(serve);
 	if (disk->stopper_running && fds[POLL_STOPPER].revents)
-		stop_finished(serve);
+		stopping_answered(serve);
 	if (serve->resize_task && fds[POLL_RESIZE].revents)
 		resize_finish(serve);
 	resize_look(serve);
@@ -271,7 +151,7 @@ static void turn(struct serve *serve)
 	control_server_poll_take(disk->control_server, fds + POLL_FIXED, count - POLL_FIXED);
 	check_queues(serve);
 	check_stopped_by_others(serve);
-	check_stop_deadline(serve);
+	stopping_look(serve);
 }
 
 bool serve_open(struct serve *serve, struct disk *disk)
@@ -298,25 +178,10 @@ void serve_run(struct serve *serve)
 void serve_close(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
-	char sentence[200];
 
 	if (!disk->control_server)
 		return;
-	if (disk->flush_errno) {
-		snprintf(sentence, sizeof(sentence),
-			 "%s is gone, but flushing it failed (%s): what was written last may be "
-			 "lost",
-			 disk->device_path, strerror(disk->flush_errno));
-		control_server_reply_error(disk->control_server, serve->stop_client,
-					   disk->flush_errno, EXIT_CODE_DATA, sentence);
-	} else if (disk->exit_code != EXIT_CODE_OK) {
-		control_server_reply_error(disk->control_server, serve->stop_client, EIO,
-					   disk->exit_code, disk->sentence);
-	} else {
-		control_server_reply(disk->control_server, serve->stop_client,
-				     json_pack("{s:b, s:s}", "ok", 1, "flush",
-					       disk->geometry.read_only ? "none" : "ok"));
-	}
+	stopping_over(serve);
 	control_server_close(disk->control_server, 2000);
 	disk->control_server = NULL;
 }

@@ -10,8 +10,9 @@
 
 struct serve {
 	struct disk *disk;
-	int64_t last_term_ms;	       /* of the last SIGTERM; 0 none */
-	control_client_id stop_client; /* is told when the device is gone */
+	int64_t last_term_ms;				     /* of the last SIGTERM; 0 none */
+	control_client_id stop_clients[CONTROL_CLIENTS_MAX]; /* are told when the device is gone */
+	uint32_t stop_clients_count;
 	bool stop_forced;
 	uint32_t stop_overdue;	       /* times that the deadline of this stop passed */
 	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
@@ -31,6 +32,21 @@ bool serve_open(struct serve *serve, struct disk *disk);
 void serve_run(struct serve *serve);
 /* Tells who waited how it ended. After disk_remove(). */
 void serve_close(struct serve *serve);
+
+/* --- stopping.c --------------------------------------------------------------------------------- */
+
+/* So long after a stop was refused, because the disk is in use, another signal forces it. */
+#define STOPPING_AGAIN_MS 5000
+
+/* Begins a stop, or has one that is under way end by force. client, beside those
+ * who wait already, is told how it ends; 0: nobody. */
+void stopping_begin(struct serve *serve, bool force, control_client_id client);
+/* The attendant has answered. */
+void stopping_answered(struct serve *serve);
+/* Keeps the stop's deadline; each turn. */
+void stopping_look(struct serve *serve);
+/* Nothing is left of the disk: tells who waits. */
+void stopping_over(struct serve *serve);
 
 /* --- resize.c ----------------------------------------------------------------------------------- */
 

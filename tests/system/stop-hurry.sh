@@ -76,6 +76,20 @@ clock_is_set() {
 	check_nothing_left
 }
 
+# A gentle disconnect waits for a server that answers no FLUSH; its user gives up, and forces it.
+gentle_then_forced() {
+	served 30 --deaf flush
+	start_disconnect "$WORK/gentle" --timeout 100
+	# The same once more, and this one has the patience to be told.
+	start_disconnect "$WORK/patient" --timeout 100
+	sleep 1
+	timeout -s INT 1 ublk-nbd disconnect "$NUMBER" >/dev/null 2>&1
+	disconnect_exits 8 --force
+	check_ended_with 8 "$WORK/gentle"
+	check_ended_with 8 "$WORK/patient"
+	check_nothing_left
+}
+
 a_case() {
 	run_case "$@"
 	remove_all
@@ -83,3 +97,4 @@ a_case() {
 }
 
 a_case "the clock is set during the last flush" clock_is_set
+a_case "a gentle disconnect hangs, --force does not" gentle_then_forced

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stopping.c - the main thread's part in a stop: who asked for it and is told how it ended, and how
+ * long the server is waited for. What may block is the attendant's (stop.c).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/common/log.h"
+#include "gateway/disk/serve.h"
+
+/* How long a forced stop lets the server answer before its connections are condemned. */
+#define FORCED_STOP_MS 5000
+/* So often the deadline may pass with nothing left that waits for the server: then it is the driver that
+ * keeps a request, and only the end of this process makes it let go. */
+#define STOP_OVERDUE_MAX 6
+/* Beyond the longest a flush may take (queue.c), for an unforced stop. */
+#define STOP_GRACE_MS 5000
+
+/* --- who waits ----------------------------------------------------------------------------------- */
+
+/* There is a place for each client that can be connected, once those that have left are forgotten. */
+static void add_client(struct serve *serve, control_client_id client)
+{
+	uint32_t kept = 0;
+
+	if (!client)
+		return;
+	for (uint32_t i = 0; i < serve->stop_clients_count; i++)
+		if (control_server_has(serve->disk->control_server, serve->stop_clients[i]))
+			serve->stop_clients[kept++] = serve->stop_clients[i];
+	assert(kept < CONTROL_CLIENTS_MAX);
+	serve->stop_clients[kept++] = client;
+	serve->stop_clients_count = kept;
+}
+
+static void reply_error_all(struct serve *serve, int error, enum exit_code exit_code,
+			    const char *sentence)
+{
+	for (uint32_t i = 0; i < serve->stop_clients_count; i++)
+		control_server_reply_error(serve->disk->control_server, serve->stop_clients[i],
+					   error, exit_code, sentence);
+	serve->stop_clients_count = 0;
+}
+
+static void reply_ok_all(struct serve *serve)
+{
+	const char *flush = serve->disk->geometry.read_only ? "none" : "ok";
+
+	for (uint32_t i = 0; i < serve->stop_clients_count; i++)
+		control_server_reply(serve->disk->control_server, serve->stop_clients[i],
+				     json_pack("{s:b, s:s}", "ok", 1, "flush", flush));
+	serve->stop_clients_count = 0;
+}
+
+static void reply_busy(struct serve *serve)
+{
+	char sentence[200];
+
+	snprintf(sentence, sizeof(sentence),
+		 "%s is in use: unmount it (or end what holds it), or use --force, which fails its "
+		 "users' I/O",
+		 serve->disk->device_path);
+	reply_error_all(serve, EBUSY, EXIT_CODE_BUSY, sentence);
+}
+
+/* --- the stop ------------------------------------------------------------------------------------ */
+
+static void force_stop(struct serve *serve)
+{
+	for (uint32_t i = 0; i < serve->disk->queues_count; i++)
+		queue_request(&serve->disk->queues[i], QUEUE_REQUEST_CONDEMN);
+}
+
+static int64_t gentle_patience_ms(const struct disk *disk)
+{
+	return 4 * (int64_t)disk->config.timeout_ms + STOP_GRACE_MS;
+}
+
+static uint64_t written_bytes(const struct disk *disk)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < disk->queues_count; i++)
+		sum += stats_read(&disk->queues[i].stats.write_bytes);
+	return sum;
+}
+
+static void go_on(struct serve *serve, bool force)
+{
+	int64_t deadline_ms = dial_now_ms() + FORCED_STOP_MS;
+
+	serve->stop_forced |= force;
+	if (force && deadline_ms < serve->stop_deadline_ms)
+		serve->stop_deadline_ms = deadline_ms;
+}
+
+static void begin(struct serve *serve, bool force)
+{
+	struct disk *disk = serve->disk;
+	int ret = stopper_start(disk, force);
+
+	if (ret < 0) {
+		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM,
+				"the daemon's attendant process is gone: end the daemon by kill "
+				"-9, then disconnect again");
+		return;
+	}
+	serve->stop_forced = force;
+	serve->stop_overdue = 0;
+	serve->stop_deadline_ms =
+		dial_now_ms() + (force ? FORCED_STOP_MS : gentle_patience_ms(disk));
+	serve->stop_written_bytes = written_bytes(disk);
+}
+
+void stopping_begin(struct serve *serve, bool force, control_client_id client)
+{
+	add_client(serve, client);
+	if (serve->disk->state == DISK_STOPPING)
+		go_on(serve, force);
+	else
+		begin(serve, force);
+}
+
+/* What waits for the server when the deadline comes fails. Unforced, that is not done as long as the
+ * server takes what the kernel still had to write: each request of that has its own deadline. */
+void stopping_look(struct serve *serve)
+{
+	struct disk *disk = serve->disk;
+	uint64_t now_written_bytes = written_bytes(disk);
+
+	if (!disk->stopper_running || dial_now_ms() < serve->stop_deadline_ms)
+		return;
+	if (!serve->stop_forced && now_written_bytes != serve->stop_written_bytes) {
+		serve->stop_written_bytes = now_written_bytes;
+		serve->stop_deadline_ms = dial_now_ms() + gentle_patience_ms(disk);
+		return;
+	}
+	if (++serve->stop_overdue > STOP_OVERDUE_MAX) {
+		log_error("the driver does not stop the device: ending, so that it fails what it "
+			  "still has; \"ublk-nbd disconnect %u\" removes the device",
+			  disk->info.dev_id);
+		_exit(EXIT_CODE_FAILURE);
+	}
+	log_error("stopping takes too long: what waits for the server fails now");
+	force_stop(serve);
+	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
+}
+
+void stopping_answered(struct serve *serve)
+{
+	int ret = stopper_finish(serve->disk);
+
+	if (ret == 0)
+		return;
+	if (ret != -EBUSY) {
+		log_error("the driver does not stop the device: %s", strerror(-ret));
+		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM,
+				"the driver does not stop the device");
+	} else if (serve->stop_forced) { /* asked for while the gentle stop was under way */
+		begin(serve, true);
+	} else if (serve->stop_clients_count > 0) {
+		reply_busy(serve);
+	} else {
+		log_warning("asked to end while the disk is in use: it goes on; unmount it first, "
+			    "or send SIGTERM again within %d s to end it by force",
+			    STOPPING_AGAIN_MS / 1000);
+	}
+}
+
+void stopping_over(struct serve *serve)
+{
+	struct disk *disk = serve->disk;
+	char sentence[200];
+
+	if (disk->flush_errno) {
+		snprintf(sentence, sizeof(sentence),
+			 "%s is gone, but flushing it failed (%s): what was written last may be "
+			 "lost",
+			 disk->device_path, strerror(disk->flush_errno));
+		reply_error_all(serve, disk->flush_errno, EXIT_CODE_DATA, sentence);
+	} else if (disk->exit_code != EXIT_CODE_OK) {
+		reply_error_all(serve, EIO, disk->exit_code, disk->sentence);
+	} else {
+		reply_ok_all(serve);
+	}
+}
