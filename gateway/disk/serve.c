@@ -101,6 +101,16 @@ static void check_server(struct serve *serve, const struct pollfd *fd)
 		log_error("%s", sentence);
 }
 
+/* What a queue has to say stands in its failure and state; it only has to be heard once. */
+static void take_reports(struct disk *disk, const struct pollfd *fds)
+{
+	uint64_t count;
+
+	for (uint32_t i = 0; i < disk->queues_count; i++)
+		if (fds[i].revents && read(disk->queues[i].report_fd, &count, sizeof(count)) < 0)
+			log_debug("queue %u: its report: %s", i, strerror(errno));
+}
+
 static uint32_t fill(struct serve *serve, struct pollfd *fds)
 {
 	struct disk *disk = serve->disk;
@@ -118,10 +128,7 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 					    .events = POLLIN };
 	count += control_server_poll_fill(disk->control_server, fds + count);
 	for (uint32_t i = 0; i < disk->queues_count; i++)
-		fds[count++] =
-			(struct pollfd){ .fd = disk->stopper_running ? -1
-								     : disk->queues[i].report_fd,
-					 .events = POLLIN };
+		fds[count++] = (struct pollfd){ .fd = disk->queues[i].report_fd, .events = POLLIN };
 	return count;
 }
 
@@ -134,7 +141,7 @@ static void turn(struct serve *serve)
 	int wait_ms = -1;
 
 	/* Without clients, a stop or a resize there is no deadline to keep: sleep for good. */
-	if (clients || disk->stopper_running || serve->resize_task)
+	if (clients || disk->stopper_running || disk->stopped || serve->resize_task)
 		wait_ms = IDLE_POLL_MS;
 	if (serve->resize_handed_over)
 		wait_ms = HANDOVER_POLL_MS;
@@ -149,6 +156,7 @@ static void turn(struct serve *serve)
 	resize_look(serve);
 	check_server(serve, &fds[POLL_SERVER]);
 	control_server_poll_take(disk->control_server, fds + POLL_FIXED, count - POLL_FIXED);
+	take_reports(disk, fds + count - disk->queues_count);
 	check_queues(serve);
 	check_stopped_by_others(serve);
 	stopping_look(serve);
@@ -169,7 +177,7 @@ bool serve_open(struct serve *serve, struct disk *disk)
 
 void serve_run(struct serve *serve)
 {
-	while (!serve->disk->stopped)
+	while (!stopping_is_over(serve))
 		turn(serve);
 	resize_abandon(serve);
 	control_server_stop_listening(serve->disk->control_server);

@@ -28,7 +28,7 @@ struct serve {
 
 /* Listens on the control socket. false: disk->sentence says why. */
 bool serve_open(struct serve *serve, struct disk *disk);
-/* Until the device is stopped. */
+/* Until the device is stopped, and the queues have flushed and left: clients are heard until then. */
 void serve_run(struct serve *serve);
 /* Tells who waited how it ended. After disk_remove(). */
 void serve_close(struct serve *serve);
@@ -45,6 +45,8 @@ void stopping_begin(struct serve *serve, bool force, control_client_id client);
 void stopping_answered(struct serve *serve);
 /* Keeps the stop's deadline; each turn. */
 void stopping_look(struct serve *serve);
+/* The device is stopped and the queues have flushed and left, or had their time for that. */
+bool stopping_is_over(const struct serve *serve);
 /* Nothing is left of the disk: tells who waits. */
 void stopping_over(struct serve *serve);
 

@@ -96,10 +96,9 @@ static void end_queues(struct disk *disk)
 		request_all(disk, QUEUE_REQUEST_GIVE_UP);
 	for (uint32_t i = 0; i < disk->queues_count; i++) {
 		struct queue *queue = &disk->queues[i];
-		/* Its own FLUSH and DISC have deadlines of their own inside this one. */
-		uint32_t wait_ms = QUEUE_END_MS + 8 * disk->config.timeout_ms;
 
-		if (!queue_join(queue, wait_ms)) {
+		/* Its FLUSH and DISC are over, or their connections condemned. */
+		if (!queue_join(queue, QUEUE_END_MS)) {
 			log_error("queue %u does not end: leaving the kernel to tidy up", i);
 			_exit(EXIT_CODE_FAILURE);
 		}

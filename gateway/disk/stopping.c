@@ -14,9 +14,13 @@
 
 /* How long a forced stop lets the server answer before its connections are condemned. */
 #define FORCED_STOP_MS 5000
+/* Beyond the longest that the queues' own FLUSH and DISC may take. */
+#define LEAVE_GRACE_MS 10000
 /* So often the deadline may pass with nothing left that waits for the server: then it is the driver that
  * keeps a request, and only the end of this process makes it let go. */
 #define STOP_OVERDUE_MAX 6
+/* The same once the device is stopped: the queues, whose connections are condemned, do not end. */
+#define LEAVE_OVERDUE_MAX 1
 /* Beyond the longest a flush may take (queue.c), for an unforced stop. */
 #define STOP_GRACE_MS 5000
 
@@ -125,6 +129,42 @@ void stopping_begin(struct serve *serve, bool force, control_client_id client)
 		begin(serve, force);
 }
 
+static bool queues_are_done(const struct disk *disk)
+{
+	for (uint32_t i = 0; i < disk->queues_count; i++)
+		if (atomic_load(&disk->queues[i].state) != QUEUE_DONE)
+			return false;
+	return true;
+}
+
+bool stopping_is_over(const struct serve *serve)
+{
+	const struct disk *disk = serve->disk;
+
+	return disk->stopped && (queues_are_done(disk) || serve->stop_overdue > LEAVE_OVERDUE_MAX);
+}
+
+/* The device is stopped: what is left to wait for is the queues' last FLUSH and DISC. A forced stop
+ * has its one deadline for all of it. */
+static void begin_leaving(struct serve *serve)
+{
+	serve->stop_overdue = 0;
+	if (!serve->stop_forced)
+		serve->stop_deadline_ms = dial_now_ms() +
+					  8 * (int64_t)serve->disk->config.timeout_ms +
+					  LEAVE_GRACE_MS;
+}
+
+static void look_at_leaving(struct serve *serve)
+{
+	if (dial_now_ms() < serve->stop_deadline_ms)
+		return;
+	if (++serve->stop_overdue <= LEAVE_OVERDUE_MAX)
+		log_error("the last flush takes too long: it fails now");
+	force_stop(serve);
+	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
+}
+
 /* What waits for the server when the deadline comes fails. Unforced, that is not done as long as the
  * server takes what the kernel still had to write: each request of that has its own deadline. */
 void stopping_look(struct serve *serve)
@@ -132,6 +172,8 @@ void stopping_look(struct serve *serve)
 	struct disk *disk = serve->disk;
 	uint64_t now_written_bytes = written_bytes(disk);
 
+	if (disk->stopped)
+		look_at_leaving(serve);
 	if (!disk->stopper_running || dial_now_ms() < serve->stop_deadline_ms)
 		return;
 	if (!serve->stop_forced && now_written_bytes != serve->stop_written_bytes) {
@@ -154,9 +196,9 @@ void stopping_answered(struct serve *serve)
 {
 	int ret = stopper_finish(serve->disk);
 
-	if (ret == 0)
-		return;
-	if (ret != -EBUSY) {
+	if (ret == 0) {
+		begin_leaving(serve);
+	} else if (ret != -EBUSY) {
 		log_error("the driver does not stop the device: %s", strerror(-ret));
 		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM,
 				"the driver does not stop the device");

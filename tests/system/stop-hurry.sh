@@ -90,6 +90,33 @@ gentle_then_forced() {
 	check_nothing_left
 }
 
+# A second signal hurries the last flush; the daemon says that it failed.
+second_signal() {
+	served 30 --deaf flush --deaf-after 1
+	kill -TERM "$DAEMON"
+	wait_for in_last_flush || fail "the last flush" "is never seen"
+	sleep 2
+	in_last_flush || fail "the last flush" "is not waited for"
+	kill -TERM "$DAEMON"
+	check_ends_within "$FORCED_MS"
+	check_log 'flushing on the way out failed'
+	check_nothing_left
+}
+
+# Who asks meanwhile joins those who wait: nobody kills the daemon; --force hurries it for all.
+asked_in_last_flush() {
+	served 30 --deaf flush --deaf-after 1
+	start_disconnect "$WORK/first" --timeout 100
+	wait_for in_last_flush || fail "the last flush" "is never seen"
+	start_disconnect "$WORK/second" --timeout 100
+	sleep 2
+	in_last_flush || fail "the last flush" "is not waited for: $(cat "$WORK/second.log")"
+	disconnect_exits 8 --force
+	check_ended_with 8 "$WORK/first"
+	check_ended_with 8 "$WORK/second"
+	check_nothing_left
+}
+
 a_case() {
 	run_case "$@"
 	remove_all
@@ -98,3 +125,5 @@ a_case() {
 
 a_case "the clock is set during the last flush" clock_is_set
 a_case "a gentle disconnect hangs, --force does not" gentle_then_forced
+a_case "a second SIGTERM during the last flush" second_signal
+a_case "disconnect during the last flush" asked_in_last_flush
