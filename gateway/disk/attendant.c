@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,11 +218,49 @@ int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t c
 			if (close_fds[i] >= 0)
 				close(close_fds[i]);
 		prctl(PR_SET_NAME, "ublk-nbd-aside", 0, 0, 0);
+		process_lock(false);
 		process_confine(NULL, false);
 		attend(pair[1]);
 		_exit(0);
 	}
 	close(pair[1]);
+	attendant->fd = pair[0];
+	attendant->busy = false;
+	return 0;
+}
+
+static void *stand_in_main(void *argument)
+{
+	int *fd = argument;
+
+	attend(*fd);
+	close(*fd);
+	free(fd);
+	return NULL;
+}
+
+int attendant_stand_in(struct attendant *attendant)
+{
+	int pair[2], ret, *theirs = malloc(sizeof(*theirs));
+	pthread_t thread;
+
+	if (!theirs)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		ret = -errno;
+		free(theirs);
+		return ret;
+	}
+	*theirs = pair[1];
+	ret = process_thread_start(&thread, stand_in_main, theirs);
+	if (ret < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		free(theirs);
+		return ret;
+	}
+	pthread_detach(thread);
+	attendant_close(attendant);
 	attendant->fd = pair[0];
 	attendant->busy = false;
 	return 0;

@@ -8,7 +8,8 @@
  * what it waits for. The attendant is forked before the char device is opened and holds nothing of
  * it, so the daemon can always die, and then the attendant's wait ends with an error.
  *
- * One request is under way at a time. It ends when the daemon's end of the socket is closed.
+ * One request is under way at a time. It ends when the daemon's end of the socket is closed. Should
+ * somebody have killed it, a thread can stand in for it: better than a disk that nobody can stop.
  */
 #ifndef GATEWAY_DISK_ATTENDANT_H
 #define GATEWAY_DISK_ATTENDANT_H
@@ -18,7 +19,7 @@
 #include <sys/types.h>
 
 struct attendant {
-	pid_t pid; /* 0: there is none */
+	pid_t pid; /* 0: there is none, or a thread stands in for it */
 	int fd;	   /* readable once an answer is there, or it has ended; -1: there is none */
 	bool busy; /* a request was sent, its answer not yet taken */
 };
@@ -54,6 +55,9 @@ int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t c
 int attendant_ask(struct attendant *attendant, const struct attendant_request *request);
 /* Takes the answer when fd is readable; an attendant that has ended gives -ECHILD. */
 void attendant_take(struct attendant *attendant, struct attendant_answer *answer);
+/* It has ended: a thread of ours takes its place, which must not be made to wait for long (see above).
+ * 0 or -errno. */
+int attendant_stand_in(struct attendant *attendant);
 /* Lets it end, and waits a moment for that: one that hangs in the kernel is left to init. */
 void attendant_close(struct attendant *attendant);
 

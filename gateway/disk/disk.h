@@ -101,11 +101,12 @@ bool disk_attend(struct disk *disk, struct attendant_request *request,
 
 /* --- stop.c ------------------------------------------------------------------------------------ */
 
-/* Has the attendant stop the device: not forced, it first asks whether the disk is in use. 0 or
- * -errno. Over when attendant.fd is readable. */
-int stopper_start(struct disk *disk, bool force);
+/* Has the attendant stop the device: not forced, it first asks whether the disk is in use. Where it has
+ * ended a thread does it, without the fsync: *hurried, what waits for the server must soon be made
+ * to fail. 0 or -errno. Over when attendant.fd is readable. */
+int stopper_start(struct disk *disk, bool force, bool *hurried);
 /* Takes how it ended. 0: the device is stopped (disk->flush_errno tells of its flush). -EBUSY: in
- * use, nothing was done. Else the negative errno of STOP_DEV. */
+ * use, nothing was done. -ECHILD: the attendant was killed. Else the negative errno of STOP_DEV. */
 int stopper_finish(struct disk *disk);
 
 /* Everything that is left, in any state but STOPPING with its thread running: queues, device,

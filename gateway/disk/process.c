@@ -56,12 +56,12 @@ void process_prepare(const struct disk_config *config)
 	tls_protect_process();
 }
 
-void process_lock(void)
+void process_lock(bool warn)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
-	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0 && warn)
 		log_warning("mlockall: %s: paging may have to wait for this disk "
 			    "(raise the locked-memory limit)",
 			    strerror(errno));

@@ -15,8 +15,8 @@
  * no core dump and no tracer (protect.h). What is not permitted is logged and left out. */
 void process_prepare(const struct disk_config *config);
 
-/* Once all memory is there, before START_DEV: locked in memory. */
-void process_lock(void);
+/* Once all memory is there, before START_DEV: locked in memory. warn: what is not permitted is logged. */
+void process_lock(bool warn);
 
 /* Once the disk is live, in the main thread, for it and the threads it will start: capabilities
  * down to what stopping and dialling config's target again need (NULL: that is never done),

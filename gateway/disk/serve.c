@@ -22,7 +22,7 @@
 #define HANDOVER_POLL_MS 20
 
 /* Fixed places in the poll set; the control server's entries follow, then the queues'. */
-enum { POLL_SIGNAL, POLL_STOPPER, POLL_RESIZE, POLL_SERVER, POLL_FIXED };
+enum { POLL_SIGNAL, POLL_ATTENDANT, POLL_RESIZE, POLL_SERVER, POLL_FIXED };
 
 static void take_signals(struct serve *serve)
 {
@@ -59,6 +59,14 @@ static void take_request(void *context, control_client_id client, const char *ve
 					   "unknown verb: the daemon may be of another version");
 }
 
+static void check_attendant(struct serve *serve)
+{
+	if (serve->disk->stopper_running)
+		stopping_answered(serve);
+	else
+		stopping_attendant_ended(serve);
+}
+
 /* A queue that ended without having been stopped: without it the device cannot go on. */
 static void check_queues(struct serve *serve)
 {
@@ -67,8 +75,10 @@ static void check_queues(struct serve *serve)
 	for (uint32_t i = 0; i < disk->queues_count; i++) {
 		int failure = atomic_load(&disk->queues[i].failure);
 
-		if (!failure || disk->state == DISK_STOPPING || disk->stopped)
+		if (!failure || serve->failure_seen || disk->state == DISK_STOPPING ||
+		    disk->stopped)
 			continue;
+		serve->failure_seen = true;
 		disk_fail(disk, EXIT_CODE_SYSTEM, "queue %u failed: %s", i, strerror(failure));
 		log_error("%s: the disk ends", disk->sentence);
 		stopping_begin(serve, true, 0);
@@ -117,8 +127,7 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 	uint32_t count = POLL_FIXED;
 
 	fds[POLL_SIGNAL] = (struct pollfd){ .fd = disk->signal_fd, .events = POLLIN };
-	fds[POLL_STOPPER] = (struct pollfd){ .fd = disk->stopper_running ? disk->attendant.fd : -1,
-					     .events = POLLIN };
+	fds[POLL_ATTENDANT] = (struct pollfd){ .fd = disk->attendant.fd, .events = POLLIN };
 	fds[POLL_RESIZE] =
 		(struct pollfd){ .fd = serve->resize_task ? dial_task_fd(serve->resize_task) : -1,
 				 .events = POLLIN };
@@ -149,8 +158,8 @@ static void turn(struct serve *serve)
 		return;
 	if (fds[POLL_SIGNAL].revents)
 		take_signals(serve);
-	if (disk->stopper_running && fds[POLL_STOPPER].revents)
-		stopping_answered(serve);
+	if (fds[POLL_ATTENDANT].revents && fds[POLL_ATTENDANT].fd == disk->attendant.fd)
+		check_attendant(serve);
 	if (serve->resize_task && fds[POLL_RESIZE].revents)
 		resize_finish(serve);
 	resize_look(serve);

@@ -14,6 +14,8 @@ struct serve {
 	control_client_id stop_clients[CONTROL_CLIENTS_MAX]; /* are told when the device is gone */
 	uint32_t stop_clients_count;
 	bool stop_forced;
+	bool stop_hurried; /* the server gets little time: forced, or by a thread (attendant.h) */
+	bool failure_seen; /* of a queue: said, and the stop begun */
 	uint32_t stop_overdue;	       /* times that the deadline of this stop passed */
 	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
 	uint64_t stop_written_bytes;   /* by the disk when that was set: progress moves it on */
@@ -41,6 +43,8 @@ void serve_close(struct serve *serve);
 /* Begins a stop, or has one that is under way end by force. client, beside those
  * who wait already, is told how it ends; 0: nobody. */
 void stopping_begin(struct serve *serve, bool force, control_client_id client);
+/* The attendant has ended although nobody asked it for anything. */
+void stopping_attendant_ended(struct serve *serve);
 /* The attendant has answered. */
 void stopping_answered(struct serve *serve);
 /* Keeps the stop's deadline; each turn. */

@@ -521,7 +521,7 @@ bool disk_start(struct disk *disk)
 		return false;
 	if (!add_device(disk) || !set_params(disk) || !open_char_device(disk) || !open_queues(disk))
 		return false;
-	process_lock();
+	process_lock(true);
 	if (!start_queues(disk) || !note_files(disk) || !start_device(disk))
 		return false;
 	disk->state = DISK_SETTLING;

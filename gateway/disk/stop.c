@@ -16,19 +16,29 @@
 #define QUEUE_END_MS 10000
 #define DELETE_MS    3000
 
-int stopper_start(struct disk *disk, bool force)
+int stopper_start(struct disk *disk, bool force, bool *hurried)
 {
+	struct attendant *attendant = &disk->attendant;
 	struct attendant_request request = {
 		.verb = ATTENDANT_STOP,
 		.dev_id = disk->info.dev_id,
 		.force = force,
 		.ask_in_use = disk->info.flags & UBLK_F_SAFE_STOP_DEV,
-		.flush = !disk->geometry.read_only,
 	};
 	int ret;
 
 	memcpy(request.device_path, disk->device_path, sizeof(request.device_path));
-	ret = attendant_ask(&disk->attendant, &request);
+	*hurried = attendant->pid == 0;
+	/* What was written by those who have closed the disk is with the server; the queues flush it. */
+	request.flush = !disk->geometry.read_only && !*hurried;
+	ret = attendant->fd < 0 ? -EPIPE : attendant_ask(attendant, &request);
+	if (ret == -EPIPE || ret == -ECONNRESET) { /* it has ended */
+		*hurried = true;
+		request.flush = false;
+		ret = attendant_stand_in(attendant);
+		if (ret == 0)
+			ret = attendant_ask(attendant, &request);
+	}
 	if (ret < 0)
 		return ret;
 	disk->stopper_running = true;

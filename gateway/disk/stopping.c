@@ -98,25 +98,37 @@ static void go_on(struct serve *serve, bool force)
 	int64_t deadline_ms = dial_now_ms() + FORCED_STOP_MS;
 
 	serve->stop_forced |= force;
+	serve->stop_hurried |= force;
 	if (force && deadline_ms < serve->stop_deadline_ms)
 		serve->stop_deadline_ms = deadline_ms;
+}
+
+/* Nobody is left who could ask the driver: the process' end makes the kernel stop the device. */
+static void cannot_begin(struct serve *serve, int error)
+{
+	const char *sentence =
+		"the daemon's attendant process is gone, and no thread can be had in its "
+		"place: end the daemon by kill -9, then disconnect again";
+
+	log_error("cannot stop the device: %s: %s", strerror(error), sentence);
+	reply_error_all(serve, error, EXIT_CODE_SYSTEM, sentence);
 }
 
 static void begin(struct serve *serve, bool force)
 {
 	struct disk *disk = serve->disk;
-	int ret = stopper_start(disk, force);
+	bool hurried = false;
+	int ret = stopper_start(disk, force, &hurried);
 
 	if (ret < 0) {
-		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM,
-				"the daemon's attendant process is gone: end the daemon by kill "
-				"-9, then disconnect again");
+		cannot_begin(serve, -ret);
 		return;
 	}
 	serve->stop_forced = force;
+	serve->stop_hurried = force || hurried;
 	serve->stop_overdue = 0;
 	serve->stop_deadline_ms =
-		dial_now_ms() + (force ? FORCED_STOP_MS : gentle_patience_ms(disk));
+		dial_now_ms() + (serve->stop_hurried ? FORCED_STOP_MS : gentle_patience_ms(disk));
 	serve->stop_written_bytes = written_bytes(disk);
 }
 
@@ -149,7 +161,7 @@ bool stopping_is_over(const struct serve *serve)
 static void begin_leaving(struct serve *serve)
 {
 	serve->stop_overdue = 0;
-	if (!serve->stop_forced)
+	if (!serve->stop_hurried)
 		serve->stop_deadline_ms = dial_now_ms() +
 					  8 * (int64_t)serve->disk->config.timeout_ms +
 					  LEAVE_GRACE_MS;
@@ -176,7 +188,7 @@ void stopping_look(struct serve *serve)
 		look_at_leaving(serve);
 	if (!disk->stopper_running || dial_now_ms() < serve->stop_deadline_ms)
 		return;
-	if (!serve->stop_forced && now_written_bytes != serve->stop_written_bytes) {
+	if (!serve->stop_hurried && now_written_bytes != serve->stop_written_bytes) {
 		serve->stop_written_bytes = now_written_bytes;
 		serve->stop_deadline_ms = dial_now_ms() + gentle_patience_ms(disk);
 		return;
@@ -192,12 +204,23 @@ void stopping_look(struct serve *serve)
 	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
 }
 
+void stopping_attendant_ended(struct serve *serve)
+{
+	log_warning(
+		"the attendant process has ended, killed perhaps: a thread will stop the device in "
+		"its place");
+	attendant_close(&serve->disk->attendant);
+}
+
 void stopping_answered(struct serve *serve)
 {
 	int ret = stopper_finish(serve->disk);
 
 	if (ret == 0) {
 		begin_leaving(serve);
+	} else if (ret == -ECHILD) {
+		stopping_attendant_ended(serve);
+		begin(serve, serve->stop_forced);
 	} else if (ret != -EBUSY) {
 		log_error("the driver does not stop the device: %s", strerror(-ret));
 		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM,

@@ -15,7 +15,7 @@ int main(void)
 	static struct disk_config config;
 
 	process_prepare(&config);
-	process_lock();
+	process_lock(true);
 	process_confine(NULL, false);
 	kept = malloc(1000);
 	kept = NULL;

@@ -117,6 +117,80 @@ asked_in_last_flush() {
 	check_nothing_left
 }
 
+# attendant_of PID: the process beside the daemon.
+attendant_of() {
+	grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | cut -d/ -f3 |
+		while read -r lab_pid; do
+			grep -q '^ublk-nbd-aside$' "/proc/$lab_pid/comm" && echo "$lab_pid"
+		done
+}
+
+# check_idle: the daemon uses no CPU worth mentioning.
+check_idle() {
+	lab_before_ms=$(daemon_cpu_ms)
+	sleep 3
+	lab_used_ms=$(($(daemon_cpu_ms) - lab_before_ms))
+	[ $lab_used_ms -lt 1000 ] || fail "the daemon" "used $lab_used_ms ms of CPU time in 3 s"
+}
+
+# Killed while nobody needs it: that is said at once, and SIGTERM works.
+attendant_killed() {
+	served 10
+	lab_attendant=$(attendant_of "$DAEMON")
+	check_equal "it is kept from the OOM killer" -1000 "$(cat "/proc/$lab_attendant/oom_score_adj")"
+	[ "$(awk '/^VmLck:/ { print $2 }' "/proc/$lab_attendant/status")" -gt 0 ] ||
+		fail "the attendant" "is not locked in memory"
+	kill -KILL "$lab_attendant"
+	wait_for log_has 'attendant process has ended' || fail "the daemon" "does not notice"
+	check_idle
+	check "reading" dd if="$DISK" of=/dev/null bs=64k count=8 iflag=direct
+	kill -TERM "$DAEMON"
+	wait_for gone "$DAEMON" || fail "the daemon" "survives SIGTERM"
+	! log_has 'flushing on the way out failed' || fail "the daemon" "lost data of a server that is well"
+	check_nothing_left
+}
+
+# Killed in the midst of a stop: it dies once its fsync has failed, after four times --timeout.
+attendant_killed_at_work() {
+	served 2 --deaf flush
+	kill -TERM "$DAEMON"
+	sleep 1
+	kill -KILL "$(attendant_of "$DAEMON")"
+	check_ends_within $((8000 + MARGIN_MS))
+	check_log 'attendant process has ended'
+	check_log 'flushing on the way out failed'
+	check_nothing_left
+}
+
+# Without the attendant, too, a disk in use is not taken away.
+attendant_killed_in_use() {
+	served 10
+	sleep 1000 3<"$DISK" &
+	lab_holder=$!
+	wait_for test -e "/proc/$lab_holder/fd/3" || fail "the holder" "does not open the disk"
+	kill -KILL "$(attendant_of "$DAEMON")"
+	disconnect_exits 6
+	kill $lab_holder
+	wait $lab_holder 2>/dev/null
+	disconnect_exits 0
+	check_nothing_left
+}
+
+# Somebody else stops the device; one queue has left, the other waits for its last flush.
+stopped_by_others() {
+	start_hostile hostile "$SOCKET" --deaf flush
+	log_mark
+	connect_disk --timeout 30 --connections 2 "$TARGET"
+	DAEMON=$(daemon_pid "$DISK")
+	check "writing" taskset -c 0 dd if=/dev/zero of="$DISK" bs=64k count=8 oflag=direct conv=nocreat
+	check "stopping" ublk_server stop --id "${DISK##*/ublkb}"
+	wait_for in_last_flush || fail "the last flush" "is never seen"
+	check_idle
+	in_last_flush || fail "the last flush" "is not waited for"
+	disconnect_exits 8 --force
+	check_nothing_left
+}
+
 a_case() {
 	run_case "$@"
 	remove_all
@@ -127,3 +201,7 @@ a_case "the clock is set during the last flush" clock_is_set
 a_case "a gentle disconnect hangs, --force does not" gentle_then_forced
 a_case "a second SIGTERM during the last flush" second_signal
 a_case "disconnect during the last flush" asked_in_last_flush
+a_case "the attendant is killed" attendant_killed
+a_case "the attendant is killed during a stop" attendant_killed_at_work
+a_case "the attendant is killed, the disk is in use" attendant_killed_in_use
+a_case "somebody else stops the device" stopped_by_others
