@@ -28,16 +28,9 @@ static void take_signals(struct serve *serve)
 {
 	struct signalfd_siginfo info;
 
-	while (read(serve->disk->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		int64_t now_ms = dial_now_ms();
-		bool again =
-			serve->last_term_ms && now_ms - serve->last_term_ms < STOPPING_AGAIN_MS;
-
-		if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
-			continue;
-		serve->last_term_ms = now_ms;
-		stopping_begin(serve, again, 0);
-	}
+	while (read(serve->disk->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+			stopping_signal(serve);
 }
 
 static void take_request(void *context, control_client_id client, const char *verb,

@@ -10,7 +10,9 @@
 
 struct serve {
 	struct disk *disk;
-	int64_t last_term_ms;				     /* of the last SIGTERM; 0 none */
+	int64_t signal_ms; /* of the last SIGTERM or SIGINT that counted; 0 none */
+	int64_t refused_ms; /* a stop was refused because the disk is in use, and that said; 0 never */
+	int64_t stop_began_ms;
 	control_client_id stop_clients[CONTROL_CLIENTS_MAX]; /* are told when the device is gone */
 	uint32_t stop_clients_count;
 	bool stop_forced;
@@ -37,12 +39,11 @@ void serve_close(struct serve *serve);
 
 /* --- stopping.c --------------------------------------------------------------------------------- */
 
-/* So long after a stop was refused, because the disk is in use, another signal forces it. */
-#define STOPPING_AGAIN_MS 5000
-
 /* Begins a stop, or has one that is under way end by force. client, beside those
  * who wait already, is told how it ends; 0: nobody. */
 void stopping_begin(struct serve *serve, bool force, control_client_id client);
+/* SIGTERM or SIGINT came: begins a stop, or forces one. */
+void stopping_signal(struct serve *serve);
 /* The attendant has ended although nobody asked it for anything. */
 void stopping_attendant_ended(struct serve *serve);
 /* The attendant has answered. */

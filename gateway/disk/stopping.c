@@ -12,6 +12,12 @@
 #include "gateway/common/log.h"
 #include "gateway/disk/serve.h"
 
+/* So long after it was said that the disk is in use and goes on, a signal forces its end. */
+#define SIGNAL_AGAIN_MS 5000
+/* Two senders at the same moment (a service's manager, a person's ^C) mean one stop, not force. */
+#define SIGNAL_GAP_MS 200
+/* By then the attendant knows whether the disk is in use; a stop that takes longer waits for the server. */
+#define IN_USE_KNOWN_MS 3000
 /* How long a forced stop lets the server answer before its connections are condemned. */
 #define FORCED_STOP_MS 5000
 /* Beyond the longest that the queues' own FLUSH and DISC may take. */
@@ -124,6 +130,7 @@ static void begin(struct serve *serve, bool force)
 		cannot_begin(serve, -ret);
 		return;
 	}
+	serve->stop_began_ms = dial_now_ms();
 	serve->stop_forced = force;
 	serve->stop_hurried = force || hurried;
 	serve->stop_overdue = 0;
@@ -139,6 +146,30 @@ void stopping_begin(struct serve *serve, bool force, control_client_id client)
 		go_on(serve, force);
 	else
 		begin(serve, force);
+}
+
+/* Whether this signal is a second one from somebody who knows what the first one came to. */
+static bool is_insisting(const struct serve *serve, int64_t now_ms)
+{
+	if (!serve->signal_ms)
+		return false;
+	if (serve->disk->stopped)
+		return true;
+	if (serve->disk->state == DISK_STOPPING)
+		return now_ms - serve->stop_began_ms >= IN_USE_KNOWN_MS;
+	return serve->refused_ms && now_ms - serve->refused_ms < SIGNAL_AGAIN_MS;
+}
+
+void stopping_signal(struct serve *serve)
+{
+	int64_t now_ms = dial_now_ms();
+	bool force;
+
+	if (serve->signal_ms && now_ms - serve->signal_ms < SIGNAL_GAP_MS)
+		return;
+	force = is_insisting(serve, now_ms);
+	serve->signal_ms = now_ms;
+	stopping_begin(serve, force, 0);
 }
 
 static bool queues_are_done(const struct disk *disk)
@@ -230,9 +261,10 @@ void stopping_answered(struct serve *serve)
 	} else if (serve->stop_clients_count > 0) {
 		reply_busy(serve);
 	} else {
+		serve->refused_ms = dial_now_ms();
 		log_warning("asked to end while the disk is in use: it goes on; unmount it first, "
 			    "or send SIGTERM again within %d s to end it by force",
-			    STOPPING_AGAIN_MS / 1000);
+			    SIGNAL_AGAIN_MS / 1000);
 	}
 }
 

@@ -106,6 +106,23 @@ term_twice() {
 	stop_server s
 }
 
+# Two who stop it at the same moment, or one who does not wait to hear that it is in use, are no force.
+term_and_int() {
+	mounted_disk
+	before=$(complaints)
+	kill -TERM "$DAEMON"
+	kill -INT "$DAEMON"
+	kill -TERM "$DAEMON"
+	check "it says that the disk is in use" wait_for more_complaints
+	sleep 2
+	check_equal "state" live "$(status_of .state)"
+	check "the filesystem works still" still_works
+	check "umount" umount /mnt
+	disconnect_disk
+	check "nothing is left" no_device_left
+	stop_server s
+}
+
 # Two disks: one is mounted, the other comes and goes; then the first goes.
 two_disks() {
 	mounted_disk
@@ -132,5 +149,6 @@ else
 fi
 busy "disconnect --force" forced
 busy "SIGTERM while mounted: it stays and says so once" term_once
+busy "SIGTERM and SIGINT at once are not a second one" term_and_int
 busy "a second SIGTERM forces" term_twice
 busy "a disk mounted before another was connected goes" two_disks
