@@ -192,6 +192,19 @@ static bool is_busy(const json_t *answer)
 	       json_integer_value(json_object_get(answer, "exit")) == EXIT_CODE_BUSY;
 }
 
+/* The disk goes on, and the next attempt's flush may well be fine: now is the time to say it. */
+static void warn_of_flush(const struct job *job, const json_t *answer)
+{
+	const char *flush = json_string_value(json_object_get(answer, "flush"));
+
+	if (flush)
+		output_warning(
+			VERB,
+			"flushing /dev/ublkb%u failed (%s): what was written last may not be "
+			"on the server",
+			job->number, flush);
+}
+
 /* Asks until the answer is not "busy", or the busy-ness is meant: udev opens a disk for a moment
  * whenever a writer has closed it, a file system's unmounting included. */
 static int ask_patiently(const struct job *job, json_t **answer)
@@ -203,6 +216,8 @@ static int ask_patiently(const struct job *job, json_t **answer)
 			json_pack("{s:s, s:b}", "verb", "disconnect", "force", job->options->force);
 		int error = control_client_call(job->number, request, left_ms(job, 1000), answer);
 
+		if (!error && is_busy(*answer))
+			warn_of_flush(job, *answer);
 		if (error || !is_busy(*answer) || clock_now_ms() >= give_up_ms ||
 		    holders_are_lasting(job->number))
 			return error;

@@ -66,7 +66,8 @@ static void reply_ok_all(struct serve *serve)
 	serve->stop_clients_count = 0;
 }
 
-static void reply_busy(struct serve *serve)
+/* flush: what its fsync failed with, which is no business of the next stop's; or NULL. */
+static void reply_busy_all(struct serve *serve, const char *flush)
 {
 	char sentence[200];
 
@@ -74,7 +75,32 @@ static void reply_busy(struct serve *serve)
 		 "%s is in use: unmount it (or end what holds it), or use --force, which fails its "
 		 "users' I/O",
 		 serve->disk->device_path);
-	reply_error_all(serve, EBUSY, EXIT_CODE_BUSY, sentence);
+	for (uint32_t i = 0; i < serve->stop_clients_count; i++)
+		control_server_reply(serve->disk->control_server, serve->stop_clients[i],
+				     json_pack("{s:b, s:s, s:i, s:s, s:s*}", "ok", 0, "errno",
+					       "EBUSY", "exit", (int)EXIT_CODE_BUSY, "error",
+					       sentence, "flush", flush));
+	serve->stop_clients_count = 0;
+}
+
+static void refuse(struct serve *serve)
+{
+	struct disk *disk = serve->disk;
+	const char *flush = disk->flush_errno ? strerror(disk->flush_errno) : NULL;
+
+	disk->flush_errno = 0;
+	if (flush)
+		log_error("the disk is in use and goes on, but flushing it failed: %s: what was "
+			  "written last may be lost",
+			  flush);
+	if (serve->stop_clients_count > 0) {
+		reply_busy_all(serve, flush);
+		return;
+	}
+	serve->refused_ms = dial_now_ms();
+	log_warning("asked to end while the disk is in use: it goes on; unmount it first, "
+		    "or send SIGTERM again within %d s to end it by force",
+		    SIGNAL_AGAIN_MS / 1000);
 }
 
 /* --- the stop ------------------------------------------------------------------------------------ */
@@ -258,13 +284,8 @@ void stopping_answered(struct serve *serve)
 				"the driver does not stop the device");
 	} else if (serve->stop_forced) { /* asked for while the gentle stop was under way */
 		begin(serve, true);
-	} else if (serve->stop_clients_count > 0) {
-		reply_busy(serve);
 	} else {
-		serve->refused_ms = dial_now_ms();
-		log_warning("asked to end while the disk is in use: it goes on; unmount it first, "
-			    "or send SIGTERM again within %d s to end it by force",
-			    SIGNAL_AGAIN_MS / 1000);
+		refuse(serve);
 	}
 }
 

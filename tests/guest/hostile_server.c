@@ -20,7 +20,7 @@
  *   what is an error:
  *     --fail-offset N     requests that touch this byte fail with EIO
  *     --fail COMMAND      flush, read, write, trim, zeroes: fails with EIO, from the first
- *                         --fail-after N (0) of them on
+ *                         --fail-after N (0) of them on; --fail-count N: so many (all)
  *     --deaf COMMAND      never answered, from the first --deaf-after N (0) of them on
  *     --late-write MS     the first WRITE of all is carried out so late, whatever became of its client;
  *                         then "late" is printed
@@ -112,7 +112,7 @@ static struct {
 	uint32_t delay_ms, delay_first, late_write_ms;
 	uint64_t fail_offset, close_at_bytes, stall_at_bytes;
 	int fail_command, deaf_command, delay_command;
-	uint32_t fail_after, deaf_after;
+	uint32_t fail_after, fail_count, deaf_after;
 	const struct wrong *wrongs[WRONG_MAX];
 	uint32_t wrongs_count, wrong_after, wrong_from;
 	enum greeting greeting;
@@ -130,6 +130,7 @@ static struct {
 	.close_at_bytes = UINT64_MAX,
 	.stall_at_bytes = UINT64_MAX,
 	.fail_command = -1,
+	.fail_count = UINT32_MAX,
 	.deaf_command = -1,
 	.delay_command = -1,
 	.wrong_after = 5,
@@ -418,9 +419,12 @@ static uint32_t judge(const struct request *request)
 	if ((request->command == NBD_CMD_READ || request->command == NBD_CMD_WRITE) &&
 	    request->length > options.payload_max_bytes)
 		return NBD_EINVAL;
-	if (request->command == options.fail_command &&
-	    atomic_fetch_add(&failed, 1) >= options.fail_after)
-		return NBD_EIO;
+	if (request->command == options.fail_command) {
+		uint32_t nth = atomic_fetch_add(&failed, 1);
+
+		if (nth >= options.fail_after && nth - options.fail_after < options.fail_count)
+			return NBD_EIO;
+	}
 	if (request->command != NBD_CMD_FLUSH && touches(request, options.fail_offset))
 		return NBD_EIO;
 	return 0;
@@ -852,6 +856,7 @@ enum {
 	LATE_WRITE,
 	FAIL,
 	FAIL_AFTER,
+	FAIL_COUNT,
 	DEAF,
 	DEAF_AFTER,
 	WRONG,
@@ -885,6 +890,7 @@ static const struct option longs[] = {
 	{ "fail-offset", required_argument, NULL, FAIL_OFFSET },
 	{ "fail", required_argument, NULL, FAIL },
 	{ "fail-after", required_argument, NULL, FAIL_AFTER },
+	{ "fail-count", required_argument, NULL, FAIL_COUNT },
 	{ "deaf", required_argument, NULL, DEAF },
 	{ "deaf-after", required_argument, NULL, DEAF_AFTER },
 	{ "wrong", required_argument, NULL, WRONG },
@@ -1006,6 +1012,9 @@ static bool take_number(int option)
 		break;
 	case FAIL_AFTER:
 		options.fail_after = (uint32_t)number;
+		break;
+	case FAIL_COUNT:
+		options.fail_count = (uint32_t)number;
 		break;
 	case DEAF_AFTER:
 		options.deaf_after = (uint32_t)number;

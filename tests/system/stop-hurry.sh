@@ -176,6 +176,20 @@ attendant_killed_in_use() {
 	check_nothing_left
 }
 
+# A refused stop tells that its fsync failed; a later one, whose flush works, does not.
+refused_with_flush_error() {
+	served 10 --fail flush --fail-count 1
+	sleep 1000 3<"$DISK" &
+	lab_holder=$!
+	wait_for test -e "/proc/$lab_holder/fd/3" || fail "the holder" "does not open the disk"
+	disconnect_exits 6
+	check "its sentence" grep -q 'flushing .* failed' "$WORK/disconnect.log"
+	kill $lab_holder
+	wait $lab_holder 2>/dev/null
+	disconnect_exits 0
+	check_nothing_left
+}
+
 # Somebody else stops the device; one queue has left, the other waits for its last flush.
 stopped_by_others() {
 	start_hostile hostile "$SOCKET" --deaf flush
@@ -205,3 +219,4 @@ a_case "the attendant is killed" attendant_killed
 a_case "the attendant is killed during a stop" attendant_killed_at_work
 a_case "the attendant is killed, the disk is in use" attendant_killed_in_use
 a_case "somebody else stops the device" stopped_by_others
+a_case "a refused stop tells of its own flush" refused_with_flush_error
