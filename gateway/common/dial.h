@@ -108,6 +108,9 @@ void dial_task_take(struct dial_task *task, struct dial_result *result);
 /* Gives it up at once: its socket is cut, and the thread ends when it can (a name that is being
  * looked up keeps it), frees and closes everything by itself. */
 void dial_task_abandon(struct dial_task *task);
+/* Whether the thread of any task runs, abandoned or not: while one does exit(3) is not safe, for it takes
+ * down libraries that the thread may be in (OpenSSL). */
+bool dial_task_any_runs(void);
 
 /* Closes the transport and frees the export. */
 void dial_result_clear(struct dial_result *result);

@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@
 #define TASK_STACK_BYTES (512u << 10)
 /* dial_run_bounded(): the dial keeps its deadline by itself but for the name. */
 #define TASK_GRACE_MS 200
+
+/* Threads that run, abandoned ones too. */
+static atomic_uint tasks_running;
 
 struct dial_task {
 	struct dial_watch watch; /* its lock guards done, too; watch.cut: abandoned */
@@ -76,7 +80,13 @@ static void *task_main(void *argument)
 	pthread_mutex_unlock(&task->watch.mutex);
 	if (abandoned)
 		task_free(task);
+	atomic_fetch_sub(&tasks_running, 1);
 	return NULL;
+}
+
+bool dial_task_any_runs(void)
+{
+	return atomic_load(&tasks_running) > 0;
 }
 
 /* Starts the thread, detached, with every signal blocked: they are the main thread's. */
@@ -94,7 +104,10 @@ static int task_spawn(struct dial_task *task)
 	pthread_attr_setstacksize(&attributes, TASK_STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
+	atomic_fetch_add(&tasks_running, 1);
 	error = pthread_create(&thread, &attributes, task_main, task);
+	if (error)
+		atomic_fetch_sub(&tasks_running, 1);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	return -error;

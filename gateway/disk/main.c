@@ -172,5 +172,9 @@ int main(int argc, char **argv)
 	exit_code = run(&disk);
 	close(disk.signal_fd);
 	disk_config_clear(&disk.config);
+	if (dial_task_any_runs()) { /* abandoned: it is not to find the libraries taken down */
+		fflush(NULL);
+		_exit(exit_code);
+	}
 	return exit_code;
 }

@@ -148,9 +148,11 @@ static void script_fails(enum peer_script script, uint32_t timeout_ms, int error
 /* Waits until this process has no more descriptors than before: abandoned threads have ended. */
 static void assert_fds(int before)
 {
-	for (int i = 0; i < 400 && (peer_count_fds() > before || resolve_stalled); i++)
+	for (int i = 0;
+	     i < 400 && (peer_count_fds() > before || resolve_stalled || dial_task_any_runs()); i++)
 		usleep(10000);
 	assert_int_equal(peer_count_fds(), before);
+	assert_false(dial_task_any_runs());
 }
 
 static char *path_in(const char *name)
@@ -727,6 +729,7 @@ static void test_abandon_in_resolve(void **state)
 	resolve_stall_ms = 600;
 	task_abandoned(NULL, 100);
 	assert_int_equal(resolve_stalled, 1);
+	assert_true(dial_task_any_runs());
 	memset(&target, 0, sizeof(target)); /* the thread has its own */
 	assert_fds(before);
 }
