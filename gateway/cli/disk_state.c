@@ -11,7 +11,8 @@
 #include "gateway/common/server_tag.h"
 
 /* A list of many disks is not to wait long for each. */
-#define ANSWER_TIMEOUT_MS 2000
+/* For each of the disks of a list. Whoever asks about one disk waits as long as its daemon may take. */
+#define LIST_TIMEOUT_MS 2000
 
 static const char *const brief_keys[] = { "device",    "number",	  "pid",   "state",
 					  "target",    "export",	  "owner", "size_bytes",
@@ -71,17 +72,22 @@ static json_t *state_without_daemon(uint32_t number, int error)
 	return state;
 }
 
-json_t *disk_state_full(uint32_t number)
+static json_t *state_of(uint32_t number, uint32_t timeout_ms)
 {
 	json_t *status = NULL;
-	int error = control_client_status(number, ANSWER_TIMEOUT_MS, &status);
+	int error = control_client_status(number, timeout_ms, &status);
 
 	return error ? state_without_daemon(number, error) : status;
 }
 
+json_t *disk_state_full(uint32_t number)
+{
+	return state_of(number, CONTROL_ALIVE_TIMEOUT_MS);
+}
+
 json_t *disk_state_brief(uint32_t number)
 {
-	json_t *full = disk_state_full(number);
+	json_t *full = state_of(number, LIST_TIMEOUT_MS);
 	json_t *brief = full ? json_object() : NULL;
 
 	for (size_t i = 0; brief && i < BRIEF_KEYS; i++) {

@@ -11,12 +11,13 @@
 /*
  * A new object: the STATUS of runtime_dir.h when the daemon answers; else as many of its fields as
  * the file tells, with "state" "dead" (the daemon is gone), "silent" (it runs and does not answer)
- * or "starting" (it runs and has no socket yet). NULL without memory.
+ * or "starting" (it runs and has no socket yet). NULL without memory. Takes up to
+ * CONTROL_ALIVE_TIMEOUT_MS.
  */
 json_t *disk_state_full(uint32_t number);
 
 /* The same, less: device, number, pid, state, target, export, owner, size_bytes, read_only,
- * connections_live. */
+ * connections_live. Takes up to 2 s. */
 json_t *disk_state_brief(uint32_t number);
 
 /* "state" in one word for a person; a live disk none of whose connections is left is "cut-off". */

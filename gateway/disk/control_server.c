@@ -17,6 +17,8 @@
 
 /* From connecting to a whole line, and from the answer to its having been read. */
 #define CLIENT_TIMEOUT_MS 10000
+/* When all places are taken, whoever has kept one idle for so long loses it to the next. */
+#define CLIENT_IDLE_MS 500
 
 struct client {
 	int fd; /* -1: free */
@@ -101,23 +103,50 @@ static bool peer_is_allowed(int fd)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void accept_client(struct control_server *server)
+static bool has_line(const struct client *client)
 {
-	int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	return client->fd >= 0 && !client->waiting && !client->out &&
+	       memchr(client->in, '\n', client->in_bytes);
+}
 
-	if (fd < 0)
-		return;
-	for (int i = 0; i < CONTROL_CLIENTS_MAX && peer_is_allowed(fd); i++) {
+/* A place for one more: a free one, else that of the client who has been idle for longest. NULL: all are
+ * being served; who knocks then waits in the socket's backlog. */
+static struct client *find_place(struct control_server *server)
+{
+	int64_t idle_ms = dial_now_ms() + CLIENT_TIMEOUT_MS - CLIENT_IDLE_MS;
+	struct client *place = NULL;
+
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *client = &server->clients[i];
 
-		if (client->fd >= 0)
-			continue;
-		client->fd = fd;
-		client->generation++;
-		client->deadline_ms = dial_now_ms() + CLIENT_TIMEOUT_MS;
+		if (client->fd < 0)
+			return client;
+		if (!client->waiting && !has_line(client) && client->deadline_ms < idle_ms &&
+		    (!place || client->deadline_ms < place->deadline_ms))
+			place = client;
+	}
+	return place;
+}
+
+static void accept_client(struct control_server *server)
+{
+	struct client *client = find_place(server);
+	int fd;
+
+	if (!client)
+		return;
+	fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	if (!peer_is_allowed(fd)) {
+		close(fd);
 		return;
 	}
-	close(fd);
+	if (client->fd >= 0)
+		drop(client);
+	client->fd = fd;
+	client->generation++;
+	client->deadline_ms = dial_now_ms() + CLIENT_TIMEOUT_MS;
 }
 
 static control_client_id id_of(const struct control_server *server, const struct client *client)
@@ -206,28 +235,36 @@ static void take_line(struct control_server *server, struct client *client, cons
 	json_decref(request);
 }
 
-/* Lines one at a time: the next is looked at once this one's answer has left. */
-static void take_lines(struct control_server *server, struct client *client)
+/* One line: the client's next is looked at once this one's answer has left and everybody else has had his
+ * turn. */
+static void serve_line(struct control_server *server, struct client *client)
 {
-	char *end;
+	size_t line_bytes;
+	char *line;
 
-	while (client->fd >= 0 && !client->waiting && !client->out &&
-	       (end = memchr(client->in, '\n', client->in_bytes))) {
-		size_t line_bytes = (size_t)(end - client->in) + 1;
-		char *line = strndup(client->in, line_bytes - 1);
-
-		memmove(client->in, end + 1, client->in_bytes - line_bytes);
-		client->in_bytes -= line_bytes;
-		if (!line) {
-			drop(client);
-			return;
-		}
-		take_line(server, client, line);
-		free(line);
+	if (!has_line(client))
+		return;
+	line_bytes = (size_t)((char *)memchr(client->in, '\n', client->in_bytes) - client->in) + 1;
+	line = strndup(client->in, line_bytes - 1);
+	memmove(client->in, client->in + line_bytes, client->in_bytes - line_bytes);
+	client->in_bytes -= line_bytes;
+	if (!line) {
+		drop(client);
+		return;
 	}
+	take_line(server, client, line);
+	free(line);
 }
 
-static void read_client(struct control_server *server, struct client *client)
+bool control_server_has_lines(const struct control_server *server)
+{
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (has_line(&server->clients[i]))
+			return true;
+	return false;
+}
+
+static void read_client(struct client *client)
 {
 	size_t room = sizeof(client->in) - client->in_bytes;
 	ssize_t n = room ? recv(client->fd, client->in + client->in_bytes, room, 0) : 0;
@@ -239,20 +276,21 @@ static void read_client(struct control_server *server, struct client *client)
 		return;
 	}
 	client->in_bytes += (size_t)n;
-	take_lines(server, client);
 }
 
 uint32_t control_server_poll_fill(struct control_server *server, struct pollfd *fds)
 {
 	uint32_t count = 0;
 
-	if (server->fd >= 0) {
+	if (server->fd >= 0 && find_place(server)) {
 		server->fds_client[count] = -1;
 		fds[count++] = (struct pollfd){ .fd = server->fd, .events = POLLIN };
 	}
 	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *client = &server->clients[i];
-		short events = client->out ? POLLOUT : client->waiting ? 0 : POLLIN;
+		short events = client->out			     ? POLLOUT
+			       : client->waiting || has_line(client) ? 0
+								     : POLLIN;
 
 		if (client->fd < 0)
 			continue;
@@ -278,16 +316,14 @@ void control_server_poll_take(struct control_server *server, const struct pollfd
 			continue;
 		} else if (fds[i].revents & POLLOUT) {
 			push_out(client);
-			take_lines(server, client);
 		} else if (fds[i].revents & POLLIN) {
-			read_client(server, client);
+			read_client(client);
 		} else {
 			drop(client);
 		}
 	}
-	/* A line that came along with one whose answer had to wait brings no event of its own. */
 	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		take_lines(server, &server->clients[i]);
+		serve_line(server, &server->clients[i]);
 }
 
 bool control_server_expire(struct control_server *server)

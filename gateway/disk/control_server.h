@@ -2,7 +2,7 @@
 /*
  * control_server.h - the daemon's end of the control socket (gateway/common/runtime_dir.h): JSON
  * lines from root or our own user. Non-blocking throughout; a client that does not read what it
- * asked for, or never finishes a line, is dropped. Main thread only.
+ * asked for, or never finishes a line, is dropped; at once, when another wants its place. Main thread only.
  */
 #ifndef GATEWAY_DISK_CONTROL_SERVER_H
 #define GATEWAY_DISK_CONTROL_SERVER_H
@@ -33,9 +33,11 @@ int control_server_open(struct control_server **out, uint32_t number, control_re
 			void *context);
 /* Fills up to CONTROL_POLLFDS_MAX entries; returns how many. */
 uint32_t control_server_poll_fill(struct control_server *server, struct pollfd *fds);
-/* After poll(): the same entries. */
+/* After poll(): the same entries. Serves at most one line of each client. */
 void control_server_poll_take(struct control_server *server, const struct pollfd *fds,
 			      uint32_t count);
+/* Whether lines are there that poll() does not tell of: poll_take() is due at once. */
+bool control_server_has_lines(const struct control_server *server);
 /* Drops clients that are too slow; to be called at least each second while there are any. True
  * when there are. */
 bool control_server_expire(struct control_server *server);

@@ -147,6 +147,8 @@ static void turn(struct serve *serve)
 		wait_ms = IDLE_POLL_MS;
 	if (serve->resize_handed_over)
 		wait_ms = HANDOVER_POLL_MS;
+	if (control_server_has_lines(disk->control_server))
+		wait_ms = 0;
 	if (poll(fds, count, wait_ms) < 0)
 		return;
 	if (fds[POLL_SIGNAL].revents)
