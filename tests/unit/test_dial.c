@@ -13,6 +13,7 @@
 
 #include <linux/vm_sockets.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -174,6 +175,42 @@ static void nbdkit_on(int family, const char *path)
 
 	dial_and_read(&address, 1 << 20);
 	peer_stop(&peer);
+}
+
+/* Whether the kernel has this option on, or has this value of it. */
+static int option_of(const struct dial_result *result, int level, int option)
+{
+	int value = -1;
+	socklen_t value_bytes = sizeof(value);
+
+	assert_int_equal(getsockopt(result->transport->fd, level, option, &value, &value_bytes), 0);
+	return value;
+}
+
+/* Small requests go out at once, and a peer that vanished is noticed while nothing is to be sent,
+ * within half a minute. */
+static void tcp_is_set_up(int family)
+{
+	struct dial_address address;
+	struct peer peer = peer_exec(nbdkit, peer_listen(family, NULL, 8, &address));
+	struct dial_result result;
+
+	assert_int_equal(dial_to(&address, 1, 5000, &result), 0);
+	assert_true(option_of(&result, IPPROTO_TCP, TCP_NODELAY));
+	assert_true(option_of(&result, SOL_SOCKET, SO_KEEPALIVE));
+	assert_in_range(option_of(&result, IPPROTO_TCP, TCP_KEEPIDLE) +
+				option_of(&result, IPPROTO_TCP, TCP_KEEPINTVL) *
+					option_of(&result, IPPROTO_TCP, TCP_KEEPCNT),
+			1, 30);
+	dial_result_clear(&result);
+	peer_stop(&peer);
+}
+
+static void test_tcp_options(void **state)
+{
+	(void)state;
+	tcp_is_set_up(AF_INET);
+	tcp_is_set_up(AF_INET6);
 }
 
 static void test_ipv4(void **state)
@@ -837,6 +874,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_ipv4),
 		TEST(test_ipv6),
+		TEST(test_tcp_options),
 		TEST(test_unix),
 		TEST(test_abstract),
 		TEST(test_vsock),
