@@ -144,9 +144,77 @@ in_the_foreground() {
 	check "nothing is left" no_device_left
 }
 
+# Whoever connects need not know of the module.
+loads_the_driver() {
+	check "unload it" modprobe -r ublk_drv
+	check "the node goes" wait_for test ! -e /dev/ublk-control
+	expect_exit "doctor says so" 0 ublk-nbd doctor
+	said 'connect loads the module ublk_drv'
+	connect_disk $URI
+	check "the disk works" dd if="$DISK" of=/dev/null bs=4096 count=1 iflag=direct
+	disconnect_disk
+	check "nothing is left" no_device_left
+}
+
+doctor_is_content() {
+	expect_exit "doctor" 0 ublk-nbd doctor
+	expect_exit "doctor, and a server" 0 ublk-nbd doctor $URI
+	said 'ublk driver' 'loaded; has .*user copy' 'structured'
+	expect_exit "and nobody there" 3 ublk-nbd doctor nbd://localhost:1
+}
+
+# What nobody chose: user copy, which both kernels have; and what somebody did.
+defaults_and_wishes() {
+	connect_disk $URI
+	check_equal "the payload that is chosen" user-copy "$(status_of .payload)"
+	check_equal "the depth that is chosen" 128 "$(status_of .queue_depth)"
+	check_equal "tags in the kernel" 128 "$(cat "/sys/block/${DISK##*/}/mq/0/nr_tags")"
+	disconnect_disk
+	for depth in 1 7 300; do
+		connect_disk --queue-depth $depth --payload mapped $URI
+		check_equal "the payload asked for" mapped "$(status_of .payload)"
+		check_equal "the depth asked for" $depth "$(status_of .queue_depth)"
+		check_equal "tags in the kernel" $depth "$(cat "/sys/block/${DISK##*/}/mq/0/nr_tags")"
+		check "the disk works" dd if="$DISK" of=/dev/null bs=64k count=20 iflag=direct
+		disconnect_disk
+	done
+}
+
+# At depth 32 one send carries several requests, and one receive brings several replies.
+batches() {
+	connect_disk --connections 1 $URI
+	check "fio" fio --filename="$DISK" --name=x --rw=randread --bs=4k --direct=1 --ioengine=libaio \
+		--iodepth=32 --iodepth_batch_submit=8 --size=16m
+	wire=$(status_of .stats.wire_requests)
+	sends=$(status_of .stats.sends)
+	receives=$(status_of .stats.receives)
+	note "$wire requests, $sends sends, $receives receives"
+	[ "$wire" -ge 4096 ] || fail "requests" "$wire were sent"
+	check "both are counted" test "$sends" -gt 0 -a "$receives" -gt 0
+	[ $((sends * 2)) -lt "$wire" ] || fail "sends" "$sends for $wire requests"
+	[ $((receives * 2)) -lt "$wire" ] || fail "receives" "$receives for $wire replies"
+	disconnect_disk
+}
+
+# Under another prefix, with none of it where it was built for: the daemon is found beside its program.
+moved_elsewhere() {
+	mkdir -p /opt/moved/bin /opt/moved/libexec
+	cp /usr/local/bin/ublk-nbd /opt/moved/bin/
+	cp -R /usr/local/libexec/ublk-nbd /opt/moved/libexec/
+	mv /usr/local/libexec/ublk-nbd /usr/local/libexec/hidden
+	expect_exit "without its daemon" 5 ublk-nbd connect $URI
+	said 'ublk-nbd-disk' 'make install'
+	DISK=$(/opt/moved/bin/ublk-nbd connect $URI 2>"$WORK/said") || fail "connect" "$(cat "$WORK/said")"
+	check_equal "the daemon" /opt/moved/libexec/ublk-nbd/ublk-nbd-disk \
+		"$(readlink "/proc/$(status_of .pid)/exe")"
+	disconnect_disk
+	mv /usr/local/libexec/hidden /usr/local/libexec/ublk-nbd
+}
+
 start_nbdkit s 10809 memory 16M
-for verb in json_is_valid usable_at_once idempotent idempotent_at_once owners numbers node_is_gone \
-	wrong_use in_the_foreground; do
+for verb in loads_the_driver doctor_is_content defaults_and_wishes batches json_is_valid usable_at_once \
+	idempotent idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	run_case "$(echo $verb | tr _ ' ')" $verb
 done
+run_case "moved elsewhere" moved_elsewhere
