@@ -8,6 +8,7 @@
  *
  *   hostile_server [OPTION...] --port N | --unix PATH
  *     --size BYTES (16M)  --file PATH (in memory)  --seed N
+ *     --first-size BYTES  what the first connection is told (default --size): the export has grown
  *     --framing simple|structured|extended (structured): the most it grants
  *     --flags N           transmission flags (all but read-only)   --payload-max BYTES
  *   what is legal:
@@ -87,20 +88,27 @@ enum greeting {
 	GREETING_TRICKLE,	/* right, but a byte every 100 ms */
 	GREETING_SIZE_DIFFERS,	/* the second connection gets another size */
 	GREETING_FLAGS_DIFFER,	/* the second connection gets other flags */
+	GREETING_LIMITS_DIFFER, /* ... half the payload */
+	GREETING_BLOCK_DIFFERS, /* ... a larger smallest block */
+	GREETING_FRAMES_DIFFER, /* ... simple replies */
 	GREETINGS,
 };
 
 static const char *const greetings[GREETINGS] = {
-	"fine",	   "stall",	    "stall-option", "stall-go", "close",	"close-go",
-	"garbage", "magic",	    "option",	    "giant",	"endless",	"no-export",
-	"size-0",  "size-negative", "block-size",   "trickle",	"size-differs", "flags-differ",
+	"fine",		 "stall",	  "stall-option",
+	"stall-go",	 "close",	  "close-go",
+	"garbage",	 "magic",	  "option",
+	"giant",	 "endless",	  "no-export",
+	"size-0",	 "size-negative", "block-size",
+	"trickle",	 "size-differs",  "flags-differ",
+	"limits-differ", "block-differs", "framing-differs",
 };
 
 static const char *const command_names[COMMANDS] = { "read", "write", "disc",  "flush",
 						     "trim", "cache", "zeroes" };
 
 static struct {
-	uint64_t size_bytes;
+	uint64_t size_bytes, first_size_bytes; /* the latter 0: the same */
 	const char *file, *unix_path;
 	uint16_t port;
 	enum nbd_framing framing;
@@ -284,6 +292,8 @@ static bool send_export_info(struct connection *c, uint32_t option)
 	uint16_t flags = options.flags;
 	uint8_t info[12];
 
+	if (options.first_size_bytes && c->number == 1)
+		size_bytes = options.first_size_bytes;
 	if (options.greeting == GREETING_SIZE_ZERO)
 		size_bytes = 0;
 	if (options.greeting == GREETING_SIZE_NEGATIVE)
@@ -300,12 +310,19 @@ static bool send_export_info(struct connection *c, uint32_t option)
 
 static bool send_block_sizes(struct connection *c, uint32_t option)
 {
+	uint32_t minimum_bytes = 1, maximum_bytes = options.payload_max_bytes;
 	uint8_t info[14];
 
+	if (options.greeting == GREETING_BLOCK_SIZE)
+		minimum_bytes = 777;
+	if (options.greeting == GREETING_BLOCK_DIFFERS && c->number > 1)
+		minimum_bytes = 512;
+	if (options.greeting == GREETING_LIMITS_DIFFER && c->number > 1)
+		maximum_bytes /= 2;
 	wire_put16(info, NBD_INFO_BLOCK_SIZE);
-	wire_put32(info + 2, options.greeting == GREETING_BLOCK_SIZE ? 777 : 1);
+	wire_put32(info + 2, minimum_bytes);
 	wire_put32(info + 6, 4096);
-	wire_put32(info + 10, options.payload_max_bytes);
+	wire_put32(info + 10, maximum_bytes);
 	return send_option_reply(c, option, NBD_REP_INFO, info, sizeof(info));
 }
 
@@ -325,17 +342,23 @@ static bool answer_go(struct connection *c, uint32_t option)
 	return send_block_sizes(c, option) && send_option_reply(c, option, NBD_REP_ACK, NULL, 0);
 }
 
+static enum nbd_framing framing_granted(const struct connection *c)
+{
+	return options.greeting == GREETING_FRAMES_DIFFER && c->number > 1 ? NBD_FRAMING_SIMPLE
+									   : options.framing;
+}
+
 /* false: the connection is over. *done: transmission begins. */
 static bool answer_option(struct connection *c, uint32_t option, bool *done)
 {
 	switch (option) {
 	case NBD_OPT_EXTENDED_HEADERS:
-		if (options.framing < NBD_FRAMING_EXTENDED)
+		if (framing_granted(c) < NBD_FRAMING_EXTENDED)
 			break;
 		c->framing = NBD_FRAMING_EXTENDED;
 		return send_option_reply(c, option, NBD_REP_ACK, NULL, 0);
 	case NBD_OPT_STRUCTURED_REPLY:
-		if (options.framing < NBD_FRAMING_STRUCTURED)
+		if (framing_granted(c) < NBD_FRAMING_STRUCTURED)
 			break;
 		c->framing = NBD_FRAMING_STRUCTURED;
 		return send_option_reply(c, option, NBD_REP_ACK, NULL, 0);
@@ -839,6 +862,7 @@ enum {
 	UNIX_PATH,
 	PORT,
 	SIZE,
+	FIRST_SIZE,
 	SEED,
 	FRAMING,
 	FLAGS,
@@ -874,6 +898,7 @@ static const struct option longs[] = {
 	{ "unix", required_argument, NULL, UNIX_PATH },
 	{ "port", required_argument, NULL, PORT },
 	{ "size", required_argument, NULL, SIZE },
+	{ "first-size", required_argument, NULL, FIRST_SIZE },
 	{ "seed", required_argument, NULL, SEED },
 	{ "framing", required_argument, NULL, FRAMING },
 	{ "flags", required_argument, NULL, FLAGS },
@@ -982,6 +1007,9 @@ static bool take_number(int option)
 		break;
 	case SIZE:
 		options.size_bytes = number;
+		break;
+	case FIRST_SIZE:
+		options.first_size_bytes = number;
 		break;
 	case SEED:
 		options.seed = number;

@@ -61,4 +61,7 @@ for greeting in garbage magic option giant endless no-export size-0 size-negativ
 done
 a_case "the second connection gets another size" refused 4 size-differs --connections 4
 a_case "the second connection gets other flags" refused 4 flags-differ --connections 4
+a_case "the second connection may send less at once" refused 4 limits-differ --connections 4
+a_case "the second connection has larger blocks" refused 4 block-differs --connections 4
+a_case "the second connection has other replies" refused 4 framing-differs --connections 4
 a_case "one connection alone gets a size" single_is_fine size-differs

@@ -25,9 +25,8 @@ size_is() {
 	check_equal "list" "$1" "$(ublk-nbd list -o json | jq '.[0].size_bytes')"
 }
 
-# Either all of it works at once, or it is refused in so many words and nothing has changed: blocks
-# that the kernel knows of and the server does not serve are neither. (A server fixes the size when a
-# connection is made, so those that are open do not reach what is new.)
+# A server fixes the size when a connection is made, so those that were open before do not reach what
+# is new: all are replaced.
 grows() {
 	start_file
 	check "mkfs" mkfs.ext4 -q -F "$DISK"
@@ -35,17 +34,8 @@ grows() {
 	check "resize to the same size" ublk-nbd resize "$DISK"
 	size_is $((32 << 20))
 	truncate -s 64M "$WORK/disk"
-	if ublk-nbd resize "$DISK" >"$WORK/said" 2>&1; then
-		has_grown
-	else
-		check_equal "the refusal's exit code" 4 $?
-		said disconnect
-		size_is $((32 << 20))
-		check "umount" umount /mnt
-		disconnect_disk
-		connect_disk $URI
-		size_is $((64 << 20))
-	fi
+	expect_exit "resize" 0 ublk-nbd resize "$DISK"
+	has_grown
 	check "fsck" e2fsck -fn "$DISK"
 	check "all connections reach the new end" disk_torture -d 8 -b 64M -n 200 -t -z -u $URI "$DISK"
 	check_equal "requests that failed" 0 "$(status_of .stats.errors)"
@@ -63,17 +53,11 @@ has_grown() {
 	check "umount" umount /mnt
 }
 
-# Whatever it says, the size is of whole blocks, and the last of them works.
+# The size is of whole blocks, and the last of them works.
 grows_to_odd_size() {
 	start_file
 	truncate -s $(((48 << 20) + 700)) "$WORK/disk"
-	if ublk-nbd resize "$DISK" >"$WORK/said" 2>&1; then
-		size_is $(((48 << 20) + 512))
-	else
-		check_equal "the refusal's exit code" 4 $?
-		disconnect_disk
-		connect_disk $URI
-	fi
+	expect_exit "resize" 0 ublk-nbd resize "$DISK"
 	size_is $(((48 << 20) + 512))
 	check "the last block" dd if="$DISK" of=/dev/null bs=512 skip=$((48 << 11)) count=1 iflag=direct
 	disconnect_disk
@@ -124,15 +108,48 @@ disconnect_any() {
 	check "nothing is left" wait_for no_device_left
 }
 
+# A grown server that grants a new connection anything else than the disk was built on: the disk stays
+# what it is, with the connection that it has.
+differs() {
+	start_server s hostile_server --unix "$WORK/s.sock" --size 32M --first-size 16M --greeting "$1"
+	lab_wait_ready s grep -q '^ready' "$WORK/s.log"
+	connect_disk --connections 1 "nbd+unix:///?socket=$WORK/s.sock"
+	expect_exit "resize" "$2" ublk-nbd resize "$DISK"
+	[ "$2" = 0 ] || said 'grants a new connection other flags, limits'
+	size_is $(($3 << 20))
+	check "the disk works" dd if=/dev/urandom of="$DISK" bs=1M count="$3" oflag=direct
+	check_equal "connections lost" 0 "$(status_of .stats.connections_lost)"
+	disconnect_disk
+	stop_server s
+}
+
 resize() {
 	clean_slate
 	run_case "$@"
 }
 
-# UPDATE_SIZE came with 6.16.
-if kernel_at_least 6 16; then
+# The driver says itself whether it can (GET_FEATURES, which doctor shows).
+driver_resizes() {
+	ublk-nbd doctor | grep 'ublk driver' | grep -q 'has .*resize'
+}
+
+# UPDATE_SIZE came with 6.16: what follows is chosen by what doctor says, so that has to be right.
+doctor_knows() {
+	if kernel_at_least 6 16; then
+		check "doctor says that it does" driver_resizes
+	else
+		expect_fail "doctor says that it does" driver_resizes
+	fi
+}
+
+run_case "doctor knows whether the driver resizes" doctor_knows
+if driver_resizes; then
 	resize "the disk grows while it is in use" grows
 	resize "it grows to whole blocks" grows_to_odd_size
+	resize "a server that has grown" differs fine 0 32
+	for what in flags-differ limits-differ block-differs framing-differs; do
+		resize "a server that has grown and changed: $what" differs $what 4 16
+	done
 else
 	resize "an older driver's refusal is clear" old_kernel_says_why
 fi
