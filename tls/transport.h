@@ -53,6 +53,9 @@ struct transport {
 	const struct transport_ops *ops;
 	int fd; /* connected, non-blocking is not set; owned */
 	bool direct_tx, direct_rx;
+	/* Of the ring's sends: MSG_WAITALL where the socket takes it. Kernel TLS does not
+	 * (EOPNOTSUPP), and a send of less than all is then the ring's to go on with. */
+	int send_flags;
 };
 
 /* Wraps a connected socket. On success *out owns fd; on failure (-ENOMEM) the caller keeps it. */

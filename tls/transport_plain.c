@@ -104,6 +104,7 @@ int transport_plain_open(int fd, struct transport **out)
 	transport->ops = &plain_ops;
 	transport->fd = fd;
 	transport->direct_tx = true;
+	transport->send_flags = MSG_WAITALL;
 	transport->direct_rx = true;
 	*out = transport;
 	return 0;

@@ -229,6 +229,7 @@ static int tls_detach(struct transport *transport)
 	set_blocking(transport->fd, true); /* io_uring waits by itself */
 	transport->direct_tx = tls->description.kernel_send;
 	transport->direct_rx = tls->description.kernel_receive;
+	transport->send_flags = transport->direct_tx ? 0 : MSG_WAITALL;
 	if (SSL_has_pending(tls->ssl))
 		return -EPROTO; /* bytes behind the handshake that nobody asked for */
 	if (transport->direct_tx && transport->direct_rx)

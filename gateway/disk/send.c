@@ -103,13 +103,13 @@ static void arm(struct connection *connection)
 	struct iovec *first = &batch->iovecs[batch->iovecs_first];
 	uint64_t user_data = sqe->user_data;
 	int file = RING_FILE_CONNECTION + (int)connection->index;
+	int flags = MSG_NOSIGNAL | connection->transport->send_flags;
 
 	if (pieces == 1) {
-		io_uring_prep_send(sqe, file, first->iov_base, first->iov_len,
-				   MSG_NOSIGNAL | MSG_WAITALL);
+		io_uring_prep_send(sqe, file, first->iov_base, first->iov_len, flags);
 	} else {
 		batch->message = (struct msghdr){ .msg_iov = first, .msg_iovlen = pieces };
-		io_uring_prep_sendmsg(sqe, file, &batch->message, MSG_NOSIGNAL | MSG_WAITALL);
+		io_uring_prep_sendmsg(sqe, file, &batch->message, flags);
 	}
 	sqe->user_data = user_data;
 	sqe->flags = IOSQE_FIXED_FILE;
