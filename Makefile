@@ -91,6 +91,13 @@ $(BUILD)/tests/guest/ublk_%: $(BUILD)/tests/guest/ublk_%.o $(UBLK_TEST_OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
 
+# The TLS server of the tests is made of tests/guest/tls/.
+TLS_TEST_OBJS := $(call objs,$(wildcard tests/guest/tls/*.c))
+
+$(BUILD)/tests/guest/tls_%: $(BUILD)/tests/guest/tls_%.o $(TLS_TEST_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
+
 guest-programs: $(PROGRAMS) $(GUEST_BINS)
 
 # --- fuzz targets: one per tests/fuzz/fuzz_*.c, with a seed corpus beside it -----------------------
