@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=dash
+#
+# What the tests of TLS on the data path share: certificates, the tests' own TLS server, and which
+# side of TLS a disk has. To be read after data.sh.
+
+PKI=$WORK/pki
+TLS_PORT=10809
+TLS_TARGET=nbds://localhost:$TLS_PORT
+SEED=${SEED:-1}
+
+# issue NAME CA SUBJECT [EXTENSION]: NAME-cert.pem and NAME-key.pem, signed by CA ("": by itself).
+issue() {
+	issue_name=$1
+	issue_ca=$2
+	issue_subject=$3
+	shift 3
+	[ $# = 0 ] || set -- -addext "$1"
+	[ -z "$issue_ca" ] || set -- "$@" -CA "$PKI/$issue_ca-cert.pem" -CAkey "$PKI/$issue_ca-key.pem"
+	# shellcheck disable=SC2086 # the kind of key is several words
+	openssl req -x509 -newkey ${ISSUE_KEY:-ec -pkeyopt ec_paramgen_curve:P-256} -nodes -days 2 -subj "/CN=$issue_subject" \
+		-keyout "$PKI/$issue_name-key.pem" -out "$PKI/$issue_name-cert.pem" "$@" >"$WORK/openssl.log" 2>&1 ||
+		die "openssl req: $(cat "$WORK/openssl.log")"
+}
+
+make_pki() {
+	mkdir -p "$PKI"
+	issue ca "" "Lab CA"
+	issue server ca localhost subjectAltName=DNS:localhost,IP:127.0.0.1
+	issue client ca client subjectAltName=DNS:client
+}
+
+# start_tls NAME OPTION...: the tests' own server, whose export is $WORK/export, waited for.
+start_tls() {
+	tls_name=$1
+	shift
+	rm -f "$WORK/export"
+	start_server "$tls_name" tls_server --port "$TLS_PORT" --cert "$PKI/server-cert.pem" \
+		--key "$PKI/server-key.pem" --file "$WORK/export" --seed "$SEED" "$@"
+	lab_wait_ready "$tls_name" grep -q '^ready' "$WORK/$tls_name.log"
+}
+
+# connect_tls ARGUMENT...: a disk of that server, verified.
+connect_tls() {
+	connect_disk --tls-ca "$PKI/ca-cert.pem" "$@" "$TLS_TARGET"
+}
+
+# check_version 1.2|1.3: on every connection of $DISK.
+check_version() {
+	check_equal "versions" "TLSv$1" "$(status_of '[.connections[].tls.version] | unique | join(" ")')"
+}
+
+# modes: "SEND RECEIVE" of $DISK's connections, one line if they agree.
+modes() {
+	status_of '[.connections[].tls | .send + " " + .receive] | unique | .[]'
+}
+
+# has_tls_module: the kernel can do TLS.
+has_tls_module() {
+	grep -qw tls /proc/sys/net/ipv4/tcp_available_ulp
+}
+
+# same_export: what the server has in its file is what the disk has.
+same_export() {
+	sync "$DISK"
+	drop_caches
+	cmp "$WORK/export" "$DISK" >"$WORK/cmp.log" 2>&1 || fail "the server's bytes" "$(cat "$WORK/cmp.log")"
+}
+
+# check_healthy: nothing failed and no connection was lost.
+check_healthy() {
+	check_equal "requests that failed" 0 "$(status_of .stats.errors)"
+	check_equal "connections lost" 0 "$(status_of .stats.connections_lost)"
+}
+
+# tls_fio JOBS: mixed sizes, verified with crc32c, TLS_FIO_MB (4) in all.
+tls_fio() {
+	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth=32 --randseed="$SEED" \
+		--verify=crc32c --verify_fatal=1 --verify_state_save=0 --thread --name=split --rw=randrw \
+		--bssplit=512/25:4k/30:16k/15:64k/15:256k/10:1m/5 --size="$((${TLS_FIO_MB:-4} / $1))m" \
+		--numjobs="$1" --offset_increment=4m --cpus_allowed=0-3 --cpus_allowed_policy=split
+}
