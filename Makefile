@@ -105,10 +105,16 @@ FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRCS))
 FUZZ_SECONDS ?= 60
 
+FUZZ_CC := clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	-D_GNU_SOURCE -I.
+
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(PROTO_SRCS) $(wildcard proto/*.h)
 	@mkdir -p $(@D)
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-D_GNU_SOURCE -I. -o $@ $< $(PROTO_SRCS) -luriparser
+	$(FUZZ_CC) -o $@ $< $(PROTO_SRCS) -luriparser
+
+$(BUILD)/tests/fuzz/fuzz_tls: tests/fuzz/fuzz_tls.c tests/unit/tls_peer.h $(TLS_SRCS) $(wildcard tls/*.h)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) -o $@ $< $(TLS_SRCS) -lssl -lcrypto -lpthread
 
 fuzz-targets: $(FUZZ_BINS)
 
