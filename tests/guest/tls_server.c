@@ -8,6 +8,7 @@
  *   tls_server [OPTION...] --port N --cert FILE --key FILE
  *     --size BYTES (64M)  --file PATH  the export is this file; else memory
  *     --tls 1.2|1.3       this version only      --cipher NAME   these ciphers of it only
+ *     --client-ca FILE    a client certificate of it is required
  *     --keylog FILE       the secrets of each session, as NSS writes them
  *     --tickets N         TLS 1.3: a session ticket before one of N records, by chance
  *     --key-updates N     the same with KeyUpdates; half of them ask for one
@@ -86,6 +87,7 @@ enum {
 	CERT,
 	KEY,
 	KEYLOG,
+	CLIENT_CA,
 	TICKETS,
 	KEY_UPDATES,
 	REKEY,
@@ -106,6 +108,7 @@ static const struct option longs[] = {
 	{ "cipher", required_argument, NULL, CIPHER },
 	{ "cert", required_argument, NULL, CERT },
 	{ "key", required_argument, NULL, KEY },
+	{ "client-ca", required_argument, NULL, CLIENT_CA },
 	{ "keylog", required_argument, NULL, KEYLOG },
 	{ "tickets", required_argument, NULL, TICKETS },
 	{ "key-updates", required_argument, NULL, KEY_UPDATES },
@@ -139,6 +142,9 @@ static bool take_word(int option)
 		break;
 	case KEY:
 		options.key = optarg;
+		break;
+	case CLIENT_CA:
+		options.client_ca = optarg;
 		break;
 	case KEYLOG:
 		options.keylog = optarg;

@@ -51,6 +51,7 @@ struct options {
 	int version; /* TLS1_2_VERSION or TLS1_3_VERSION; 0: both */
 	const char *cipher;
 	const char *cert, *key;
+	const char *client_ca; /* NULL: no client certificate is asked for */
 	const char *keylog;
 	uint32_t tickets;     /* before one of so many records, by chance; 0: never */
 	uint32_t key_updates; /* the same; half of them ask the client for one */

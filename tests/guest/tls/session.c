@@ -75,6 +75,12 @@ void sessions_prepare(void)
 	if (SSL_CTX_use_certificate_chain_file(context, options.cert) != 1 ||
 	    SSL_CTX_use_PrivateKey_file(context, options.key, SSL_FILETYPE_PEM) != 1)
 		give_up("the certificate or its key");
+	if (options.client_ca) {
+		if (SSL_CTX_load_verify_file(context, options.client_ca) != 1)
+			give_up("the clients' CA");
+		SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+				   NULL);
+	}
 	if (options.padding > 1)
 		SSL_CTX_set_block_padding(context, options.padding);
 	if (!options.keylog)
