@@ -64,13 +64,11 @@ filesystem() {
 
 # row VERSION KTLS CONNECTIONS PAYLOAD
 row() {
-	clean_slate
-	run_case "$MODULE: TLS $1, --ktls=$2, $3 connection(s), $4, seed $SEED" data "$@"
+	tls_case "$MODULE: TLS $1, --ktls=$2, $3 connection(s), $4, seed $SEED" data "$@"
 }
 
 tree() {
-	clean_slate
-	run_case "$MODULE: ext4 on TLS $1, --ktls=$2" filesystem "$@"
+	tls_case "$MODULE: ext4 on TLS $1, --ktls=$2" filesystem "$@"
 }
 
 make_pki

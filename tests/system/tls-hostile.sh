@@ -104,8 +104,7 @@ condemned() {
 
 hostile_case() {
 	remove_all
-	clean_slate
-	run_case "$@"
+	tls_case "$@"
 }
 
 # The kernel says EBADMSG of a record that is not authentic, to whoever asks first, receiver or sender,

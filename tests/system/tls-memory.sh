@@ -211,17 +211,12 @@ the_search() {
 	kill "$holder"
 }
 
-memory_case() {
-	clean_slate
-	run_case "$@"
-}
-
 make_pki
-memory_case "the search finds what is there" the_search
-memory_case "certificate, TLS 1.3" by_ec 1.3 off
-memory_case "certificate, TLS 1.2" by_ec 1.2 off
-memory_case "certificate, TLS 1.2 in the kernel" by_ec 1.2 on
-memory_case "certificate with an RSA key, TLS 1.3" by_rsa 1.3
-memory_case "key with a passphrase, TLS 1.3" by_encrypted
-memory_case "shared key, TLS 1.3" by_psk
-memory_case "shared key, TLS 1.2" by_psk tls1.3
+tls_case "the search finds what is there" the_search
+tls_case "certificate, TLS 1.3" by_ec 1.3 off
+tls_case "certificate, TLS 1.2" by_ec 1.2 off
+tls_case "certificate, TLS 1.2 in the kernel" by_ec 1.2 on
+tls_case "certificate with an RSA key, TLS 1.3" by_rsa 1.3
+tls_case "key with a passphrase, TLS 1.3" by_encrypted
+tls_case "shared key, TLS 1.3" by_psk
+tls_case "shared key, TLS 1.2" by_psk tls1.3

@@ -146,26 +146,21 @@ qemu_nbd_psk() {
 	stop_server s
 }
 
-server_case() {
-	clean_slate
-	run_case "$@"
-}
-
 make_pki
 echo 'alice:00112233445566778899aabbccddeeff' >"$PKI/psk"
 for cipher in $CIPHERS_1_3; do
-	server_case "nbdkit, certificates, TLS 1.3, $cipher" certificates require 1.3 "$cipher"
+	tls_case "nbdkit, certificates, TLS 1.3, $cipher" certificates require 1.3 "$cipher"
 done
 for cipher in $CIPHERS_1_2; do
-	server_case "nbdkit, certificates, TLS 1.2, $cipher" certificates require 1.2 "$cipher"
+	tls_case "nbdkit, certificates, TLS 1.2, $cipher" certificates require 1.2 "$cipher"
 done
-server_case "nbdkit, certificates, --tls=on" certificates on 1.3 TLS_AES_256_GCM_SHA384
-server_case "nbdkit, --tls=on, with TLS and without" offered_and_declined
-server_case "nbdkit, shared key, TLS 1.3" psk require 1.3
-server_case "nbdkit, shared key, TLS 1.2" psk require 1.2
-server_case "nbdkit, shared key, --tls=on" psk on 1.3
-server_case "nbdkit, shared key, TLS 1.2, AES-128-GCM" psk_cipher 1.2 AES-128-GCM
-server_case "nbdkit, shared key, TLS 1.2, CHACHA20-POLY1305" psk_cipher 1.2 CHACHA20-POLY1305
-server_case "qemu-nbd, certificates, TLS 1.3" qemu_nbd 1.3
-server_case "qemu-nbd, certificates, TLS 1.2" qemu_nbd 1.2
-server_case "qemu-nbd, shared key" qemu_nbd_psk
+tls_case "nbdkit, certificates, --tls=on" certificates on 1.3 TLS_AES_256_GCM_SHA384
+tls_case "nbdkit, --tls=on, with TLS and without" offered_and_declined
+tls_case "nbdkit, shared key, TLS 1.3" psk require 1.3
+tls_case "nbdkit, shared key, TLS 1.2" psk require 1.2
+tls_case "nbdkit, shared key, --tls=on" psk on 1.3
+tls_case "nbdkit, shared key, TLS 1.2, AES-128-GCM" psk_cipher 1.2 AES-128-GCM
+tls_case "nbdkit, shared key, TLS 1.2, CHACHA20-POLY1305" psk_cipher 1.2 CHACHA20-POLY1305
+tls_case "qemu-nbd, certificates, TLS 1.3" qemu_nbd 1.3
+tls_case "qemu-nbd, certificates, TLS 1.2" qemu_nbd 1.2
+tls_case "qemu-nbd, shared key" qemu_nbd_psk

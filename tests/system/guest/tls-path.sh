@@ -9,6 +9,18 @@ TLS_PORT=10809
 TLS_TARGET=nbds://localhost:$TLS_PORT
 SEED=${SEED:-1}
 
+# tls_case NAME COMMAND...: one case, on a clean slate. ONLY in the environment: a pattern for the names
+# of the cases to run, for whoever looks for something.
+tls_case() {
+	# shellcheck disable=SC2254 # it is a pattern
+	case $1 in
+	${ONLY:-*}) ;;
+	*) return 0 ;;
+	esac
+	clean_slate
+	run_case "$@"
+}
+
 # issue NAME CA SUBJECT [EXTENSION]: NAME-cert.pem and NAME-key.pem, signed by CA ("": by itself).
 issue() {
 	issue_name=$1
@@ -16,7 +28,9 @@ issue() {
 	issue_subject=$3
 	shift 3
 	[ $# = 0 ] || set -- -addext "$1"
-	[ -z "$issue_ca" ] || set -- "$@" -CA "$PKI/$issue_ca-cert.pem" -CAkey "$PKI/$issue_ca-key.pem"
+	# qemu-nbd takes no server certificate that is a CA's.
+	[ -z "$issue_ca" ] || set -- "$@" -addext basicConstraints=critical,CA:FALSE \
+		-CA "$PKI/$issue_ca-cert.pem" -CAkey "$PKI/$issue_ca-key.pem"
 	# shellcheck disable=SC2086 # the kind of key is several words
 	openssl req -x509 -newkey ${ISSUE_KEY:-ec -pkeyopt ec_paramgen_curve:P-256} -nodes -days 2 -subj "/CN=$issue_subject" \
 		-keyout "$PKI/$issue_name-key.pem" -out "$PKI/$issue_name-cert.pem" "$@" >"$WORK/openssl.log" 2>&1 ||
