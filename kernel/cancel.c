@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* cancel.c - see cancel.h for the policy. */
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 
 #include "cancel.h"
 #include "compat.h"
@@ -59,9 +60,8 @@ static struct request *take_request(struct ublk_queue *queue, struct ublk_slot *
 	return dispose(request, fate);
 }
 
-static void cancel_slot(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
+static void cancel_request(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
 {
-	struct io_uring_cmd *command = NULL;
 	struct request *failed = NULL;
 
 	spin_lock(&queue->lock);
@@ -70,11 +70,6 @@ static void cancel_slot(struct ublk_queue *queue, struct ublk_slot *slot, u32 ro
 		return;
 	}
 	switch (slot->state) {
-	case UBLK_SLOT_PARKED:
-		command = slot->command;
-		slot->command = NULL;
-		ublk_slot_move(slot, UBLK_SLOT_EMPTY);
-		break;
 	case UBLK_SLOT_SENDING:
 		failed = take_request(queue, slot, UBLK_SLOT_ORPHANED, false);
 		break;
@@ -86,13 +81,26 @@ static void cancel_slot(struct ublk_queue *queue, struct ublk_slot *slot, u32 ro
 		break;
 	}
 	spin_unlock(&queue->lock);
-	if (command)
-		compat_command_done(command, UBLK_IO_RES_ABORT, IO_URING_F_UNLOCKED);
 	if (failed)
 		ublk_request_fail(failed);
 }
 
-static void cancel_queue(struct ublk_queue *queue, u32 round)
+static void cancel_command(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
+{
+	struct io_uring_cmd *command = NULL;
+
+	spin_lock(&queue->lock);
+	if (queue->round == round && slot->state == UBLK_SLOT_PARKED) {
+		command = slot->command;
+		slot->command = NULL;
+		ublk_slot_move(slot, UBLK_SLOT_EMPTY);
+	}
+	spin_unlock(&queue->lock);
+	if (command)
+		compat_command_done(command, UBLK_IO_RES_ABORT, IO_URING_F_UNLOCKED);
+}
+
+static void cancel_requests(struct ublk_queue *queue, u32 round)
 {
 	u16 tag;
 
@@ -102,15 +110,29 @@ static void cancel_queue(struct ublk_queue *queue, u32 round)
 										  : UBLK_QUEUE_FAIL;
 	spin_unlock(&queue->lock);
 	for (tag = 0; tag < queue->depth; tag++)
-		cancel_slot(queue, &queue->slots[tag], round);
+		cancel_request(queue, &queue->slots[tag], round);
 }
 
+static void cancel_commands(struct ublk_queue *queue, u32 round)
+{
+	u16 tag;
+
+	for (tag = 0; tag < queue->depth; tag++)
+		cancel_command(queue, &queue->slots[tag], round);
+}
+
+/*
+ * Requests of all queues first: to complete a command takes its ring's lock, whose holder may be at
+ * a copy that faults and waits, in the end, for one of these requests.
+ */
 void ublk_cancel_round(struct ublk_device *device, u32 round)
 {
 	u16 id;
 
 	for (id = 0; id < device->info.nr_hw_queues; id++)
-		cancel_queue(device->queues[id], round);
+		cancel_requests(device->queues[id], round);
+	for (id = 0; id < device->info.nr_hw_queues; id++)
+		cancel_commands(device->queues[id], round);
 }
 
 u32 ublk_cancel_this_round(struct ublk_device *device)
@@ -139,9 +161,15 @@ void ublk_cancel_waiting(struct ublk_device *device)
 		blk_mq_kick_requeue_list(device->disk->queue);
 }
 
+/*
+ * A task that waits for its ring's workers on its way out (one may be in STOP_DEV, which waits for
+ * requests of this very task) is not marked as exiting yet; nor is one whose core is being dumped,
+ * perhaps to its own disk. The group's mark is there at once.
+ */
 static bool task_dying(const struct task_struct *task)
 {
-	return READ_ONCE(task->flags) & PF_EXITING;
+	return READ_ONCE(task->flags) & PF_EXITING ||
+	       READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT;
 }
 
 /* Counts the tasks that serve the queue; true when one of them is on its way out. */
