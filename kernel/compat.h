@@ -97,9 +97,10 @@ static inline int compat_import_user(int direction, void __user *buffer, size_t 
 #if KERNEL_AT_LEAST(6, 4)
 	return import_ubuf(direction, buffer, length_bytes, iter);
 #else
-	struct iovec unused;
-
-	return import_single_range(direction, buffer, length_bytes, &unused, iter);
+	if (!access_ok(buffer, length_bytes))
+		return -EFAULT;
+	iov_iter_ubuf(iter, direction, buffer, length_bytes);
+	return 0;
 #endif
 }
 
