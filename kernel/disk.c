@@ -172,6 +172,8 @@ int ublk_disk_start(struct ublk_device *device)
 		device->info.state = UBLK_S_DEV_DEAD;
 		device->disk = NULL;
 		put_disk(disk);
+		/* free_disk is only called for a disk that was added. */
+		ublk_device_put(device);
 		return result;
 	}
 	disk_scan_start(device);

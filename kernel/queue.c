@@ -19,7 +19,8 @@ struct ublk_queue *ublk_queue_alloc(struct ublk_device *device, u16 id, u16 dept
 
 	if (!queue)
 		return NULL;
-	queue->descs = alloc_pages_exact(ublk_queue_descs_bytes(depth), GFP_KERNEL | __GFP_ZERO);
+	queue->descs = alloc_pages_exact(ublk_queue_descs_bytes(depth),
+					 GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
 	if (!queue->descs) {
 		kvfree(queue);
 		return NULL;
