@@ -22,6 +22,9 @@ static int check_basic(const struct ublk_param_basic *basic, u32 max_io_bytes)
 		return -EINVAL;
 	if (basic->dev_sectors > LLONG_MAX >> SECTOR_SHIFT)
 		return -EINVAL;
+	/* Requests end at chunks and are of whole blocks: a smaller chunk would leave none. */
+	if (basic->chunk_sectors & ((1U << (basic->logical_bs_shift - SECTOR_SHIFT)) - 1))
+		return -EINVAL;
 	/* 0 means none, for both. */
 	if (basic->virt_boundary_mask & (basic->virt_boundary_mask + 1))
 		return -EINVAL;
@@ -83,6 +86,16 @@ static void limits_basic(const struct ublk_param_basic *basic, struct queue_limi
 	features->rotational = basic->attrs & UBLK_ATTR_ROTATIONAL;
 }
 
+/*
+ * A bio is cut where segments end. Memory that need not be aligned to blocks could put the only
+ * possible cut within the first block, and there is no answer to that in the block layer.
+ */
+static void limits_alignment(const struct ublk_params *params, struct queue_limits *limits)
+{
+	if (params->basic.virt_boundary_mask || params->types & UBLK_PARAM_TYPE_SEGMENT)
+		limits->dma_alignment = max(limits->dma_alignment, limits->logical_block_size - 1);
+}
+
 void ublk_params_limits(const struct ublk_params *params, struct queue_limits *limits,
 			struct compat_disk_features *features)
 {
@@ -102,4 +115,5 @@ void ublk_params_limits(const struct ublk_params *params, struct queue_limits *l
 		limits->max_segment_size = params->seg.max_segment_size;
 		limits->max_segments = params->seg.max_segments;
 	}
+	limits_alignment(params, limits);
 }
