@@ -229,6 +229,12 @@ void ublk_cancel_watch(struct ublk_device *device)
 				   msecs_to_jiffies(UBLK_WATCH_MS));
 }
 
+void ublk_cancel_lost(struct ublk_device *device)
+{
+	mod_delayed_work(system_unbound_wq, &device->watch, 0);
+	flush_delayed_work(&device->watch);
+}
+
 void ublk_cancel_suspect(struct ublk_device *device, bool gone)
 {
 	if (gone)

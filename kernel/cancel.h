@@ -40,6 +40,13 @@ void ublk_cancel_suspect(struct ublk_device *device, bool gone);
 void ublk_cancel_round(struct ublk_device *device, u32 round);
 u32 ublk_cancel_this_round(struct ublk_device *device);
 
+/*
+ * Takes back everything of a daemon that is LOST, in a kernel thread, and waits until that is done. For
+ * control commands: in their own context a command's end may put the char device's last reference,
+ * to be dropped when this task next returns, and DEL_DEV waits for that.
+ */
+void ublk_cancel_lost(struct ublk_device *device);
+
 /* What becomes of a request of this queue; the queue's lock is held. */
 enum ublk_fate ublk_cancel_fate(const struct ublk_queue *queue, bool seen);
 

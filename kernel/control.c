@@ -128,7 +128,6 @@ static int start_device(struct ublk_device *device, const struct ublksrv_ctrl_cm
 
 static int stop_device(struct ublk_device *device, bool only_unused)
 {
-	u32 round;
 	int result = 0;
 
 	mutex_lock(&device->mutex);
@@ -139,11 +138,10 @@ static int stop_device(struct ublk_device *device, bool only_unused)
 		return result;
 	}
 	ublk_disk_stop(device);
-	round = ublk_cancel_this_round(device);
 	if (test_bit(UBLK_DEVICE_OPEN, &device->flags))
 		set_bit(UBLK_DEVICE_LOST, &device->flags);
 	mutex_unlock(&device->mutex);
-	ublk_cancel_round(device, round);
+	ublk_cancel_lost(device);
 	return 0;
 }
 
@@ -420,7 +418,7 @@ static int quiesce_device(struct ublk_device *device, const struct ublksrv_ctrl_
 	tell_daemon = quiesce_end(device, round, result);
 	mutex_unlock(&device->mutex);
 	if (tell_daemon)
-		ublk_cancel_round(device, round);
+		ublk_cancel_lost(device);
 	return result;
 }
 

@@ -172,11 +172,8 @@ void ublk_device_put(struct ublk_device *device)
 
 void ublk_device_delete(struct ublk_device *device)
 {
-	u32 round;
-
 	mutex_lock(&device->mutex);
 	ublk_disk_stop(device);
-	round = ublk_cancel_this_round(device);
 	if (test_and_set_bit(UBLK_DEVICE_DELETED, &device->flags)) {
 		mutex_unlock(&device->mutex);
 		return;
@@ -184,7 +181,7 @@ void ublk_device_delete(struct ublk_device *device)
 	if (test_bit(UBLK_DEVICE_OPEN, &device->flags))
 		set_bit(UBLK_DEVICE_LOST, &device->flags);
 	mutex_unlock(&device->mutex);
-	ublk_cancel_round(device, round);
+	ublk_cancel_lost(device);
 	cdev_device_del(&device->cdev, &device->dev);
 	put_device(&device->dev);
 }
