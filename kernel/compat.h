@@ -14,13 +14,14 @@
 #include <linux/mm.h>
 #include <linux/uio.h>
 #include <linux/version.h>
-#if __has_include(<linux/io_uring/cmd.h>)
+
+#define KERNEL_AT_LEAST(major, minor) (LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0))
+
+#if KERNEL_AT_LEAST(6, 8)
 #include <linux/io_uring/cmd.h>
 #else
 #include <linux/io_uring.h>
 #endif
-
-#define KERNEL_AT_LEAST(major, minor) (LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0))
 
 #if !KERNEL_AT_LEAST(6, 1) || (KERNEL_AT_LEAST(6, 9) && !KERNEL_AT_LEAST(6, 11))
 #error "this driver builds for Linux 6.1 to 6.8, and 6.11 and later"
