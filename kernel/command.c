@@ -41,14 +41,18 @@ static bool in_daemon(const struct ublk_slot *slot)
 	return current == slot->task && !(current->flags & PF_EXITING) && current->mm;
 }
 
+/* The daemon does not get the request, and its command goes on waiting. */
+#define NOT_DELIVERED (-EFAULT)
+
 /*
- * Copies a WRITE's data with the slot pinned. False: the daemon does not get the request. A buffer
+ * Copies a WRITE's data with the slot pinned; the lock is held, released, and held again. A buffer
  * that cannot be written now will not be later, so trying again would never end: the request fails.
+ * *failed is to be failed once the lock is released.
  */
-static bool deliver_data(struct ublk_queue *queue, struct ublk_slot *slot,
-			 struct io_uring_cmd *command, unsigned int issue_flags)
+static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct request **failed)
+	__must_hold(&queue->lock)
 {
-	struct request *request = slot->request, *failed;
+	struct request *request = slot->request;
 	struct io_uring_cmd *ended = NULL;
 	u64 buffer = slot->buffer;
 	bool whole;
@@ -57,19 +61,15 @@ static bool deliver_data(struct ublk_queue *queue, struct ublk_slot *slot,
 	spin_unlock(&queue->lock);
 	whole = ublk_copy_to_user(request, buffer, blk_rq_bytes(request)) == blk_rq_bytes(request);
 	spin_lock(&queue->lock);
-	failed = ublk_cancel_unpin(queue, slot, &ended);
-	if (ended) {
-		spin_unlock(&queue->lock);
-		compat_command_done(command, UBLK_IO_RES_ABORT, issue_flags);
-	} else if (!whole) {
-		failed = request;
-		slot->request = NULL;
-		ublk_slot_move(slot, UBLK_SLOT_PARKED);
-		spin_unlock(&queue->lock);
-	}
-	if (failed)
-		ublk_request_fail(failed);
-	return !ended && whole;
+	*failed = ublk_cancel_unpin(queue, slot, &ended);
+	if (ended)
+		return UBLK_IO_RES_ABORT;
+	if (whole)
+		return UBLK_IO_RES_OK;
+	*failed = request;
+	slot->request = NULL;
+	ublk_slot_move(slot, UBLK_SLOT_PARKED);
+	return NOT_DELIVERED;
 }
 
 static bool needs_copy(const struct ublk_queue *queue, const struct request *request)
@@ -77,50 +77,59 @@ static bool needs_copy(const struct ublk_queue *queue, const struct request *req
 	return req_op(request) == REQ_OP_WRITE && ublk_device_copies(queue->device);
 }
 
-/* Called with the lock held, in another task than the daemon: nobody will serve this slot. */
-static void deliver_to_nobody(struct ublk_queue *queue, struct ublk_slot *slot,
-			      struct io_uring_cmd *command, unsigned int issue_flags)
+/* In another task than the daemon: nobody will serve this slot. The lock is held. */
+static int deliver_to_nobody(struct ublk_queue *queue, struct ublk_slot *slot,
+			     struct request **failed)
 {
-	struct request *failed = NULL;
-
 	if (slot->state == UBLK_SLOT_SENDING) {
-		failed = slot->request;
-		if (ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE) {
-			ublk_request_requeue(failed);
-			failed = NULL;
-		}
+		if (ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE)
+			ublk_request_requeue(slot->request);
+		else
+			*failed = slot->request;
 	}
 	slot->request = NULL;
 	slot->command = NULL;
 	ublk_slot_move(slot, UBLK_SLOT_EMPTY);
 	ublk_cancel_suspect(queue->device, true);
-	spin_unlock(&queue->lock);
-	compat_command_done(command, UBLK_IO_RES_ABORT, issue_flags);
-	if (failed)
-		ublk_request_fail(failed);
+	return UBLK_IO_RES_ABORT;
+}
+
+/* The lock is held. */
+static int deliver_to_daemon(struct ublk_queue *queue, struct ublk_slot *slot,
+			     struct request **failed)
+{
+	int result = UBLK_IO_RES_OK;
+
+	if (needs_copy(queue, slot->request)) {
+		if (ublk_device_has(queue->device, UBLK_F_NEED_GET_DATA))
+			result = UBLK_IO_RES_NEED_GET_DATA;
+		else
+			result = deliver_data(queue, slot, failed);
+	}
+	if (unlikely(result < 0))
+		return result;
+	slot->command = NULL;
+	ublk_slot_move(slot, result == UBLK_IO_RES_OK ? UBLK_SLOT_OWNED : UBLK_SLOT_ASKED);
+	return result;
 }
 
 COMPAT_TASK_WORK(deliver)
 {
 	struct ublk_queue *queue = command_place(command)->queue;
 	struct ublk_slot *slot = &queue->slots[command_place(command)->tag];
-	int result = UBLK_IO_RES_OK;
+	struct request *failed = NULL;
+	int result;
 
 	spin_lock(&queue->lock);
-	if (unlikely(slot->state != UBLK_SLOT_SENDING || !in_daemon(slot))) {
-		deliver_to_nobody(queue, slot, command, issue_flags);
-		return;
-	}
-	if (needs_copy(queue, slot->request)) {
-		if (ublk_device_has(queue->device, UBLK_F_NEED_GET_DATA))
-			result = UBLK_IO_RES_NEED_GET_DATA;
-		else if (!deliver_data(queue, slot, command, issue_flags))
-			return;
-	}
-	slot->command = NULL;
-	ublk_slot_move(slot, result == UBLK_IO_RES_OK ? UBLK_SLOT_OWNED : UBLK_SLOT_ASKED);
+	if (likely(slot->state == UBLK_SLOT_SENDING && in_daemon(slot)))
+		result = deliver_to_daemon(queue, slot, &failed);
+	else
+		result = deliver_to_nobody(queue, slot, &failed);
 	spin_unlock(&queue->lock);
-	compat_command_done(command, result, issue_flags);
+	if (likely(result != NOT_DELIVERED))
+		compat_command_done(command, result, issue_flags);
+	if (unlikely(failed))
+		ublk_request_fail(failed);
 }
 
 /*

@@ -234,13 +234,14 @@ void ublk_device_end_round(struct ublk_device *device)
 	struct pid *daemon;
 	int id;
 
-	cancel_delayed_work_sync(&device->watch);
 	mutex_lock(&device->mutex);
 	device_lose_daemon(device);
 	device->info.ublksrv_pid = -1;
 	/* Backwards: the first queue's number is the round's, and changes last. */
 	for (id = device->info.nr_hw_queues - 1; id >= 0; id--)
 		ublk_queue_end_round(device->queues[id]);
+	/* Only now: while there were tasks to watch, a control command's look queued the next one. */
+	cancel_delayed_work_sync(&device->watch);
 	spin_lock(&device->daemon_lock);
 	daemon = device->daemon;
 	device->daemon = NULL;
