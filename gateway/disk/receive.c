@@ -209,7 +209,7 @@ static const char *failure_text(const struct connection *connection, int result)
 	if (!result)
 		return "the server closed the connection";
 	if (secured && result == -EIO)
-		return "the server ended TLS, or sent a record that is no data";
+		return "receiving failed: the server ended TLS, or sent a record that is no data";
 	if (secured && result == -EBADMSG)
 		return DAMAGED;
 	return "receiving failed";
