@@ -385,7 +385,7 @@ static void wipe_exchange(SSL *ssl)
 
 	if (SSL_get_tmp_key(ssl, &key) != 1 || !key)
 		return;
-	EVP_PKEY_set_type(key, EVP_PKEY_HKDF);
+	EVP_PKEY_set_type(key, EVP_PKEY_RSA);
 	EVP_PKEY_free(key);
 }
 

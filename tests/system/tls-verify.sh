@@ -50,6 +50,7 @@ verified() {
 	shift
 	connect_disk --connections "$verified_count" "$@"
 	check_equal "version" TLSv1.3 "$(status_of '.connections[0].tls.version')"
+	check_equal "verified" true "$(status_of '.connections[0].tls.verified')"
 	check_equal "what sends" userspace "$(status_of '.connections[0].tls.send')"
 	check_equal "connections in use" "$verified_count" "$(status_of .connections_live)"
 	note "$(status_of '.connections[0].tls.cipher + ", " + .connections[0].tls.peer')"
@@ -125,6 +126,16 @@ where_the_key_is_wrong() {
 	stop_server s
 }
 
+# Taken all the same, if the user says so, and told for as long as the disk is there.
+unverified() {
+	secured s --tls-certificates="$PKI"
+	connect_disk --tls-verify=no nbds://localhost
+	check_equal "verified" false "$(status_of '.connections[0].tls.verified')"
+	ublk-nbd status "$DISK" | grep -q 'NOT verified' || fail "status" "does not say that nobody was verified"
+	disconnect_disk
+	stop_server s
+}
+
 where_there_is_no_tls() {
 	start_nbdkit s 10809 memory 8M
 	refused "nbdkit without TLS" 9 'TLS' --tls-ca "$PKI/ca-cert.pem" nbds://localhost
@@ -141,6 +152,7 @@ tls_case "certificates, 1 connection" with_certificates 1 user-copy
 tls_case "certificates, 4 connections" with_certificates 4 mapped
 tls_case "a shared key" with_psk 2
 tls_case "ext4" a_filesystem
+tls_case "--tls-verify=no" unverified
 tls_case "where trust is missing" where_trust_is_missing
 tls_case "where the key is wrong" where_the_key_is_wrong
 tls_case "where there is no TLS" where_there_is_no_tls
