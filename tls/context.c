@@ -432,6 +432,7 @@ int tls_context_open(struct tls_handshake *handshake, const struct tls_options *
 	if (ret < 0) {
 		SSL_free(ssl);
 		OPENSSL_cleanse(handshake->psk, sizeof(handshake->psk));
+		tls_wipe_stack();
 		return ret;
 	}
 	*out = ssl;
