@@ -10,12 +10,13 @@
 #
 # TOTAL, SERVER and DAEMON are instructions per I/O, IDLE is in percent of the time, the last four
 # are the daemon's own counters per I/O ("-" where there is no daemon). From the environment:
-# BENCH_TRANSPORT (tcp, unix), BENCH_TARGETS and BENCH_ROWS (names), BENCH_REPEAT.
+# BENCH_TRANSPORT (tcp, unix, tls: TLS 1.3 over tcp, tls12: TLS 1.2), BENCH_TARGETS and BENCH_ROWS (names), BENCH_REPEAT.
 
 SIZE_MB=64
 PORT=10809
 SOCKET=/tmp/bench/nbd.sock
 DISK=
+PKI=/tmp/bench/pki
 
 say() { echo "# $*"; }
 
@@ -39,13 +40,43 @@ uri() {
 	case $BENCH_TRANSPORT in
 	tcp) echo "nbd://127.0.0.1:$PORT" ;;
 	unix) echo "nbd+unix:///?socket=$SOCKET" ;;
+	tls*) echo "nbds://127.0.0.1:$PORT" ;;
 	esac
+}
+
+# issue NAME SUBJECT [CA]: NAME-cert.pem and NAME-key.pem.
+issue() {
+	name=$1
+	subject=$2
+	shift 2
+	[ $# = 0 ] || set -- -CA "$PKI/ca-cert.pem" -CAkey "$PKI/ca-key.pem" -addext subjectAltName=IP:127.0.0.1
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$subject" \
+		-keyout "$PKI/$name-key.pem" -out "$PKI/$name-cert.pem" "$@" >/tmp/bench/openssl.log 2>&1 ||
+		give_up "openssl makes no certificate: $(cat /tmp/bench/openssl.log)"
+}
+
+# GnuTLS takes AES-256-GCM by itself, and TLS 1.3 unless it is told not to.
+start_secured() {
+	mkdir -p $PKI
+	issue ca bench
+	# fio's engine can be told of no CA: this is the system's, for GnuTLS and OpenSSL.
+	mkdir -p /etc/ssl/certs /usr/lib/ssl
+	cp $PKI/ca-cert.pem /etc/ssl/certs/ca-certificates.crt
+	cp $PKI/ca-cert.pem /usr/lib/ssl/cert.pem
+	issue server 127.0.0.1 signed
+	issue client client signed
+	if [ "$BENCH_TRANSPORT" = tls12 ]; then
+		printf '[overrides]\ndisabled-version = tls1.3\n' >/tmp/bench/gnutls.conf
+	fi
+	GNUTLS_SYSTEM_PRIORITY_FILE=/tmp/bench/gnutls.conf nbdkit -i 127.0.0.1 -p $PORT -P /tmp/bench/server \
+		--tls=require --tls-certificates=$PKI memory ${SIZE_MB}M
 }
 
 start_server() {
 	case $BENCH_TRANSPORT in
 	tcp) nbdkit -i 127.0.0.1 -p $PORT -P /tmp/bench/server memory ${SIZE_MB}M ;;
 	unix) nbdkit -U $SOCKET -P /tmp/bench/server memory ${SIZE_MB}M ;;
+	tls*) start_secured ;;
 	esac || give_up "nbdkit does not start"
 	# nbdkit keeps no memory for what was never written or is zero: fill it with something else.
 	fio --eta=never --name=fill --ioengine=nbd --uri="$(uri)" --rw=write --bs=1M --size=${SIZE_MB}M \
@@ -64,17 +95,39 @@ open_nbd_ko() {
 	case $BENCH_TRANSPORT in
 	tcp) set -- 127.0.0.1 $PORT ;;
 	unix) set -- -unix $SOCKET ;;
+	# With its TLS proxy, a process between the kernel and the server.
+	tls*)
+		set -- 127.0.0.1 $PORT -enable-tls -cacertfile $PKI/ca-cert.pem -tlshostname 127.0.0.1 \
+			-certfile $PKI/client-cert.pem -keyfile $PKI/client-key.pem
+		;;
 	esac
-	nbd-client "$@" /dev/nbd0 -b 512 >/tmp/bench/nbd-client.log 2>&1 || return 1
+	nbd-client "$@" /dev/nbd0 -b 512 >/tmp/bench/nbd-client.log 2>&1 || {
+		sed 's/^/# /' /tmp/bench/nbd-client.log
+		return 1
+	}
 	DISK=/dev/nbd0
 }
 
-# open_ours PAYLOAD CONNECTIONS
+# open_ours PAYLOAD CONNECTIONS [ARGUMENT...]
 open_ours() {
-	DISK=$(ublk-nbd connect --payload "$1" --connections "$2" "$(uri)") || return 1
+	payload=$1
+	connections=$2
+	shift 2
+	case $BENCH_TRANSPORT in
+	tls*) set -- "$@" --tls-certificates $PKI ;;
+	esac
+	DISK=$(ublk-nbd connect --payload "$payload" --connections "$connections" "$@" "$(uri)") || return 1
 	ublk-nbd status -o json "$DISK" >/tmp/bench/status
 	jq -r .pid /tmp/bench/status >/tmp/bench/daemon
-	say "$target: $(jq -c '[.payload, .queues, (.connections | length), .framing]' /tmp/bench/status)"
+	say "$target: $(jq -c '[.payload, .queues, (.connections | length), .framing, .connections[0].tls]' /tmp/bench/status)"
+}
+
+# open_kernel_tls CONNECTIONS: 3 where the kernel was given neither direction.
+open_kernel_tls() {
+	modprobe tls && modprobe aesni_intel || return 1
+	open_ours user-copy "$1" --ktls on || return 1
+	grep -q '": "kernel"' /tmp/bench/status && return
+	ublk-nbd disconnect "$DISK" >/dev/null && return 3
 }
 
 open_target() {
@@ -88,8 +141,14 @@ open_target() {
 	ours-copy-4) open_ours user-copy 4 ;;
 	ours-mapped-1) open_ours mapped 1 ;;
 	ours-mapped-4) open_ours mapped 4 ;;
+	ours-tls-1) open_ours user-copy 1 --ktls off ;;
+	ours-tls-4) open_ours user-copy 4 --ktls off ;;
+	ours-ktls-1) open_kernel_tls 1 ;;
 	*) false ;;
-	esac || give_up "$1 cannot be set up"
+	esac
+	opened=$?
+	[ $opened = 0 ] || [ $opened = 3 ] || give_up "$1 cannot be set up"
+	return $opened
 }
 
 close_target() {
@@ -193,7 +252,10 @@ calibrate() {
 
 # measure TARGET
 measure() {
-	open_target "$1"
+	open_target "$1" || {
+		echo "skip $BENCH_TRANSPORT $1: the kernel is given neither direction of this version of TLS"
+		return
+	}
 	run_fio "$1"
 	rows report "$1"
 	close_target "$1"

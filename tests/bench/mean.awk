@@ -22,8 +22,8 @@ $1 == "cell" && NF == 13 {
 }
 
 $1 == "cell" { print "failed a line of the guest is not whole: " $0; next }
-$1 == "kernel" && seen[$0]++ { next }
-$1 == "kernel" || $1 == "failed" || $1 == "not" { print }
+($1 == "kernel" || $1 == "skip") && seen[$0]++ { next }
+$1 == "kernel" || $1 == "skip" || $1 == "failed" || $1 == "not" { print }
 
 END {
 	for (n = 1; n <= count; n++) {
