@@ -14,6 +14,8 @@
  *     --until-error    end at the first error, once every thread's request is back
  *     --until-dead     a thread ends when twenty requests in a row failed
  *     --seed N
+ *     --audit          no load: each sector of DEVICE, which may be a file, must be zeroes or hold a whole
+ *                      version of itself, as loads before this one wrote it
  * The disk must hold zeroes at first. SIGTERM ends it in good order. Prints one line:
  *   reads=N writes=N flushes=N errors=N wrong=N slowest_ms=N slowest_flush_ms=N error_ms=N error=TEXT
  * error_ms: when the first error came, since the start. Exit status: 0 no error; 3 errors and no
@@ -51,7 +53,7 @@ static struct {
 	uint32_t reads_percent;
 	uint32_t flush_every;
 	uint64_t seed;
-	bool until_error, until_dead;
+	bool until_error, until_dead, audit;
 } options = {
 	.threads = 32,
 	.seconds = 5,
@@ -259,6 +261,7 @@ static bool parse(int argc, char **argv)
 		{ "seed", required_argument, NULL, 'x' },
 		{ "until-error", no_argument, NULL, 'u' },
 		{ "until-dead", no_argument, NULL, 'd' },
+		{ "audit", no_argument, NULL, 'a' },
 		{ 0 },
 	};
 	int option;
@@ -294,6 +297,9 @@ static bool parse(int argc, char **argv)
 		case 'd':
 			options.until_dead = true;
 			break;
+		case 'a':
+			options.audit = true;
+			break;
 		default:
 			return false;
 		}
@@ -301,6 +307,29 @@ static bool parse(int argc, char **argv)
 	options.device = argv[optind];
 	return optind + 1 == argc && options.threads >= 1 && options.threads <= THREADS_MAX &&
 	       options.max_io_bytes >= SECTOR_BYTES && options.region_bytes >= SECTOR_BYTES;
+}
+
+/* What is stored, whoever wrote it when. The exit status. */
+static int audit(void)
+{
+	int fd = open(options.device, O_RDONLY | O_CLOEXEC);
+	uint64_t words[SECTOR_WORDS], sector = 0, written = 0;
+	ssize_t n;
+
+	while ((n = read(fd, words, sizeof(words))) == (ssize_t)sizeof(words)) {
+		bool good =
+			sector_is(words, sector, 0) || sector_is(words, sector, (uint32_t)words[1]);
+
+		written += words[1] != 0;
+		if (!good && atomic_fetch_add(&wrong, 1) < 8)
+			fprintf(stderr, "sector %" PRIu64 ": holds what nobody wrote there\n",
+				sector);
+		sector++;
+	}
+	printf("sectors=%" PRIu64 " written=%" PRIu64 " wrong=%u\n", sector, written, wrong);
+	if (fd < 0 || n != 0 || !written)
+		return 2;
+	return wrong ? 1 : 0;
 }
 
 static bool open_disk(void)
@@ -343,6 +372,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: verified_load [OPTION...] DEVICE\n");
 		return 2;
 	}
+	if (options.audit)
+		return audit();
 	if (!open_disk())
 		return 2;
 	signal(SIGTERM, stop_now);

@@ -97,6 +97,7 @@ condemned() {
 	status_of '.connections[0].reason' | grep -qE "$5" ||
 		fail "reason" "'$(status_of '.connections[0].reason')' says nothing of '$5'"
 	check_log 'is given up'
+	check "no wrong byte reached the server's disk" verified_load --audit "$WORK/export"
 	disconnect_exits 8
 	check_nothing_left
 	stop_server s
