@@ -137,7 +137,7 @@ void ublk_cancel_round(struct ublk_device *device, u32 round)
 
 u32 ublk_cancel_this_round(struct ublk_device *device)
 {
-	/* The last queue's changes last, so an older round's number is never a newer one's. */
+	/* The first queue's changes last, so an older round's number is never a newer one's. */
 	return READ_ONCE(device->queues[0]->round);
 }
 

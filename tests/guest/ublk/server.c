@@ -262,6 +262,8 @@ static int queue_open(struct server *server, struct worker *workers, uint16_t qu
 
 	if (descs == MAP_FAILED || buffers == MAP_FAILED)
 		return -errno;
+	/* What is never written there is not mistaken for a disk's zeroes. */
+	memset(buffers, 0xaa, bytes);
 	for (uint32_t i = 0; i < count; i++)
 		workers[i] = (struct worker){
 			.server = server,

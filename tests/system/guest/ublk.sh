@@ -90,7 +90,7 @@ refused() {
 # remove_devices: what a failed case has left must not fail the next one.
 remove_devices() {
 	umount -l /mnt 2>/dev/null
-	for ublk_left in $(pgrep -x ublk_server); do
+	grep -lxE 'ublk_(server|hazards)' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 | while read -r ublk_left; do
 		kill -KILL "$ublk_left" 2>/dev/null
 	done
 	for ublk_left in /sys/class/ublk-char/*; do

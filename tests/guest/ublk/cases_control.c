@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cases_control.c - the control commands: what is refused, what is clamped, who may, when. Hazards
+ * 7, 14, 15, 21, 22, 23 of kernel/README.md.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/guest/ublk/probe.h"
+
+#define DEPTH	   4
+#define PAGE_BYTES 4096u
+#define STRANGER   1000
+
+static struct probe probe;
+
+static int add_with(struct ublksrv_ctrl_dev_info info)
+{
+	struct control control = { 0 };
+	int ret;
+
+	if (control_open(&control) < 0)
+		probe_die("/dev/ublk-control cannot be opened");
+	probe.info = info;
+	ret = control_device_add(&control, &probe.info);
+	control_close(&control);
+	return ret;
+}
+
+static void delete_added(void)
+{
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+}
+
+static struct ublksrv_ctrl_dev_info sound(void)
+{
+	return (struct ublksrv_ctrl_dev_info){
+		.dev_id = UINT32_MAX,
+		.nr_hw_queues = 1,
+		.queue_depth = DEPTH,
+		.max_io_buf_bytes = PROBE_BUFFER_BYTES,
+		.flags = UBLK_F_CMD_IOCTL_ENCODE,
+	};
+}
+
+static void h21_add_refused(void)
+{
+	struct ublksrv_ctrl_dev_info info;
+
+	info = sound();
+	info.nr_hw_queues = 0;
+	probe_expect("no queue", -EINVAL, add_with(info));
+	info = sound();
+	info.queue_depth = 0;
+	probe_expect("depth 0", -EINVAL, add_with(info));
+	info.queue_depth = UBLK_MAX_QUEUE_DEPTH + 1;
+	probe_expect("depth 4097", -EINVAL, add_with(info));
+	info = sound();
+	info.dev_id = 1u << 20;
+	probe_expect("id 2^20", -EINVAL, add_with(info));
+	info = sound();
+	info.flags |= UBLK_F_USER_RECOVERY_REISSUE;
+	probe_expect("REISSUE without RECOVERY", -EINVAL, add_with(info));
+	info.flags = UBLK_F_USER_RECOVERY_FAIL_IO;
+	probe_expect("FAIL_IO without RECOVERY", -EINVAL, add_with(info));
+	info.flags =
+		UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO | UBLK_F_USER_RECOVERY_REISSUE;
+	probe_expect("FAIL_IO with REISSUE", -EINVAL, add_with(info));
+	info.flags = UBLK_F_QUIESCE;
+	probe_expect("QUIESCE without RECOVERY", -EINVAL, add_with(info));
+	info.flags = UBLK_F_UNPRIVILEGED_DEV | UBLK_F_USER_COPY;
+	probe_expect("UNPRIVILEGED with USER_COPY", -EINVAL, add_with(info));
+	info.flags = UBLK_F_UNPRIVILEGED_DEV | UBLK_F_USER_RECOVERY;
+	probe_expect("UNPRIVILEGED with RECOVERY", -EINVAL, add_with(info));
+}
+
+/* What the driver alone decides is decided by the driver. */
+static void h21_add_clamped(void)
+{
+	struct ublksrv_ctrl_dev_info info = sound();
+
+	info.state = UBLK_S_DEV_LIVE;
+	info.ublksrv_pid = 1;
+	info.owner_uid = info.owner_gid = STRANGER;
+	info.nr_hw_queues = UINT16_MAX;
+	info.max_io_buf_bytes = UINT32_MAX;
+	info.flags |= 1ULL << 40 | UBLK_F_ZONED | UBLK_F_SUPPORT_ZERO_COPY | 1ULL << 63;
+	probe_expect("ADD_DEV", 0, add_with(info));
+	probe_expect("state", UBLK_S_DEV_DEAD, probe.info.state);
+	probe_expect("pid", -1, probe.info.ublksrv_pid);
+	probe_expect("owner", 0, probe.info.owner_uid | probe.info.owner_gid);
+	probe_expect("queues", sysconf(_SC_NPROCESSORS_CONF), probe.info.nr_hw_queues);
+	probe_expect("unknown flags", 0, (int64_t)(probe.info.flags >> 20));
+	if (probe.info.max_io_buf_bytes > 32u << 20)
+		probe_die("%u bytes a request", probe.info.max_io_buf_bytes);
+	info.dev_id = probe.info.dev_id;
+	info.flags = UBLK_F_CMD_IOCTL_ENCODE;
+	probe_expect("an id that is taken", -EEXIST, add_with(info));
+	probe.info.dev_id = info.dev_id;
+	delete_added();
+	probe_expect("the id again", 0, add_with(info));
+	delete_added();
+}
+
+static int set(struct ublk_params params)
+{
+	return control_params_set(&probe.control, probe.info.dev_id, &params);
+}
+
+static struct ublk_params sound_params(void)
+{
+	return (struct ublk_params){
+		.types = UBLK_PARAM_TYPE_BASIC,
+		.basic = { .logical_bs_shift = 12,
+			   .physical_bs_shift = 12,
+			   .io_min_shift = 12,
+			   .io_opt_shift = 12,
+			   .max_sectors = PROBE_BUFFER_BYTES / 512,
+			   .dev_sectors = PROBE_SIZE_BYTES / 512 },
+	};
+}
+
+static void params_refused(void)
+{
+	struct ublk_params params;
+
+	probe_run(&probe, 0, DEPTH);
+	probe_expect("SET_PARAMS of a disk that is there", -EACCES, set(sound_params()));
+	probe_end(&probe);
+	probe_add(&probe, 0, DEPTH);
+	params = sound_params();
+	params.basic.logical_bs_shift = 8;
+	probe_expect("blocks of 256", -EINVAL, set(params));
+	params.basic.logical_bs_shift = 13;
+	probe_expect("blocks of 8192", -EINVAL, set(params));
+	params.basic.logical_bs_shift = 255;
+	probe_expect("blocks of 2^255", -EINVAL, set(params));
+	params = sound_params();
+	params.basic.physical_bs_shift = 9;
+	probe_expect("physical blocks below logical", -EINVAL, set(params));
+	params = sound_params();
+	params.basic.max_sectors = PROBE_BUFFER_BYTES / 512 + 1;
+	probe_expect("requests above the buffer", -EINVAL, set(params));
+	params.basic.max_sectors = 1;
+	probe_expect("requests below a page", -EINVAL, set(params));
+	params = sound_params();
+	params.basic.chunk_sectors = 1;
+	probe_expect("chunks below a block", -EINVAL, set(params));
+	params.basic.chunk_sectors = 9;
+	probe_expect("chunks of an odd size", -EINVAL, set(params));
+	params = sound_params();
+	params.basic.dev_sectors = UINT64_MAX;
+	probe_expect("a disk of 2^64 sectors", -EINVAL, set(params));
+	params = sound_params();
+	params.basic.virt_boundary_mask = 4094;
+	probe_expect("a boundary that is no mask", -EINVAL, set(params));
+	probe_expect("a disk with these", 0, set(sound_params()));
+	delete_added();
+	control_close(&probe.control);
+}
+
+/* Cuts at segments within a block would leave nothing to send: the memory must be aligned then. */
+static void params_small_segments(void)
+{
+	struct ublk_params params = sound_params();
+	struct disk_io io = { 0 }, odd = { 0 };
+	uint16_t tag;
+
+	params.types |= UBLK_PARAM_TYPE_SEGMENT;
+	params.seg.max_segments = 1;
+	params.seg.max_segment_size = PAGE_BYTES;
+	params.seg.seg_boundary_mask = PAGE_BYTES - 1;
+	probe_add(&probe, 0, DEPTH);
+	if (set(params) == -EINVAL)
+		probe_die("this driver has no segment parameters");
+	probe_open(&probe, 0);
+	probe_fetch_all(&probe);
+	probe_start(&probe);
+	disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	tag = probe_take(&probe, UBLK_IO_OP_WRITE);
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, PAGE_BYTES);
+	probe_expect("a write", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	odd.data = io.data + 512;
+	disk_io_start(&odd, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	probe_expect("a write from the middle of a block", -EINVAL,
+		     disk_io_wait(&odd, PROBE_TIMEOUT_MS));
+	probe_end(&probe);
+}
+
+/* --- hazard 14 ---------------------------------------------------------------------------------------- */
+
+/* Ends by SIGKILL although its START_DEV waits for FETCHes that will not come. */
+static void killed_while_waiting(uint32_t op)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		probe_control(op, probe.info.dev_id, (uint64_t)getpid());
+		_exit(0);
+	}
+	usleep(300000);
+	probe_expect("it waits", 0, waitpid(child, &status, WNOHANG));
+	kill(child, SIGKILL);
+	for (int i = 0; i < PROBE_TIMEOUT_MS / 10; i++) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return;
+		usleep(10000);
+	}
+	probe_die("it does not end");
+}
+
+static void h14_start(void)
+{
+	uint32_t id;
+
+	probe_add(&probe, 0, DEPTH);
+	id = probe.info.dev_id;
+	probe_open(&probe, 0);
+	killed_while_waiting(UBLK_U_CMD_START_DEV);
+	probe_fetch_all(&probe);
+	probe_expect("START_DEV with pid 0", -EINVAL, probe_control(UBLK_U_CMD_START_DEV, id, 0));
+	probe_expect("START_DEV with pid -1", -EINVAL,
+		     probe_control(UBLK_U_CMD_START_DEV, id, UINT64_MAX));
+	probe_expect("START_DEV with another's pid", -EINVAL,
+		     probe_control(UBLK_U_CMD_START_DEV, id, 1));
+	probe_start(&probe);
+	probe_expect("START_DEV twice", -EEXIST,
+		     probe_control(UBLK_U_CMD_START_DEV, id, (uint64_t)getpid()));
+	probe_end(&probe);
+}
+
+/* --- hazard 15 ---------------------------------------------------------------------------------------- */
+
+/* A daemon in a process of its own, and one that inherits its file. Their pids, and the device's id. */
+struct family {
+	pid_t daemon, heir;
+	uint32_t id;
+};
+
+static struct family family_begin(uint64_t features)
+{
+	struct family family = { 0 };
+	int word[2];
+
+	if (pipe(word))
+		probe_die("no pipe");
+	family.daemon = fork();
+	if (!family.daemon) {
+		probe_run(&probe, features, DEPTH);
+		family.daemon = getpid();
+		family.heir = fork();
+		if (!family.heir)
+			for (;;)
+				pause();
+		family.id = probe.info.dev_id;
+		if (write(word[1], &family, sizeof(family)) != sizeof(family))
+			probe_die("pipe");
+		for (;;)
+			pause();
+	}
+	close(word[1]);
+	if (read(word[0], &family, sizeof(family)) != sizeof(family))
+		probe_die("the daemon does not start");
+	close(word[0]);
+	return family;
+}
+
+static void h15_recovery(void)
+{
+	struct family family;
+	uint32_t id;
+
+	probe_run(&probe, 0, DEPTH);
+	probe_expect("START_USER_RECOVERY without the feature", -EINVAL,
+		     probe_control(UBLK_U_CMD_START_USER_RECOVERY, probe.info.dev_id, 0));
+	probe_end(&probe);
+	family = family_begin(UBLK_F_USER_RECOVERY);
+	id = probe.info.dev_id = family.id;
+	probe_expect("START_USER_RECOVERY of a live device", -EBUSY,
+		     probe_control(UBLK_U_CMD_START_USER_RECOVERY, id, 0));
+	kill(family.daemon, SIGKILL);
+	waitpid(family.daemon, NULL, 0);
+	usleep(700000);
+	probe_expect("START_USER_RECOVERY while the device is open", -EBUSY,
+		     probe_control(UBLK_U_CMD_START_USER_RECOVERY, id, 0));
+	kill(family.heir, SIGKILL);
+	probe_await_state(id, UBLK_S_DEV_QUIESCED);
+	probe_expect("START_USER_RECOVERY", 0,
+		     probe_control(UBLK_U_CMD_START_USER_RECOVERY, id, 0));
+	probe_open(&probe, 0);
+	killed_while_waiting(UBLK_U_CMD_END_USER_RECOVERY);
+	probe_fetch_all(&probe);
+	probe_expect("END_USER_RECOVERY with another's pid", -EINVAL,
+		     probe_control(UBLK_U_CMD_END_USER_RECOVERY, id, 1));
+	probe_expect("END_USER_RECOVERY", 0,
+		     probe_control(UBLK_U_CMD_END_USER_RECOVERY, id, (uint64_t)getpid()));
+	probe_expect("END_USER_RECOVERY twice", -EBUSY,
+		     probe_control(UBLK_U_CMD_END_USER_RECOVERY, id, (uint64_t)getpid()));
+	probe_expect("state", UBLK_S_DEV_LIVE, probe_state(id));
+	if (control_open(&probe.control) < 0)
+		probe_die("no control");
+	probe_end(&probe);
+}
+
+/* --- hazards 7 and 23 ---------------------------------------------------------------------------------- */
+
+static void h23_delete(void)
+{
+	uint32_t id;
+
+	probe_add(&probe, 0, DEPTH);
+	id = probe.info.dev_id;
+	probe_open(&probe, 0);
+	killed_while_waiting(UBLK_U_CMD_DEL_DEV);
+	probe_expect("DEL_DEV of what is deleted and still open", 0,
+		     probe_control(UBLK_U_CMD_DEL_DEV_ASYNC, id, 0));
+	probe_expect("a FETCH", -ENODEV, probe_ask(&probe, UBLK_U_IO_FETCH_REQ, 0, 0));
+	probe_expect("GET_DEV_INFO", UBLK_S_DEV_DEAD, probe_state(id));
+	close(probe.char_fd);
+	io_uring_queue_exit(&probe.ring);
+	probe_expect("the mapping holds it", UBLK_S_DEV_DEAD, probe_state(id));
+	munmap((void *)probe.descs, PAGE_BYTES);
+	for (int i = 0; probe_state(id) >= 0; i++) {
+		if (i == PROBE_TIMEOUT_MS / 10)
+			probe_die("the device stays");
+		usleep(10000);
+	}
+	probe_expect("DEL_DEV of none", -ENODEV, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
+	probe_expect("STOP_DEV of none", -ENODEV, probe_control(UBLK_U_CMD_STOP_DEV, id, 0));
+}
+
+/* --- QUIESCE, UPDATE_SIZE, TRY_STOP --------------------------------------------------------------------- */
+
+/* A request is with the daemon: QUIESCE gives up after its time, and nothing has changed. */
+static void quiesce_gives_up(void)
+{
+	struct disk_io io = { 0 }, later = { 0 };
+	uint16_t tag;
+
+	disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
+	tag = probe_take(&probe, UBLK_IO_OP_READ);
+	probe_expect("QUIESCE_DEV with a request at work", -EBUSY,
+		     probe_control(UBLK_U_CMD_QUIESCE_DEV, probe.info.dev_id, 200));
+	disk_io_start(&later, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, PAGE_BYTES);
+	probe_expect("the read", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	tag = probe_take(&probe, UBLK_IO_OP_READ);
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, PAGE_BYTES);
+	probe_expect("a later read", PAGE_BYTES, disk_io_wait(&later, PROBE_TIMEOUT_MS));
+}
+
+static void quiesce(void)
+{
+	struct disk_io io = { 0 };
+	uint16_t tag;
+	uint32_t id;
+
+	probe_run(&probe, UBLK_F_USER_RECOVERY | UBLK_F_QUIESCE, DEPTH);
+	id = probe.info.dev_id;
+	quiesce_gives_up();
+	probe_expect("QUIESCE_DEV", 0, probe_control(UBLK_U_CMD_QUIESCE_DEV, id, 5000));
+	for (int i = 0; i < DEPTH; i++)
+		probe_expect("the daemon is told to go", UBLK_IO_RES_ABORT,
+			     probe_wait(&probe, NULL, PROBE_TIMEOUT_MS));
+	disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	probe_expect("a write waits", -ETIME, disk_io_wait(&io, 300));
+	probe_close(&probe);
+	probe_await_state(id, UBLK_S_DEV_QUIESCED);
+	probe_expect("QUIESCE_DEV again", 0, probe_control(UBLK_U_CMD_QUIESCE_DEV, id, 100));
+	probe_expect("START_USER_RECOVERY", 0,
+		     probe_control(UBLK_U_CMD_START_USER_RECOVERY, id, 0));
+	probe_open(&probe, 0);
+	probe_fetch_all(&probe);
+	probe_expect("END_USER_RECOVERY", 0,
+		     probe_control(UBLK_U_CMD_END_USER_RECOVERY, id, (uint64_t)getpid()));
+	tag = probe_take(&probe, UBLK_IO_OP_WRITE);
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, PAGE_BYTES);
+	probe_expect("the write", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	probe_end(&probe);
+}
+
+static void update_size(void)
+{
+	uint32_t id;
+
+	probe_run(&probe, UBLK_F_UPDATE_SIZE, DEPTH);
+	id = probe.info.dev_id;
+	probe_expect("UPDATE_SIZE", 0, probe_control(UBLK_U_CMD_UPDATE_SIZE, id, 1 << 20));
+	probe_expect("UPDATE_SIZE to 2^64 sectors", -EINVAL,
+		     probe_control(UBLK_U_CMD_UPDATE_SIZE, id, UINT64_MAX));
+	probe_end(&probe);
+	probe_add(&probe, UBLK_F_UPDATE_SIZE, DEPTH);
+	probe_expect("UPDATE_SIZE without a disk", -ENODEV,
+		     probe_control(UBLK_U_CMD_UPDATE_SIZE, probe.info.dev_id, 1 << 20));
+	delete_added();
+	control_close(&probe.control);
+}
+
+static void try_stop(void)
+{
+	char path[CONTROL_PATH_BYTES];
+	uint32_t id;
+	int disk;
+
+	probe_run(&probe, UBLK_F_SAFE_STOP_DEV, DEPTH);
+	id = probe.info.dev_id;
+	snprintf(path, sizeof(path), "/dev/ublkb%u", id);
+	disk = open(path, O_RDONLY | O_CLOEXEC);
+	probe_expect("TRY_STOP_DEV of a disk in use", -EBUSY,
+		     probe_control(UBLK_U_CMD_TRY_STOP_DEV, id, 0));
+	probe_expect("state", UBLK_S_DEV_LIVE, probe_state(id));
+	close(disk);
+	probe_expect("TRY_STOP_DEV", 0, probe_control(UBLK_U_CMD_TRY_STOP_DEV, id, 0));
+	probe_expect("state", UBLK_S_DEV_DEAD, probe_state(id));
+	probe_end(&probe);
+}
+
+/* --- hazard 22 ---------------------------------------------------------------------------------------- */
+
+static void become_stranger(void)
+{
+	if (setgroups(0, NULL) || setgid(STRANGER) || setuid(STRANGER))
+		probe_die("cannot become another user");
+}
+
+/* A command about a device, with any path. */
+static int with_path(uint32_t op, const char *path)
+{
+	char buffer[256] = { 0 };
+	struct control control = { .timeout_ms = PROBE_TIMEOUT_MS };
+	struct ublksrv_ctrl_cmd command = { .dev_id = probe.info.dev_id, .queue_id = UINT16_MAX };
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	int ret = control_open(&control);
+
+	if (ret < 0)
+		return ret;
+	snprintf(buffer, sizeof(buffer), "%s", path);
+	command.addr = (uintptr_t)buffer;
+	command.dev_path_len = (uint16_t)(strlen(path) + 1);
+	command.len = sizeof(buffer);
+	sqe = probe_sqe(&control.ring);
+	memset(sqe, 0, 2 * sizeof(*sqe));
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->fd = control.fd;
+	sqe->cmd_op = op;
+	memcpy(sqe->cmd, &command, sizeof(command));
+	io_uring_submit(&control.ring);
+	ret = io_uring_wait_cqe(&control.ring, &cqe);
+	ret = ret ? ret : cqe->res;
+	control_close(&control);
+	return ret;
+}
+
+/* What a stranger may not: privileged devices, none but his own node, none without a path. */
+static void stranger_asks(const char *own)
+{
+	uint32_t id = probe.info.dev_id;
+
+	become_stranger();
+	probe_expect("ADD_DEV of a privileged device", -EPERM, add_with(sound()));
+	probe.info.dev_id = id;
+	probe_expect("a command without a path", -EINVAL,
+		     probe_control(UBLK_U_CMD_STOP_DEV, probe.info.dev_id, 0));
+	probe_expect("another node", -EINVAL, with_path(UBLK_U_CMD_GET_DEV_INFO2, "/dev/null"));
+	probe_expect("no node", -ENOENT, with_path(UBLK_U_CMD_GET_DEV_INFO2, "/dev/none"));
+	probe_expect("no node but a file", -EINVAL,
+		     with_path(UBLK_U_CMD_GET_DEV_INFO2, "/proc/version"));
+	probe_expect("a node that is not his", -EACCES, with_path(UBLK_U_CMD_GET_DEV_INFO2, own));
+	_exit(0);
+}
+
+static void await_child(pid_t child, const char *what)
+{
+	int status;
+
+	if (child < 0 || waitpid(child, &status, 0) != child || status)
+		probe_die("%s failed", what);
+}
+
+static void h22_unprivileged(void)
+{
+	char node[CONTROL_PATH_BYTES];
+	uint32_t id;
+	pid_t child;
+
+	probe_need(NULL, UBLK_F_UNPRIVILEGED_DEV);
+	if (chmod(CONTROL_PATH, 0666))
+		probe_die("chmod");
+	probe.info = sound();
+	probe.info.flags |= UBLK_F_UNPRIVILEGED_DEV;
+	probe_expect("ADD_DEV", 0, add_with(probe.info));
+	id = probe.info.dev_id;
+	snprintf(node, sizeof(node), "/dev/ublkc%u", id);
+	child = fork();
+	if (!child)
+		stranger_asks(node);
+	await_child(child, "what a stranger may not");
+	probe_expect("the owner with the path", 0, with_path(UBLK_U_CMD_GET_DEV_INFO2, node));
+	if (chmod(node, 0444) || chown(node, STRANGER, STRANGER))
+		probe_die("chmod");
+	child = fork();
+	if (!child) {
+		become_stranger();
+		probe_expect("reading a node that may be read", 0,
+			     with_path(UBLK_U_CMD_GET_DEV_INFO2, node));
+		probe_expect("changing it", -EACCES, with_path(UBLK_U_CMD_STOP_DEV, node));
+		_exit(0);
+	}
+	await_child(child, "a node to read");
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
+	chmod(CONTROL_PATH, 0600);
+}
+
+const struct probe_case cases_control[] = {
+	{ "h21-add-refused", h21_add_refused },
+	{ "h21-add-clamped", h21_add_clamped },
+	{ "params-refused", params_refused },
+	{ "params-small-segments", params_small_segments },
+	{ "h14-start", h14_start },
+	{ "h15-recovery", h15_recovery },
+	{ "h23-delete", h23_delete },
+	{ "quiesce", quiesce },
+	{ "update-size", update_size },
+	{ "try-stop", try_stop },
+	{ "h22-unprivileged", h22_unprivileged },
+	{ NULL, NULL },
+};

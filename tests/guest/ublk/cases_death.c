@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cases_death.c - a daemon dies, whole or one thread of it, with a request in each state that a slot
+ * has, under each policy of recovery: the request fails or waits, as the policy says, within a second;
+ * a successor serves what waits; nothing is left. Hazards 1, 2, 3, 4, 8, 9, 10 of kernel/README.md.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/guest/ublk/probe.h"
+
+#define DEPTH	   4
+#define PAGE_BYTES 4096u
+#define NOTICE_MS  1000 /* in which the loss of a daemon must be seen */
+
+/* Where the request is when the daemon dies. */
+enum place {
+	PLACE_SENDING, /* on its way: the daemon's thread does not look */
+	PLACE_ASKED,   /* the daemon was asked for a buffer */
+	PLACE_OWNED,   /* the daemon has it */
+};
+
+enum death { DEATH_PROCESS, DEATH_THREAD };
+
+/* What the daemon, a child, and the test have in common. */
+struct shared {
+	struct probe probe; /* its info is what the test needs */
+	atomic_int ready, die;
+};
+
+static struct shared *shared;
+
+static uint32_t scale(void)
+{
+	const char *text = getenv("LAB_SCALE");
+
+	return text && atoi(text) > 0 ? (uint32_t)atoi(text) : 1;
+}
+
+static void share(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (shared == MAP_FAILED)
+		probe_die("no memory");
+}
+
+static void await(atomic_int *flag, const char *what)
+{
+	uint64_t end_ms = probe_now_ms() + PROBE_TIMEOUT_MS;
+
+	while (!atomic_load(flag)) {
+		if (probe_now_ms() > end_ms)
+			probe_die("%s: waited too long", what);
+		usleep(1000);
+	}
+}
+
+/* --- the daemon ---------------------------------------------------------------------------------------- */
+
+struct daemon {
+	uint64_t features;
+	enum place place;
+	enum death death;
+};
+
+/* The daemon's thread: serves until the disk is there, then lets one request come to its place. */
+static void *daemon_thread(void *argument)
+{
+	const struct daemon *daemon = argument;
+	struct probe *probe = &shared->probe;
+	uint16_t tag;
+
+	probe_add(probe, daemon->features, DEPTH);
+	probe_open(probe, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+	probe_fetch_all(probe);
+	probe_start(probe);
+	atomic_store(&shared->ready, 1);
+	if (daemon->place == PLACE_ASKED)
+		probe_expect("a WRITE asks for a buffer", UBLK_IO_RES_NEED_GET_DATA,
+			     probe_wait(probe, &tag, PROBE_TIMEOUT_MS));
+	else if (daemon->place == PLACE_OWNED)
+		probe_take(probe, UBLK_IO_OP_WRITE);
+	while (!atomic_load(&shared->die))
+		usleep(1000);
+	return NULL;
+}
+
+static pid_t daemon_begin(const struct daemon *daemon)
+{
+	pthread_t thread;
+	pid_t child;
+
+	share();
+	child = fork();
+	if (child)
+		return child;
+	if (pthread_create(&thread, NULL, daemon_thread, (void *)daemon))
+		probe_die("no thread");
+	pthread_join(thread, NULL);
+	for (;;)
+		pause();
+}
+
+/* Serves what waited, until it is killed. */
+static pid_t successor_begin(uint32_t id)
+{
+	struct probe *probe = &shared->probe;
+	pid_t child;
+
+	probe_await_state(id, probe->info.flags & UBLK_F_USER_RECOVERY_FAIL_IO
+				      ? UBLK_S_DEV_FAIL_IO
+				      : UBLK_S_DEV_QUIESCED);
+	probe_expect("START_USER_RECOVERY", 0,
+		     probe_control(UBLK_U_CMD_START_USER_RECOVERY, id, 0));
+	child = fork();
+	if (child)
+		return child;
+	probe_open(probe, 0);
+	probe_fetch_all(probe);
+	probe_expect("END_USER_RECOVERY", 0,
+		     probe_control(UBLK_U_CMD_END_USER_RECOVERY, id, (uint64_t)getpid()));
+	while (!atomic_load(&shared->die))
+		if (!(probe->info.flags & UBLK_F_NEED_GET_DATA))
+			probe_serve(probe, 50);
+		else
+			usleep(1000);
+	_exit(0);
+}
+
+static void end_child(pid_t child)
+{
+	int status;
+
+	kill(child, SIGKILL);
+	for (int i = 0; i < PROBE_TIMEOUT_MS / 10; i++) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return;
+		usleep(10000);
+	}
+	probe_die("the daemon cannot be killed");
+}
+
+static void delete_device(uint32_t id)
+{
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
+	probe_expect("GET_DEV_INFO of what is deleted", -ENODEV, probe_state(id));
+}
+
+/* --- the policy, for each place and each death ------------------------------------------------------------- */
+
+/* cancel.h's table. */
+static bool waits(const struct daemon *daemon)
+{
+	if (!(daemon->features & UBLK_F_USER_RECOVERY) ||
+	    daemon->features & UBLK_F_USER_RECOVERY_FAIL_IO)
+		return false;
+	return daemon->place != PLACE_OWNED || daemon->features & UBLK_F_USER_RECOVERY_REISSUE;
+}
+
+static void expect_failed(struct disk_io *io, uint64_t lost_ms)
+{
+	int64_t took_ms;
+
+	probe_expect("the request", -EIO, disk_io_wait(io, PROBE_TIMEOUT_MS));
+	took_ms = (int64_t)(io->end_ms - lost_ms);
+	printf("%lld ms ", (long long)took_ms);
+	if (took_ms > (int64_t)NOTICE_MS * scale())
+		probe_die("the request failed only after %lld ms", (long long)took_ms);
+}
+
+static void expect_served(struct disk_io *io, uint32_t id)
+{
+	pid_t successor;
+
+	probe_expect("the request waits", -ETIME, disk_io_wait(io, NOTICE_MS * scale()));
+	atomic_store(&shared->die, 0);
+	successor = successor_begin(id);
+	probe_expect("the request", PAGE_BYTES, disk_io_wait(io, PROBE_TIMEOUT_MS));
+	printf("served ");
+	end_child(successor);
+}
+
+static void one_death(const struct daemon *daemon)
+{
+	struct disk_io io = { 0 };
+	uint64_t lost_ms;
+	pid_t child = daemon_begin(daemon);
+	uint32_t id;
+
+	await(&shared->ready, "the daemon");
+	id = shared->probe.info.dev_id;
+	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	usleep(150000);
+	lost_ms = probe_now_ms();
+	if (daemon->death == DEATH_THREAD)
+		atomic_store(&shared->die, 1);
+	else
+		end_child(child);
+	if (!waits(daemon))
+		expect_failed(&io, lost_ms);
+	if (daemon->death == DEATH_THREAD) {
+		if (waits(daemon))
+			probe_expect("the request waits", -ETIME,
+				     disk_io_wait(&io, NOTICE_MS * scale()));
+		end_child(child);
+	}
+	if (waits(daemon))
+		expect_served(&io, id);
+	delete_device(id);
+	munmap(shared, sizeof(*shared));
+}
+
+static const uint64_t policies[] = {
+	0,
+	UBLK_F_USER_RECOVERY,
+	UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE,
+	UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO,
+};
+
+static void deaths(enum place place, enum death death)
+{
+	for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		struct daemon daemon = { .features = policies[i], .place = place, .death = death };
+
+		one_death(&daemon);
+	}
+}
+
+static void process_sending(void)
+{
+	deaths(PLACE_SENDING, DEATH_PROCESS);
+}
+
+static void process_owned(void)
+{
+	deaths(PLACE_OWNED, DEATH_PROCESS);
+}
+
+static void thread_sending(void)
+{
+	deaths(PLACE_SENDING, DEATH_THREAD);
+}
+
+static void thread_owned(void)
+{
+	deaths(PLACE_OWNED, DEATH_THREAD);
+}
+
+/* A successor with GET_DATA is no null server: only the policies that fail. */
+static void asked(enum death death)
+{
+	struct daemon daemon = { .features = UBLK_F_NEED_GET_DATA,
+				 .place = PLACE_ASKED,
+				 .death = death };
+
+	one_death(&daemon);
+	daemon.features |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO;
+	one_death(&daemon);
+}
+
+static void process_asked(void)
+{
+	asked(DEATH_PROCESS);
+}
+
+static void thread_asked(void)
+{
+	asked(DEATH_THREAD);
+}
+
+/* Nothing was at work: the next request is what tells. */
+static void idle(enum death death)
+{
+	struct daemon daemon = { .place = PLACE_SENDING, .death = death };
+	struct disk_io io = { 0 };
+	pid_t child = daemon_begin(&daemon);
+	uint32_t id;
+
+	await(&shared->ready, "the daemon");
+	id = shared->probe.info.dev_id;
+	if (death == DEATH_THREAD)
+		atomic_store(&shared->die, 1);
+	else
+		end_child(child);
+	disk_io_start(&io, &shared->probe, UBLK_IO_OP_READ, PAGE_BYTES);
+	if (disk_io_wait(&io, NOTICE_MS * scale()) >= 0)
+		probe_die("a read of a disk without a daemon does not fail in time");
+	if (death == DEATH_THREAD)
+		end_child(child);
+	delete_device(id);
+}
+
+static void process_idle(void)
+{
+	idle(DEATH_PROCESS);
+}
+
+static void thread_idle(void)
+{
+	idle(DEATH_THREAD);
+}
+
+/* --- before START_DEV ---------------------------------------------------------------------------------- */
+
+static void before_start(void)
+{
+	struct probe *probe;
+	pid_t child;
+
+	for (int fetched = 0; fetched <= DEPTH; fetched += DEPTH / 2) {
+		share();
+		probe = &shared->probe;
+		child = fork();
+		if (!child) {
+			probe_add(probe, 0, DEPTH);
+			probe_open(probe, 0);
+			for (int tag = 0; tag < fetched; tag++)
+				probe_send(probe, UBLK_U_IO_FETCH_REQ, (uint16_t)tag, 0);
+			atomic_store(&shared->ready, 1);
+			for (;;)
+				pause();
+		}
+		await(&shared->ready, "the daemon");
+		end_child(child);
+		delete_device(probe->info.dev_id);
+	}
+}
+
+/* --- while the disk is being stopped ----------------------------------------------------------------------- */
+
+struct stopper {
+	pthread_t thread;
+	uint32_t op, id;
+	int result;
+};
+
+static void *stop_run(void *argument)
+{
+	struct stopper *stopper = argument;
+
+	stopper->result = probe_control(stopper->op, stopper->id, 0);
+	return NULL;
+}
+
+/* STOP_DEV has the mutex and waits for a request of a daemon that then dies. */
+static void h01_killed_while_stopping(void)
+{
+	for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		struct daemon daemon = { .features = policies[i], .place = PLACE_OWNED };
+		struct stopper stopper = { .op = UBLK_U_CMD_STOP_DEV };
+		struct disk_io io = { 0 };
+		pid_t child = daemon_begin(&daemon);
+
+		await(&shared->ready, "the daemon");
+		stopper.id = shared->probe.info.dev_id;
+		disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+		usleep(150000);
+		if (pthread_create(&stopper.thread, NULL, stop_run, &stopper))
+			probe_die("no thread");
+		usleep(200000);
+		probe_expect("the request is with the daemon", 0, atomic_load(&io.done));
+		end_child(child);
+		pthread_join(stopper.thread, NULL);
+		probe_expect("STOP_DEV", 0, stopper.result);
+		probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+		delete_device(stopper.id);
+	}
+}
+
+/* The daemon is one thread, and it has itself asked for STOP_DEV when it is killed. */
+static void h09_killed_while_stopping_itself(void)
+{
+	struct ublksrv_ctrl_cmd command = { .queue_id = UINT16_MAX };
+	struct disk_io io = { 0 };
+	struct probe *probe;
+	struct io_uring_sqe *sqe;
+	pid_t child;
+
+	share();
+	probe = &shared->probe;
+	child = fork();
+	if (!child) {
+		probe_run(probe, 0, DEPTH);
+		atomic_store(&shared->ready, 1);
+		probe_take(probe, UBLK_IO_OP_WRITE);
+		command.dev_id = probe->info.dev_id;
+		sqe = probe_sqe(&probe->control.ring);
+		memset(sqe, 0, 2 * sizeof(*sqe));
+		sqe->opcode = IORING_OP_URING_CMD;
+		sqe->fd = probe->control.fd;
+		sqe->cmd_op = UBLK_U_CMD_STOP_DEV;
+		memcpy(sqe->cmd, &command, sizeof(command));
+		io_uring_submit(&probe->control.ring);
+		for (;;)
+			pause();
+	}
+	await(&shared->ready, "the daemon");
+	disk_io_start(&io, probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	usleep(500000);
+	end_child(child);
+	probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	delete_device(probe->info.dev_id);
+}
+
+/* Requests wait for a successor; the device is deleted instead: they fail, and it goes. */
+static void h10_deleted_while_waiting(void)
+{
+	static const uint32_t ops[] = { UBLK_U_CMD_STOP_DEV, UBLK_U_CMD_DEL_DEV };
+
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		struct daemon daemon = { .features = UBLK_F_USER_RECOVERY |
+						     UBLK_F_USER_RECOVERY_REISSUE,
+					 .place = PLACE_OWNED };
+		struct disk_io io = { 0 }, later = { 0 };
+		pid_t child = daemon_begin(&daemon);
+		uint32_t id;
+
+		await(&shared->ready, "the daemon");
+		id = shared->probe.info.dev_id;
+		disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+		usleep(150000);
+		end_child(child);
+		probe_await_state(id, UBLK_S_DEV_QUIESCED);
+		disk_io_start(&later, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+		probe_expect("a later request waits too", -ETIME, disk_io_wait(&later, 200));
+		probe_expect("STOP_DEV or DEL_DEV", 0, probe_control(ops[i], id, 0));
+		probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+		probe_expect("the later request", -EIO, disk_io_wait(&later, PROBE_TIMEOUT_MS));
+		if (ops[i] == UBLK_U_CMD_STOP_DEV)
+			delete_device(id);
+	}
+}
+
+/* After FAIL_IO nothing waits, and the device can be deleted at once. */
+static void h04_deleted_after_fail_io(void)
+{
+	struct daemon daemon = { .features = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO,
+				 .place = PLACE_OWNED };
+	struct disk_io io = { 0 };
+	pid_t child = daemon_begin(&daemon);
+	uint32_t id;
+
+	await(&shared->ready, "the daemon");
+	id = shared->probe.info.dev_id;
+	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	usleep(150000);
+	end_child(child);
+	probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	probe_await_state(id, UBLK_S_DEV_FAIL_IO);
+	for (int i = 0; i < 20; i++) {
+		disk_io_start(&io, &shared->probe, UBLK_IO_OP_READ, PAGE_BYTES);
+		probe_expect("a request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	}
+	delete_device(id);
+}
+
+/* An unprivileged daemon that stalls is killed by the driver; another may take its time. */
+static void stalls(uint64_t features, bool killed)
+{
+	struct daemon daemon = { .features = features, .place = PLACE_OWNED };
+	struct disk_io io = { 0 };
+	pid_t child = daemon_begin(&daemon);
+	char path[80];
+	FILE *file;
+	int status;
+
+	await(&shared->ready, "the daemon");
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout",
+		 shared->probe.info.dev_id);
+	file = fopen(path, "w");
+	if (!file || fputs("1000", file) < 0 || fclose(file))
+		probe_die("%s cannot be written", path);
+	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	if (killed) {
+		probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+		if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status))
+			probe_die("the daemon was not killed");
+	} else {
+		probe_expect("the request waits", -ETIME, disk_io_wait(&io, 6000));
+		end_child(child);
+		probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	}
+	delete_device(shared->probe.info.dev_id);
+}
+
+static void h13_stalled(void)
+{
+	stalls(0, false);
+	stalls(UBLK_F_UNPRIVILEGED_DEV, true);
+}
+
+const struct probe_case cases_death[] = {
+	{ "death-before-start", before_start },
+	{ "death-idle", process_idle },
+	{ "h02-death-sending", process_sending },
+	{ "death-asked", process_asked },
+	{ "death-owned", process_owned },
+	{ "thread-death-idle", thread_idle },
+	{ "h03-thread-death-sending", thread_sending },
+	{ "thread-death-asked", thread_asked },
+	{ "thread-death-owned", thread_owned },
+	{ "h01-killed-while-stopping", h01_killed_while_stopping },
+	{ "h09-killed-while-stopping-itself", h09_killed_while_stopping_itself },
+	{ "h10-deleted-while-waiting", h10_deleted_while_waiting },
+	{ "h04-deleted-after-fail-io", h04_deleted_after_fail_io },
+	{ "h13-stalled", h13_stalled },
+	{ NULL, NULL },
+};

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cases_races.c - what only goes wrong now and then, done many times: rings that close right behind a
+ * FETCH, daemons that die while they are told to go, scans that nobody answers, last references that
+ * are dropped by the daemon itself. Hazards 5, 7, 11, 12 of kernel/README.md. REPEATS (environment)
+ * says how often; by default few.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/guest/ublk/probe.h"
+
+#define DEPTH	   16
+#define PAGE_BYTES 4096u
+
+static struct probe probe;
+
+static int repeats(void)
+{
+	const char *text = getenv("REPEATS");
+
+	return text && atoi(text) > 0 ? atoi(text) : 20;
+}
+
+/* A command is cancelled right when it was published, or before. */
+static void h05_fetch_and_close(void)
+{
+	for (int i = 0; i < repeats(); i++) {
+		probe_add(&probe, 0, DEPTH);
+		probe_open(&probe,
+			   i & 1 ? IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN : 0);
+		probe.sqe_flags = i & 2 ? IOSQE_ASYNC : 0;
+		probe_fetch_all(&probe);
+		probe_close(&probe);
+		probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+		control_close(&probe.control);
+	}
+}
+
+static void await_end(pid_t child)
+{
+	int status;
+
+	for (int i = 0; i < PROBE_TIMEOUT_MS / 10; i++) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return;
+		usleep(10000);
+	}
+	probe_die("the daemon does not end");
+}
+
+/* A null server that tells its device's id through a pipe. */
+static pid_t server_begin(uint64_t features, uint32_t *id)
+{
+	int word[2];
+	pid_t child;
+
+	if (pipe(word))
+		probe_die("no pipe");
+	child = fork();
+	if (!child) {
+		probe_run(&probe, features, DEPTH);
+		if (write(word[1], &probe.info.dev_id, sizeof(*id)) != sizeof(*id))
+			probe_die("pipe");
+		for (;;)
+			probe_serve(&probe, 1000);
+	}
+	close(word[1]);
+	if (read(word[0], id, sizeof(*id)) != sizeof(*id))
+		probe_die("the server does not start");
+	close(word[0]);
+	return child;
+}
+
+/* STOP_DEV and the daemon's death at once, with I/O. */
+static void h07_stop_and_die(void)
+{
+	struct disk_io io[4] = { 0 };
+	uint32_t id;
+
+	for (int i = 0; i < repeats(); i++) {
+		pid_t killer, child = server_begin(0, &id);
+
+		probe.info.dev_id = id;
+		for (int j = 0; j < 4; j++)
+			disk_io_start(&io[j], &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+		killer = fork();
+		if (!killer) {
+			usleep((useconds_t)(i % 10 * 300));
+			kill(child, SIGKILL);
+			_exit(0);
+		}
+		probe_expect("STOP_DEV", 0, probe_control(UBLK_U_CMD_STOP_DEV, id, 0));
+		await_end(child);
+		await_end(killer);
+		for (int j = 0; j < 4; j++)
+			if (disk_io_wait(&io[j], PROBE_TIMEOUT_MS) == -ETIME)
+				probe_die("a request is lost");
+		probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
+	}
+}
+
+/* --- hazard 11 ---------------------------------------------------------------------------------------- */
+
+/* Adds with the partition scan on. */
+static void add_scanned(void)
+{
+	struct ublk_params params = {
+		.types = UBLK_PARAM_TYPE_BASIC,
+		.basic = { .logical_bs_shift = 9,
+			   .physical_bs_shift = 9,
+			   .io_min_shift = 9,
+			   .io_opt_shift = 9,
+			   .max_sectors = PROBE_BUFFER_BYTES / 512,
+			   .dev_sectors = PROBE_SIZE_BYTES / 512 },
+	};
+
+	if (control_open(&probe.control) < 0)
+		probe_die("no control");
+	probe.info = (struct ublksrv_ctrl_dev_info){
+		.dev_id = UINT32_MAX,
+		.nr_hw_queues = 1,
+		.queue_depth = DEPTH,
+		.max_io_buf_bytes = PROBE_BUFFER_BYTES,
+		.flags = UBLK_F_CMD_IOCTL_ENCODE,
+	};
+	probe_expect("ADD_DEV", 0, control_device_add(&probe.control, &probe.info));
+	probe_expect("SET_PARAMS", 0,
+		     control_params_set(&probe.control, probe.info.dev_id, &params));
+}
+
+/*
+ * START_DEV comes back although nobody answers the scan's read, and the daemon's end ends the scan; the
+ * one thread that there is could not have done both.
+ */
+static void h11_scan_unanswered(void)
+{
+	uint32_t id;
+	int status;
+	pid_t child;
+
+	for (int i = 0; i < 3; i++) {
+		add_scanned();
+		id = probe.info.dev_id;
+		child = fork();
+		if (!child) {
+			probe_open(&probe, 0);
+			probe_fetch_all(&probe);
+			probe_expect("START_DEV", 0,
+				     probe_control(UBLK_U_CMD_START_DEV, id, (uint64_t)getpid()));
+			probe_take(&probe, UBLK_IO_OP_READ);
+			_exit(0);
+		}
+		if (waitpid(child, &status, 0) != child || status)
+			probe_die("START_DEV or the scan's read: status %#x", status);
+		probe_expect(i ? "STOP_DEV" : "DEL_DEV", 0,
+			     probe_control(i ? UBLK_U_CMD_STOP_DEV : UBLK_U_CMD_DEL_DEV, id, 0));
+		if (i)
+			probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
+		control_close(&probe.control);
+	}
+}
+
+/* --- hazard 12 ---------------------------------------------------------------------------------------- */
+
+/* Reads asynchronously and dies with the reads at work: ending them drops the disk's last opener. */
+static void read_and_die(uint32_t id)
+{
+	char path[CONTROL_PATH_BYTES];
+	struct io_uring ring;
+	void *data;
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/ublkb%u", id);
+	fd = open(path, O_RDONLY | O_DIRECT);
+	if (fd < 0 || io_uring_queue_init(DEPTH, &ring, 0) ||
+	    posix_memalign(&data, PAGE_BYTES, PAGE_BYTES * (size_t)DEPTH))
+		_exit(2);
+	for (unsigned int i = 0; i < DEPTH; i++) {
+		struct io_uring_sqe *sqe = probe_sqe(&ring);
+
+		io_uring_prep_read(sqe, fd, (char *)data + (size_t)i * PAGE_BYTES, PAGE_BYTES,
+				   (uint64_t)i * PAGE_BYTES);
+	}
+	io_uring_submit(&ring);
+	close(fd);
+	_exit(0);
+}
+
+/* While somebody reads the partition table, with the disk's open_mutex held. */
+static void rescan(uint32_t id)
+{
+	char path[CONTROL_PATH_BYTES];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/ublkb%u", id);
+	for (;;) {
+		fd = open(path, O_RDONLY);
+		if (fd < 0)
+			_exit(0);
+		ioctl(fd, BLKRRPART);
+		close(fd);
+	}
+}
+
+static void h12_last_reference(void)
+{
+	struct disk_io io = { 0 };
+	uint32_t id;
+	pid_t scanner, reader, child = server_begin(0, &id);
+
+	probe.info.dev_id = id;
+	scanner = fork();
+	if (!scanner)
+		rescan(id);
+	for (int i = 0; i < 10 * repeats(); i++) {
+		reader = fork();
+		if (!reader)
+			read_and_die(id);
+		await_end(reader);
+	}
+	kill(scanner, SIGKILL);
+	await_end(scanner);
+	disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
+	probe_expect("a read afterwards", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	probe_expect("STOP_DEV", 0, probe_control(UBLK_U_CMD_STOP_DEV, id, 0));
+	kill(child, SIGKILL);
+	await_end(child);
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
+}
+
+/* A daemon whose fd a child has: its death is seen although the file is never released. */
+static void file_outlives_daemon(void)
+{
+	struct disk_io io = { 0 };
+	pid_t heir = 0, child;
+	uint32_t id;
+	int word[2];
+
+	if (pipe(word))
+		probe_die("no pipe");
+	child = fork();
+	if (!child) {
+		probe_run(&probe, 0, DEPTH);
+		heir = fork();
+		if (!heir)
+			for (;;)
+				pause();
+		if (write(word[1], &probe.info.dev_id, sizeof(id)) != sizeof(id) ||
+		    write(word[1], &heir, sizeof(heir)) != sizeof(heir))
+			probe_die("pipe");
+		probe_take(&probe, UBLK_IO_OP_READ);
+		for (;;)
+			pause();
+	}
+	if (read(word[0], &id, sizeof(id)) != sizeof(id) ||
+	    read(word[0], &heir, sizeof(heir)) != sizeof(heir))
+		probe_die("the daemon does not start");
+	probe.info.dev_id = id;
+	disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
+	usleep(150000);
+	kill(child, SIGKILL);
+	await_end(child);
+	probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	probe_expect("STOP_DEV", 0, probe_control(UBLK_U_CMD_STOP_DEV, id, 0));
+	kill(heir, SIGKILL);
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
+}
+
+const struct probe_case cases_races[] = {
+	{ "h05-fetch-and-close", h05_fetch_and_close },
+	{ "h07-stop-and-die", h07_stop_and_die },
+	{ "h11-scan-unanswered", h11_scan_unanswered },
+	{ "h12-last-reference", h12_last_reference },
+	{ "h08-file-outlives-daemon", file_outlives_daemon },
+	{ NULL, NULL },
+};
