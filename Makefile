@@ -142,6 +142,7 @@ test-long: deps
 bench: deps
 	$(MAKE) guest-programs
 	tests/bench/run
+	tests/bench/driver
 
 run: deps
 	$(MAKE) guest-programs

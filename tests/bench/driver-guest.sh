@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=dash
+#
+# The guest's part of tests/bench/driver: prints "cell ROW INSTRUCTIONS-PER-IO" for each row. Under
+# -icount, guest nanoseconds are instructions.
+
+WORK=/tmp/bench
+mkdir -p $WORK
+
+give_up() {
+	echo "failed $*"
+	exit 1
+}
+
+# run RW KIB DEPTH IOS: instructions of one fio run.
+run() {
+	begin=$(date +%s%N)
+	fio --name=bench --filename="$DISK" --direct=1 --ioengine=io_uring --rw="$1" --bs="$2k" --iodepth="$3" \
+		--io_size=$(($4 * $2))k --size=32m --randrepeat=1 --norandommap --output=$WORK/fio.log ||
+		give_up "fio: $(tail -n 3 $WORK/fio.log)"
+	end=$(date +%s%N)
+	echo $((end - begin))
+}
+
+# row NAME RW KIB DEPTH IOS
+row() {
+	few=$(run "$2" "$3" "$4" $(($5 / 4))) || give_up "$few"
+	many=$(run "$2" "$3" "$4" $(($5 / 4 + $5))) || give_up "$many"
+	echo "cell $1 $(((many - few) / $5))"
+}
+
+said=$(ublk_server serve -d --size 64M --queues 1 --depth 64 --max-io 131072 2>&1) || give_up "serve: $said"
+id=$(echo "$said" | tr ' ' '\n' | sed -n 's/^id=//p')
+DISK=/dev/ublkb$id
+sleep 3
+row 4k-randread-1 randread 4 1 6000
+row 4k-randwrite-1 randwrite 4 1 6000
+row 4k-randread-32 randread 4 32 12000
+row 4k-randwrite-32 randwrite 4 32 12000
+row 128k-read-8 read 128 8 2000
+row 128k-write-8 write 128 8 2000
+ublk_server stop --id "$id" && ublk_server delete --id "$id"
