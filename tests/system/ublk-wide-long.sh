@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# goal: a ublk driver serves 1 to 16 queues at depth 1 to 1024 and loses no byte
+# method: a guest with 16 CPUs, a file behind the disk, fio with verification; what was granted is compared
+# kernels: 7.3-own 6.1-own
+# cpus: 16
+# memory-mb: 3072
+# timeout-s: 1800
+# modules: ublk_drv
+# suite: long
+
+# shellcheck disable=SC1091
+. /lab/data.sh
+. /lab/ublk.sh
+
+wide() { # QUEUES DEPTH
+	rm -f "$WORK/file"
+	truncate -s 64M "$WORK/file"
+	serve --file "$WORK/file" --size 64M --queues "$1" --depth "$2" --max-io 65536
+	check_equal "queues granted" "$1" "$(value_in "$GRANTED" queues)"
+	check_equal "depth granted" "$2" "$(value_in "$GRANTED" depth)"
+	check_equal "queues of the disk" "$1" "$(find "/sys/block/${DISK##*/}/mq" -mindepth 1 -maxdepth 1 | wc -l)"
+	check "fio" fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$2" --randseed=7 --verify=crc32c \
+		--verify_fatal=1 --verify_state_save=0 --thread --name=wide --rw=randwrite --bs=4k --size=2m \
+		--numjobs=16 --offset_increment=4m --cpus_allowed=0-15 --cpus_allowed_policy=split
+	delete_disk
+}
+
+CASE_TIMEOUT_S=$((300 * ${LAB_SCALE:-1}))
+check_equal "CPUs" 16 "$(nproc)"
+for queues in 1 2 4 8 16; do
+	for depth in 1 32 1024; do
+		run_case "$queues queues, depth $depth" wide $queues $depth
+	done
+done
+check "the driver can be unloaded" modprobe -r ublk_drv
