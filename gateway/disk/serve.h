@@ -20,7 +20,7 @@ struct serve {
 	bool failure_seen; /* of a queue: said, and the stop begun */
 	uint32_t stop_overdue;	       /* times that the deadline of this stop passed */
 	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
-	uint64_t stop_written_bytes;   /* by the disk when that was set: progress moves it on */
+	uint64_t stop_receives;	       /* of all queues when that was set: progress moves it on */
 	struct dial_task *resize_task; /* asks the server for the export's size, or connects */
 	control_client_id resize_client;
 	uint64_t resize_bytes; /* the export's, once it is known to have grown; else 0 */

@@ -116,12 +116,13 @@ static int64_t gentle_patience_ms(const struct disk *disk)
 	return 4 * (int64_t)disk->config.timeout_ms + STOP_GRACE_MS;
 }
 
-static uint64_t written_bytes(const struct disk *disk)
+/* Grows with whatever the server answers: a block request may have many parts, and zeroes no bytes. */
+static uint64_t receives(const struct disk *disk)
 {
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < disk->queues_count; i++)
-		sum += stats_read(&disk->queues[i].stats.write_bytes);
+		sum += stats_read(&disk->queues[i].stats.receives);
 	return sum;
 }
 
@@ -162,7 +163,7 @@ static void begin(struct serve *serve, bool force)
 	serve->stop_overdue = 0;
 	serve->stop_deadline_ms =
 		dial_now_ms() + (serve->stop_hurried ? FORCED_STOP_MS : gentle_patience_ms(disk));
-	serve->stop_written_bytes = written_bytes(disk);
+	serve->stop_receives = receives(disk);
 }
 
 void stopping_begin(struct serve *serve, bool force, control_client_id client)
@@ -235,18 +236,18 @@ static void look_at_leaving(struct serve *serve)
 }
 
 /* What waits for the server when the deadline comes fails. Unforced, that is not done as long as the
- * server takes what the kernel still had to write: each request of that has its own deadline. */
+ * server answers anything: each request has its own deadline. */
 void stopping_look(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
-	uint64_t now_written_bytes = written_bytes(disk);
+	uint64_t now_receives = receives(disk);
 
 	if (disk->stopped)
 		look_at_leaving(serve);
 	if (!disk->stopper_running || dial_now_ms() < serve->stop_deadline_ms)
 		return;
-	if (!serve->stop_hurried && now_written_bytes != serve->stop_written_bytes) {
-		serve->stop_written_bytes = now_written_bytes;
+	if (!serve->stop_hurried && now_receives != serve->stop_receives) {
+		serve->stop_receives = now_receives;
 		serve->stop_deadline_ms = dial_now_ms() + gentle_patience_ms(disk);
 		return;
 	}

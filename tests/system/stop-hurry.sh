@@ -176,6 +176,33 @@ attendant_killed_in_use() {
 	check_nothing_left
 }
 
+pages_are_dirty() {
+	[ "$(awk '/^Dirty:/ { print $2 }' /proc/meminfo)" -ge 640 ]
+}
+
+# Each of a write's ten parts takes 2.5 of the 4 s it may: the whole takes longer than a stop that makes no
+# progress is given, 21 s. (The holder keeps the pages unwritten until then, and has the stop refused.)
+slow_but_well() {
+	# The socket takes the whole write at once: what is measured is how long the answers take.
+	echo 4194304 >/proc/sys/net/core/wmem_default
+	start_hostile hostile "$SOCKET" --payload-max 64K --delay-ms 2500 --delay-only write
+	log_mark
+	connect_disk --timeout 4 --connections 1 "$TARGET"
+	{
+		dd if=/dev/urandom bs=640k count=1 iflag=fullblock of=/proc/self/fd/3 conv=notrunc,nocreat
+		exec sleep 1000
+	} 3<>"$DISK" 2>/dev/null &
+	lab_holder=$!
+	wait_for pages_are_dirty || fail "the holder" "writes nothing"
+	WAIT_TIMEOUT_S=60 disconnect_exits 6 --timeout 60
+	! log_has 'takes too long' || fail "the daemon" "gave a server up that answers in time"
+	lab_live=$(status_value .connections_live)
+	[ "$lab_live" = 1 ] || log_since_mark | sed 's/^/# log: /'
+	check_equal "live connections" 1 "$lab_live"
+	kill $lab_holder
+	remove_all
+}
+
 # A refused stop tells that its fsync failed; a later one, whose flush works, does not.
 refused_with_flush_error() {
 	served 10 --fail flush --fail-count 1
@@ -219,4 +246,5 @@ a_case "the attendant is killed" attendant_killed
 a_case "the attendant is killed during a stop" attendant_killed_at_work
 a_case "the attendant is killed, the disk is in use" attendant_killed_in_use
 a_case "somebody else stops the device" stopped_by_others
+a_case "a slow server that answers is waited for" slow_but_well
 a_case "a refused stop tells of its own flush" refused_with_flush_error
