@@ -22,3 +22,5 @@ for server in nbdkit nbdkit-no-sr nbd-server qemu-nbd; do
 		done
 	done
 done
+run_reaches 128 mapped
+run_reaches 128 user-copy

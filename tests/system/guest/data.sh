@@ -5,8 +5,8 @@
 # reads it with ". /lab/data.sh"; lib.sh is there already.
 
 # An emulated machine beside others may be slow; what hangs is still found.
-CASE_TIMEOUT_S=180
-WAIT_TIMEOUT_S=60
+CASE_TIMEOUT_S=$((180 * ${LAB_SCALE:-1}))
+WAIT_TIMEOUT_S=$((60 * ${LAB_SCALE:-1}))
 
 # status_of FILTER [DISK]: what `status` says about the disk, by a jq filter.
 status_of() {

@@ -43,14 +43,63 @@ fio_check_shape() {
 	check_equal "sockets open" "$2" "$(fio_sockets)"
 }
 
-# Four pinned jobs, so that each queue gets some; a fifth with other sizes; trims beside them.
+# Four pinned jobs, so that each queue gets some; a fifth with other sizes; trims beside them. At depth
+# 1 they follow each other, with less to do: one request is in flight, and no more.
 fio_jobs() {
-	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$1" --randseed="$SEED" \
-		--verify=crc32c --verify_fatal=1 --verify_state_save=0 --thread \
-		--name=split --rw=randrw --bssplit=512/25:4k/30:16k/15:64k/20:256k/10 \
-		--size=8m --numjobs=4 --offset_increment=8m --cpus_allowed=0-3 --cpus_allowed_policy=split \
-		--name=range --rw=randrw --bsrange=512-1m --size=16m --offset=32m \
-		--name=trim --rw=randtrim --bssplit=512/10:4k/30:16k/20:64k/20:1m/20 --size=16m --offset=48m
+	depth=$1
+	stonewall=
+	split_mb=8
+	range_mb=16
+	if [ "$depth" = 1 ]; then
+		stonewall=--stonewall
+		split_mb=3
+		range_mb=6
+	fi
+	set --
+	for cpu in 0 1 2 3; do
+		set -- "$@" --name=split$cpu --cpus_allowed=$cpu --offset=$((16 + 8 * cpu))m --size=${split_mb}m --rw=randrw \
+			--bssplit=512/25:4k/30:16k/15:64k/20:256k/10 $stonewall
+	done
+	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$depth" --randseed="$SEED" \
+		--verify=crc32c --verify_fatal=1 --verify_state_save=0 --thread "$@" \
+		--name=range --rw=randrw --bsrange=512-1m --size=${range_mb}m --offset=48m $stonewall \
+		--name=trim --rw=randtrim --bssplit=512/10:4k/30:16k/20:64k/20:1m/20 --size=16m $stonewall
+}
+
+# fio_watch_depth: the most requests in flight, as the kernel counts them, into $WORK/depth, until
+# $WORK/watch is gone.
+fio_watch_depth() {
+	most=0
+	while [ -e "$WORK/watch" ]; do
+		read -r reads writes <"/sys/block/${DISK##*/}/inflight"
+		[ $((reads + writes)) -le $most ] || most=$((reads + writes))
+		sleep 0.1
+	done
+	echo $most >"$WORK/depth"
+}
+
+fio_run() {
+	: >"$WORK/watch"
+	fio_watch_depth &
+	watcher=$!
+	check "fio" fio_jobs "$1"
+	rm "$WORK/watch"
+	wait $watcher
+	most=$(cat "$WORK/depth")
+	note "$most requests in flight at most"
+	if [ "$1" = 1 ]; then
+		check_equal "requests in flight" 1 "$most"
+	else
+		[ "$most" -ge 32 ] || fail "requests in flight" "no more than $most"
+	fi
+}
+
+# What the trims alone will change, all of it, is not zeroes before. It is the disk's first part: nbd-server
+# 3.24 takes trims of the second half and does nothing.
+TRIMS_MB=16
+
+fio_fill() {
+	dd if=/dev/urandom of="$DISK" bs=1M count=$TRIMS_MB oflag=direct
 }
 
 # Each connection carried its part.
@@ -64,10 +113,12 @@ fio_row() {
 	fio_serve "$1"
 	connect_disk --connections "$2" --payload "$3" "$TARGET"
 	fio_check_shape "$1" "$2" "$3"
-	check "fio" fio_jobs "$4"
+	check "fill" fio_fill
+	fio_run "$4"
 	fio_check_spread
 	same_bytes "$TARGET"
-	check "what was trimmed reads as zeroes" cmp -n $((16 << 20)) -i $((48 << 20)):0 "$DISK" /dev/zero
+	[ "$(status_of .stats.trims)" -gt 0 ] || fail "trims" "none was sent"
+	check "what was trimmed reads as zeroes" cmp -n $((TRIMS_MB << 20)) "$DISK" /dev/zero
 	check "torture" disk_torture -d "$4" -b 16M -n 800 -s "$SEED" -t -z -u "$TARGET" "$DISK"
 	check_equal "block requests that failed" 0 "$(status_of .stats.errors)"
 	check_equal "connections lost" 0 "$(status_of .stats.connections_lost)"
@@ -81,4 +132,34 @@ fio_row() {
 run_verify() {
 	clean_slate
 	run_case "$1, $2 connection(s), $3, depth $4, seed $SEED" fio_row "$@"
+}
+
+# --- depth ---------------------------------------------------------------------------------------
+
+in_flight_is() {
+	[ "$(status_of '.connections[0].in_flight')" = "$1" ] &&
+		awk -v n="$1" '{ exit $1 + $2 != n }' "/sys/block/${DISK##*/}/inflight"
+}
+
+# One job at a server that takes half a second for each request, but all of them at once: the kernel's
+# and our own count of what is in flight reach the depth, to the request.
+fio_reaches() {
+	start_nbdkit server $FIO_PORT -t "$1" --filter=delay memory 64M rdelay=500ms
+	connect_disk --connections 1 --payload "$2" nbd://localhost:$FIO_PORT
+	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$1" --name=x --rw=randread --bs=4k \
+		--size=64m --time_based --runtime=$((WAIT_TIMEOUT_S / 2)) >"$WORK/fio.log" 2>&1 &
+	load=$!
+	wait_for in_flight_is "$1" || fail "in flight" \
+		"$(status_of '.connections[0].in_flight'), $(cat "/sys/block/${DISK##*/}/inflight"); not $1"
+	kill -INT $load
+	wait $load
+	check_equal "block requests that failed" 0 "$(status_of .stats.errors)"
+	disconnect_disk
+	stop_server server
+}
+
+# run_reaches DEPTH PAYLOAD: as a case.
+run_reaches() {
+	clean_slate
+	run_case "$1 requests are in flight at once, $2" fio_reaches "$@"
 }
