@@ -56,8 +56,33 @@ big_blocks() {
 	stop_server s
 }
 
+# --- a server that takes its time ---------------------------------------------------------------
+
+SLOW_MS=5000
+
+# The kernel reads the table before connect says that the disk is there, however long that takes: its
+# partitions are there at once, with nothing to wait for.
+slow_table() {
+	truncate -s 128M "$WORK/slow"
+	echo "$TABLE" | sfdisk -q "$WORK/slow" || fail "sfdisk" "does not write a table"
+	start_server s hostile_server --unix "$WORK/s.sock" --size 128M --file "$WORK/slow" \
+		--delay-ms $SLOW_MS --delay-first 1
+	lab_wait_ready s grep -q '^ready' "$WORK/s.log"
+	began_ms=$(uptime_ms)
+	connect_disk --timeout 60 --connections 1 "nbd+unix:///?socket=$WORK/s.sock"
+	took_ms=$(($(uptime_ms) - began_ms))
+	[ -b "${DISK}p2" ] || fail "partitions" "are not there when connect has returned: $(ls /dev/ublk*)"
+	[ $took_ms -ge $SLOW_MS ] || fail "connect" "was back after $took_ms ms, before a read was answered"
+	note "connect took $took_ms ms"
+	check_equal "the second's start" 67584 "$(cat "/sys/block/${DISK##*/}/${DISK##*/}p2/start")"
+	disconnect_disk
+	stop_server s
+}
+
 start_logged s 10809 memory 128M
 run_case "partitions are made and used" make_partitions
 run_case "they are there after a reconnect" use_them_again
 clean_slate
 run_case "a table of 4 KiB blocks" big_blocks
+clean_slate
+run_case "a table that is read through a slow server is there when connect returns" slow_table
