@@ -50,9 +50,40 @@ partitions_and_filesystems() {
 	disconnect_disk
 }
 
+# event N ACTION: the Nth event of this kind about $DISK that udev has told programs of, with its
+# properties.
+event() {
+	awk -v RS= -v node="DEVNAME=$DISK" -v action="ACTION=$2" -v n="$1" '
+		index("\n" $0 "\n", "\n" node "\n") && index($0, "\n" action "\n") && ++seen == n' "$WORK/events"
+}
+
+# A disk of a slow server is "not ready" when it appears, whatever reads disks by itself keeps off it, and
+# it has no link; then comes a "change", and it has. (udev's own reads are slow too: connect waits five
+# seconds for them, and no longer.)
+starting_disk_is_left_alone() {
+	start_nbdkit slow 10810 --filter=delay memory 64M rdelay=300ms
+	udevadm monitor --udev --property --subsystem-match=block >"$WORK/events" &
+	monitor=$!
+	wait_for grep -q '^UDEV' "$WORK/events" || fail "udevadm monitor" "does not start"
+	connect_disk --owner dora --timeout 60 nbd://localhost:10810/slow
+	check "the link" wait_for test "$LINKS/dora/slow" -ef "$DISK"
+	udevadm settle
+	kill $monitor
+	event 1 add >"$WORK/add"
+	event 1 change >"$WORK/change"
+	check "told of when it appears: not ready" grep -qx SYSTEMD_READY=0 "$WORK/add"
+	check "and to be left alone" grep -qx UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1 "$WORK/add"
+	check_equal "links then" 0 "$(grep -c "^DEVLINKS=.*$LINKS" "$WORK/add")"
+	check "a change when it is usable" test -s "$WORK/change"
+	check_equal "not ready then" 0 "$(grep -c 'SYSTEMD_READY=0\|STORAGE_RULES_FLAG' "$WORK/change")"
+	check "its link then" grep -q "^DEVLINKS=.*$LINKS/dora/slow" "$WORK/change"
+	disconnect_disk
+	stop_server slow
+}
+
 start_udev
 start_nbdkit s 10809 memory 64M
-for verb in link_comes_and_goes odd_names partitions_and_filesystems; do
+for verb in link_comes_and_goes odd_names partitions_and_filesystems starting_disk_is_left_alone; do
 	umount -l /mnt 2>/dev/null
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	run_case "$(echo $verb | tr _ ' ')" $verb
