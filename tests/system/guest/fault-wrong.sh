@@ -3,12 +3,14 @@
 #
 # A result for each row of `hostile_server --list-wrong`: see tests/system/fault-wrong-*.sh. Many rows
 # share a disk: of its sixteen connections one is honest, each other does the wrong thing of one row.
-# ONLY in the environment: a pattern for the rows to run.
+# ONLY in the environment: a pattern for the rows to run. ROUND: the server's seed; in even rounds the
+# payloads change places.
 
 TIMEOUT_S=$((4 * SCALE))
 SOCKET=$WORK/hostile.sock
 TARGET="nbd+unix:///?socket=$SOCKET"
 ROWS=15
+ROUND=1
 LIMIT_MS=$((TIMEOUT_S * 1000 + MARGIN_MS))
 # How long after a breach its connection must be closed.
 BREACH_MS=$((2500 * SCALE))
@@ -62,7 +64,7 @@ check_daemon_log() {
 
 # run_batch FRAMING PAYLOAD: the rows of $WORK/batch, one disk.
 run_batch() {
-	start_hostile hostile "$SOCKET" --framing "$1" --size 8M --wrong-from 2 \
+	start_hostile hostile "$SOCKET" --framing "$1" --size 8M --wrong-from 2 --seed "$ROUND" \
 		--wrong "$(cut -d' ' -f1 "$WORK/batch" | paste -sd,)"
 	log_mark
 	lab_connections=$(($(wc -l <"$WORK/batch") + 1))
@@ -124,6 +126,7 @@ batch() {
 # run_rows FRAMING: every row, fifteen at a time; mapped buffers and user copy take turns.
 run_rows() {
 	lab_payload=mapped
+	[ $((ROUND % 2)) = 1 ] || lab_payload=user-copy
 	hostile_server --list-wrong | sed -n "s/^$1 //p" | while read -r name effect; do
 		# shellcheck disable=SC2254 # it is a pattern
 		case $name in ${ONLY:-*}) echo "$name $effect" ;; esac
