@@ -170,8 +170,8 @@ defaults_and_wishes() {
 	check_equal "the depth that is chosen" 128 "$(status_of .queue_depth)"
 	check_equal "tags in the kernel" 128 "$(cat "/sys/block/${DISK##*/}/mq/0/nr_tags")"
 	disconnect_disk
-	for depth in 1 7 300; do
-		connect_disk --queue-depth $depth --payload mapped $URI
+	for depth in 1 7 200; do
+		connect_disk --connections 1 --queue-depth $depth --payload mapped $URI
 		check_equal "the payload asked for" mapped "$(status_of .payload)"
 		check_equal "the depth asked for" $depth "$(status_of .queue_depth)"
 		check_equal "tags in the kernel" $depth "$(cat "/sys/block/${DISK##*/}/mq/0/nr_tags")"
