@@ -124,7 +124,8 @@ static void look_at(struct queue *queue, struct wire_request *request)
 
 	if (!is_awaited(request))
 		return;
-	if (request->sequence > connection->answered_lowest)
+	/* An answered one waits for its batch to be sent: for as long as others of that are answered. */
+	if (request->sequence > connection->answered_lowest || request->nbd.rx == NBD_RX_FINAL)
 		begin_anew(queue, request);
 	wait_for_slow(connection, request);
 	if (request->deadline_ms > queue->now_ms + deadline_tick_ms(queue))
