@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # goal: a disk in use is not taken away by accident, and is on purpose
 # method: mount it, hold it open; disconnect, SIGTERM once and twice; look at what stays and what goes
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test

@@ -4,7 +4,8 @@
 #       a server that never answers ends it with an error
 # method: the hostile server answers the first reads after five seconds, or never. 6.12 reads the
 #         partition table inside START_DEV, 7.3 after it
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # cpus: 2
 # timeout-s: 300
 # modules: ublk_drv

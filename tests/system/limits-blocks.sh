@@ -2,7 +2,8 @@
 # goal: block sizes, request sizes and the export's size are what the server says, or are refused
 # method: nbdkit's blocksize-policy filter with "error", so that it would refuse what breaks its word;
 #   its log filter shows what was sent; exports of odd, tiny, no and enormous size
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv
 # suite: test

@@ -2,7 +2,8 @@
 # goal: what the server does not offer is not sent, and the kernel is told so; FUA arrives as FUA
 # method: servers that lack commands (nbdkit's nozero, fua, multi-conn filters, an eval plugin), the
 #   kernel's queue limits in sysfs, and the server's log of what came
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv
 # suite: test

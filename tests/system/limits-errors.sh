@@ -2,7 +2,8 @@
 # goal: an error of the server reaches the program that asked, as the errno it has, and nothing else:
 #   the disk goes on working; a slow server is only slow
 # method: nbdkit's error and delay filters, switched on while the disk is in use
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # goal: every way to name and to reach a server gives a working disk
 # method: connect over each, write, compare with the server through libnbd
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv vsock_loopback
 # suite: test
