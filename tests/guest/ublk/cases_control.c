@@ -522,6 +522,61 @@ static void h22_unprivileged(void)
 	chmod(CONTROL_PATH, 0600);
 }
 
+/* The disk of an untrusted daemon is for him alone, whatever the node's mode. */
+static void h22_owner_opens(void)
+{
+	char path[CONTROL_PATH_BYTES];
+	pid_t child;
+	int disk;
+
+	probe_run(&probe, UBLK_F_UNPRIVILEGED_DEV, DEPTH);
+	snprintf(path, sizeof(path), "/dev/ublkb%u", probe.info.dev_id);
+	if (chmod(path, 0666))
+		probe_die("chmod");
+	child = fork();
+	if (!child) {
+		become_stranger();
+		disk = open(path, O_RDONLY | O_CLOEXEC);
+		probe_expect("a stranger opens the disk", -EPERM, disk < 0 ? -errno : disk);
+		_exit(0);
+	}
+	await_child(child, "the stranger");
+	disk = open(path, O_RDONLY | O_CLOEXEC);
+	if (disk < 0)
+		probe_die("the owner cannot open the disk: %s", strerror(errno));
+	close(disk);
+	probe_end(&probe);
+}
+
+static void set_cap(const char *value)
+{
+	FILE *file = fopen("/sys/module/ublk_drv/parameters/ublks_max", "w");
+
+	if (!file || fputs(value, file) < 0 || fclose(file))
+		probe_die("ublks_max cannot be set");
+}
+
+static void h22_cap(void)
+{
+	struct ublksrv_ctrl_dev_info info = sound();
+
+	probe_need(NULL, UBLK_F_UNPRIVILEGED_DEV);
+	info.flags |= UBLK_F_UNPRIVILEGED_DEV;
+	set_cap("1");
+	probe_expect("the first ADD_DEV", 0, add_with(info));
+	info.dev_id = probe.info.dev_id;
+	probe_expect("one more than allowed", -EACCES,
+		     add_with((struct ublksrv_ctrl_dev_info){ .dev_id = UINT32_MAX,
+							      .nr_hw_queues = 1,
+							      .queue_depth = 1,
+							      .flags = info.flags }));
+	probe.info.dev_id = info.dev_id;
+	delete_added();
+	probe_expect("ADD_DEV again", 0, add_with(info));
+	delete_added();
+	set_cap("64");
+}
+
 const struct probe_case cases_control[] = {
 	{ "h21-add-refused", h21_add_refused },
 	{ "h21-add-clamped", h21_add_clamped },
@@ -534,5 +589,7 @@ const struct probe_case cases_control[] = {
 	{ "update-size", update_size },
 	{ "try-stop", try_stop },
 	{ "h22-unprivileged", h22_unprivileged },
+	{ "h22-owner-opens", h22_owner_opens },
+	{ "h22-cap", h22_cap },
 	{ NULL, NULL },
 };

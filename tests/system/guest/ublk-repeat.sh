@@ -9,7 +9,7 @@ repeat_cycles() {
 	while [ $repeat_i -lt "$1" ]; do
 		repeat_i=$((repeat_i + 1))
 		serve --size 32M --queues $((repeat_i % 4 + 1)) --depth $((1 << repeat_i % 8))
-		dd if=/dev/zero of="$DISK" bs=64k count=200 oflag=direct conv=notrunc >"$WORK/dd" 2>&1 &
+		dd if=/dev/zero of="$DISK" bs=64k count=200 oflag=direct conv=nocreat,notrunc >"$WORK/dd" 2>&1 &
 		dd if="$DISK" of=/dev/null bs=4k iflag=direct count=2000 >"$WORK/dd2" 2>&1 &
 		[ $((repeat_i % 3)) = 0 ] || sleep 0.0$((repeat_i % 7))
 		check "stop" timeout -k 5 "$WAIT_TIMEOUT_S" ublk_server stop --id "$ID"
@@ -29,7 +29,7 @@ repeat_kills() {
 	rm -f "$WORK/file"
 	truncate -s 48M "$WORK/file"
 	serve --file "$WORK/file" --size 48M --queues 2 --depth 64 --features recovery,reissue "$@"
-	verified_load --threads 64 --seconds 100000 --region 512K --max-io 32K "$DISK" >"$WORK/load" 2>"$WORK/load.err" &
+	verified_load --threads 64 --seconds 100000 --region 524288 --max-io 32768 "$DISK" >"$WORK/load" 2>"$WORK/load.err" &
 	repeat_load=$!
 	repeat_i=0
 	while [ $repeat_i -lt "$repeat_count" ]; do
@@ -37,7 +37,7 @@ repeat_kills() {
 		sleep 0.$((repeat_i % 5 + 1))
 		kill -KILL "$SERVER"
 		recover --file "$WORK/file" "$@"
-		gone "$repeat_load" && break
+		gone "$repeat_load" && fail "the load" "ended early: $(cat "$WORK/load" "$WORK/load.err")"
 		[ $((repeat_i % 20)) != 0 ] || note "kill $repeat_i"
 	done
 	sleep 1
