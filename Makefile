@@ -87,7 +87,10 @@ $(BUILD)/tests/guest/%: $(BUILD)/tests/guest/%.o $(BUILD)/tests/tested.a
 # Those that test a ublk driver by itself share tests/guest/ublk/.
 UBLK_TEST_OBJS := $(call objs,$(wildcard tests/guest/ublk/*.c))
 
-$(BUILD)/tests/guest/ublk_%: $(BUILD)/tests/guest/ublk_%.o $(UBLK_TEST_OBJS)
+UBLK_TEST_BINS := $(filter $(BUILD)/tests/guest/ublk_%,$(GUEST_BINS))
+
+# A static rule: of two pattern rules make takes the one whose objects are there already.
+$(UBLK_TEST_BINS): $(BUILD)/tests/guest/%: $(BUILD)/tests/guest/%.o $(UBLK_TEST_OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
 
