@@ -152,6 +152,7 @@ static void tell(int word, char status)
 
 static int serve_with(uint32_t start_op, const char *name)
 {
+	struct ublksrv_ctrl_dev_info info;
 	int ret = server_open(&server);
 
 	if (ret)
@@ -162,8 +163,9 @@ static int serve_with(uint32_t start_op, const char *name)
 	if (ret < 0)
 		return failed(name, ret);
 	crash_if(MOMENT_STARTED);
-	control_device_info(&server.control, server.info.dev_id, &server.info);
-	print_info(&server.info);
+	/* Not into server.info, which the threads are using by now. */
+	control_device_info(&server.control, server.info.dev_id, &info);
+	print_info(&info);
 	return 0;
 }
 
