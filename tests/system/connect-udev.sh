@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # goal: udev names a disk by owner and export, its partitions and filesystems too, and forgets them
 # method: run udev with our rule; connect, look at /dev/disk, disconnect, look again
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test

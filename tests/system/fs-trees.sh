@@ -2,7 +2,8 @@
 # goal: ext4 and xfs keep what is put on them, over a disconnect too, and trimming frees the server's space
 # method: mkfs, mount, unpack a tree, fsck; reconnect and read all again; delete, fstrim, look at the
 #   server's log and at its map of allocated blocks
-# kernels: 7.3 6.12 6.1-own
+# kernels: 7.3 6.1-own
+# long-kernels: 6.12
 # memory-mb: 1536
 # timeout-s: 600
 # modules: ublk_drv ext4 xfs

@@ -2,7 +2,8 @@
 # goal: a server that is killed, stopped, or sends garbage at depth 32 costs no more than the I/O in
 #       flight, within --timeout: no wrong byte, no hang, a disk that can be removed, right exit codes
 # method: nbdkit and the hostile server under a verified load; three times each
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # cpus: 2
 # timeout-s: 500
 # modules: ublk_drv
