@@ -2,6 +2,7 @@
 /* disk.c - the block layer's side. */
 #include <linux/blkdev.h>
 #include <linux/cred.h>
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 
@@ -10,6 +11,9 @@
 #include "compat.h"
 #include "disk.h"
 #include "params.h"
+
+/* Of a millisecond or two each. */
+#define OPEN_LOCK_TRIES 100
 
 /* A removal waits for I/O, a scan reads: neither may delay others' works. */
 static struct workqueue_struct *slow_workqueue;
@@ -197,6 +201,23 @@ void ublk_disk_stop(struct ublk_device *device)
 	put_disk(disk);
 }
 
+/*
+ * Whoever holds open_mutex may read a partition table, and wait for requests that only another control
+ * command lets go, which waits for our mutex: never wait for it without end. An open or a close is over
+ * soon, and does not make the disk one that is in use.
+ */
+static bool disk_try_lock(struct gendisk *disk)
+{
+	int tries;
+
+	for (tries = 0; tries < OPEN_LOCK_TRIES; tries++) {
+		if (mutex_trylock(&disk->open_mutex))
+			return true;
+		usleep_range(1000, 2000);
+	}
+	return false;
+}
+
 int ublk_disk_close_unused(struct ublk_device *device)
 {
 	struct gendisk *disk = device->disk;
@@ -204,7 +225,8 @@ int ublk_disk_close_unused(struct ublk_device *device)
 
 	if (!disk)
 		return 0;
-	mutex_lock(&disk->open_mutex);
+	if (!disk_try_lock(disk))
+		return -EBUSY;
 	if (disk_openers(disk))
 		result = -EBUSY;
 	else

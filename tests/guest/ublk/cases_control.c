@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -20,6 +22,8 @@
 #define DEPTH	   4
 #define PAGE_BYTES 4096u
 #define STRANGER   1000
+/* Far more than a driver may wait for an open that is under way, far less than for a daemon. */
+#define SCAN_WAIT_MS 5000
 
 static struct probe probe;
 
@@ -425,6 +429,45 @@ static void try_stop(void)
 	probe_end(&probe);
 }
 
+static void *reread_table(void *disk)
+{
+	return (void *)(intptr_t)(ioctl(*(int *)disk, BLKRRPART) < 0 ? errno : 0);
+}
+
+/* Who reads the partition table holds the disk's open lock, and waits for the daemon: TRY_STOP_DEV must not
+ * wait for that lock, since it keeps others from the device meanwhile. */
+static void try_stop_while_scanned(void)
+{
+	char path[CONTROL_PATH_BYTES];
+	pthread_t reader;
+	uint64_t began_ms;
+	uint16_t tag;
+	uint32_t id;
+	void *error;
+	int disk;
+
+	probe_run(&probe, UBLK_F_SAFE_STOP_DEV, DEPTH);
+	id = probe.info.dev_id;
+	snprintf(path, sizeof(path), "/dev/ublkb%u", id);
+	disk = open(path, O_RDONLY | O_CLOEXEC);
+	if (disk < 0 || pthread_create(&reader, NULL, reread_table, &disk))
+		probe_die("no reader of the partition table");
+	tag = probe_take(&probe, UBLK_IO_OP_READ);
+	began_ms = probe_now_ms();
+	probe_expect("TRY_STOP_DEV during a scan", -EBUSY,
+		     probe_control(UBLK_U_CMD_TRY_STOP_DEV, id, 0));
+	if (probe_now_ms() - began_ms > SCAN_WAIT_MS)
+		probe_die("TRY_STOP_DEV waited for the scan");
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag,
+		   (int)(probe.descs[tag].nr_sectors << 9));
+	probe_serve(&probe, 1000);
+	pthread_join(reader, &error);
+	probe_expect("BLKRRPART", 0, (intptr_t)error);
+	close(disk);
+	probe_expect("TRY_STOP_DEV", 0, probe_control(UBLK_U_CMD_TRY_STOP_DEV, id, 0));
+	probe_end(&probe);
+}
+
 /* --- hazard 22 ---------------------------------------------------------------------------------------- */
 
 static void become_stranger(void)
@@ -588,6 +631,7 @@ const struct probe_case cases_control[] = {
 	{ "quiesce", quiesce },
 	{ "update-size", update_size },
 	{ "try-stop", try_stop },
+	{ "try-stop-while-scanned", try_stop_while_scanned },
 	{ "h22-unprivileged", h22_unprivileged },
 	{ "h22-owner-opens", h22_owner_opens },
 	{ "h22-cap", h22_cap },
