@@ -145,6 +145,9 @@ test-long: deps
 bench: deps
 	$(MAKE) guest-programs
 	tests/bench/run
+
+bench-driver: deps
+	$(MAKE) guest-programs
 	tests/bench/driver
 
 run: deps
@@ -192,6 +195,7 @@ help:
 	'test-long        the long repetitions and sanitizer passes' \
 	'check            unit tests, lint, short fuzz: under 3 minutes' \
 	'bench            guest instructions per I/O, beside the rivals' \
+	'bench-driver     our ublk driver beside the kernel'"'"'s own (not measured yet)' \
 	'tidy             clang-format, clang-tidy, dependency direction, lengths, file headers' \
 	'unit, fuzz       parts of check; FUZZ_SECONDS=600 for a long fuzz' \
 	'install          DESTDIR= PREFIX=/usr/local' \
@@ -200,6 +204,6 @@ help:
 
 -include $(shell find $(addprefix $(BUILD)/,gateway proto tls tests) -type f -name '*.d' 2>/dev/null)
 
-.PHONY: all guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long bench run \
+.PHONY: all guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long bench bench-driver run \
 	shell tidy modules modules_install install clean help
 .SECONDARY:
