@@ -70,8 +70,6 @@ struct connection {
 	uint64_t sequence_next;
 	uint64_t answered_lowest; /* sequence, of those answered since the last tick */
 	int64_t answered_ms;	  /* when the last one was */
-	uint64_t slow_lowest; /* sequence, of the open FLUSH, TRIM and WRITE_ZEROES at this tick */
-	int64_t slow_deadline_ms; /* the latest of theirs */
 
 	_Atomic uint32_t in_flight; /* requests of this connection that are not closed */
 	uint64_t in_flight_bytes;   /* lengths of those requests */

@@ -9,8 +9,8 @@
  * answers no more, or leaves out one request, is found out by it in time. One that only trickles has
  * QUEUE_FACTOR times as long.
  *
- * A server that does one thing after the other answers nothing while it flushes: what was enqueued
- * behind a FLUSH, TRIM or WRITE_ZEROES is not due before that is.
+ * What was enqueued behind a FLUSH keeps its own time all the same: a server that stopped amid one
+ * looks just like one that is busy with it, and requests end within their time.
  */
 #include "gateway/disk/queue.h"
 
@@ -90,33 +90,6 @@ static bool is_awaited(const struct wire_request *request)
 	       dispatch_part_is_open_on(request, connection);
 }
 
-/* Notes on its connection what a slow command makes others wait for. */
-static void note_slow(struct queue *queue, struct wire_request *request)
-{
-	struct connection *connection = request->connection;
-
-	if (!is_slow(request->nbd.command) || !is_awaited(request))
-		return;
-	if (request->sequence > connection->answered_lowest)
-		begin_anew(queue, request);
-	if (request->sequence < connection->slow_lowest)
-		connection->slow_lowest = request->sequence;
-	if (request->deadline_ms > connection->slow_deadline_ms)
-		connection->slow_deadline_ms = request->deadline_ms;
-}
-
-static void wait_for_slow(const struct connection *connection, struct wire_request *request)
-{
-	int64_t deadline_ms = connection->slow_deadline_ms;
-
-	if (request->sequence <= connection->slow_lowest || is_slow(request->nbd.command))
-		return;
-	if (deadline_ms > request->deadline_last_ms)
-		deadline_ms = request->deadline_last_ms;
-	if (deadline_ms > request->deadline_ms)
-		request->deadline_ms = deadline_ms;
-}
-
 /* Condemns one tick early, so that a request has ended when its time is over. */
 static void look_at(struct queue *queue, struct wire_request *request)
 {
@@ -127,7 +100,6 @@ static void look_at(struct queue *queue, struct wire_request *request)
 	/* An answered one waits for its batch to be sent: for as long as others of that are answered. */
 	if (request->sequence > connection->answered_lowest || request->nbd.rx == NBD_RX_FINAL)
 		begin_anew(queue, request);
-	wait_for_slow(connection, request);
 	if (request->deadline_ms > queue->now_ms + deadline_tick_ms(queue))
 		return;
 	stats_add(&queue->stats.timeouts, 1);
@@ -139,26 +111,16 @@ static void look_at(struct queue *queue, struct wire_request *request)
 			   queue->shared->timeout_ms);
 }
 
-static void each_part(struct queue *queue, void (*visit)(struct queue *, struct wire_request *))
+void deadline_completed(struct queue *queue)
 {
+	queue->tick_armed = false;
 	for (uint32_t tag = 0; tag <= queue->shared->depth; tag++) {
 		struct slot *slot = tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
 
 		for (uint16_t part = 0, count = slot->parts_count; part < count; part++)
 			if (slot->state == SLOT_ACTIVE)
-				visit(queue, &slot->parts[part]);
+				look_at(queue, &slot->parts[part]);
 	}
-}
-
-void deadline_completed(struct queue *queue)
-{
-	queue->tick_armed = false;
-	for (uint32_t i = 0; i < queue->connections_count; i++) {
-		queue->connections[i].slow_lowest = UINT64_MAX;
-		queue->connections[i].slow_deadline_ms = 0;
-	}
-	each_part(queue, note_slow);
-	each_part(queue, look_at);
 	for (uint32_t i = 0; i < queue->connections_count; i++)
 		queue->connections[i].answered_lowest = UINT64_MAX;
 }

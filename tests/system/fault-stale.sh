@@ -3,8 +3,7 @@
 #       overwrites nothing that was acknowledged since: its place takes no more writes, on any
 #       connection or queue; every other place does, and all can be read
 # method: the hostile server carries its first write out three times --timeout later, whatever became of
-#         the client; other connections of the same disk, on the same queue and on another, go on.
-#         And what waits behind a slow flush is no reason to give a connection up
+#         the client; other connections of the same disk, on the same queue and on another, go on
 # kernels: 7.3
 # cpus: 2
 # timeout-s: 240
@@ -61,38 +60,12 @@ late_write() {
 	stop_server hostile
 }
 
-# A server that does one thing after the other: reads wait for three seconds behind a flush, whose
-# time is four times --timeout.
-slow_flush() {
-	truncate -s 16M "$WORK/slow"
-	start_nbdkit slow 10809 eval get_size="echo 16M" can_write="exit 0" can_flush="exit 0" \
-		thread_model="echo serialize_all_requests" \
-		pread="dd if=$WORK/slow iflag=skip_bytes,count_bytes count=\$3 skip=\$4 bs=1M" \
-		pwrite="dd of=$WORK/slow oflag=seek_bytes conv=notrunc seek=\$4 bs=1M iflag=fullblock" \
-		flush="sleep $((TIMEOUT_S + SCALE))"
-	connect_disk --timeout $TIMEOUT_S --connections 1 nbd://127.0.0.1
-	check "write" dd if=/dev/zero of="$DISK" bs=4096 count=1 oflag=direct conv=nocreat
-	sync "$DISK" &
-	lab_sync=$!
-	sleep 0.5
-	for lab_block in 1 2 3 4; do
-		check "a read behind the flush" dd if="$DISK" of=/dev/null bs=4096 count=1 skip=$lab_block iflag=direct
-	done
-	wait $lab_sync || fail "the flush" "failed"
-	check_equal "connections lost" 0 "$(status_value .stats.connections_lost)"
-	disconnect_disk
-	check_nothing_left
-	stop_server slow
-}
-
 a_case() {
 	CASE_TIMEOUT_S=$((60 * SCALE))
 	run_case "$@"
 	stop_server hostile
-	stop_server slow
 	remove_all
 }
 
 a_case "an unanswered write comes late, same queue" late_write 4 user-copy 1
 a_case "an unanswered write comes late, another queue" late_write 2 mapped 2
-a_case "reads behind a slow flush" slow_flush
