@@ -7,7 +7,8 @@
  *
  * Kernel TLS is left to OpenSSL and only asked for where the direction never has to change its
  * keys: TLS 1.2. OpenSSL 3 cannot rekey a TLS 1.3 direction once the kernel has it, and GnuTLS
- * renews its keys every 2^24 records.
+ * renews its keys every 2^24 records. By itself (auto) only receiving is left to the kernel: that is
+ * the cheaper one there, sending is not (tests/bench).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -261,13 +262,41 @@ static const struct transport_ops tls_ops = {
 	.close = tls_close,
 };
 
-/* Called at each step: as soon as the version is known, and before its keys are used. */
+/* Called at each step. Both directions: as soon as the version is known, and before its keys are used. */
 static void ask_kernel(const SSL *ssl, int where, int ret)
 {
 	(void)ret;
 	if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_CR_SRVR_HELLO &&
 	    SSL_version(ssl) == TLS1_2_VERSION)
 		SSL_set_options((SSL *)ssl, SSL_OP_ENABLE_KTLS);
+}
+
+/* Receiving alone: while that direction's keys come into use, and not while the other's do. A full
+ * handshake changes the client's keys first, a resumed one the server's. */
+static void ask_kernel_to_receive(const SSL *ssl, int where, int ret)
+{
+	OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+	bool resumed = SSL_session_reused(ssl);
+
+	(void)ret;
+	if (!(where & SSL_CB_LOOP) || SSL_version(ssl) != TLS1_2_VERSION)
+		return;
+	if (state == (resumed ? TLS_ST_CR_SRVR_HELLO : TLS_ST_CW_FINISHED))
+		SSL_set_options((SSL *)ssl, SSL_OP_ENABLE_KTLS);
+	else if (state == TLS_ST_CR_FINISHED)
+		SSL_clear_options((SSL *)ssl, SSL_OP_ENABLE_KTLS);
+}
+
+static void (*kernel_asker(enum tls_ktls ktls))(const SSL *ssl, int where, int ret)
+{
+	switch (ktls) {
+	case TLS_KTLS_AUTO:
+		return ask_kernel_to_receive;
+	case TLS_KTLS_ON:
+		return ask_kernel;
+	default:
+		return NULL;
+	}
 }
 
 static int run_handshake(SSL *ssl, const struct tls_handshake *handshake, int64_t deadline_ms,
@@ -354,8 +383,7 @@ static int handshake_on(struct tls_transport *tls, int fd, int64_t deadline_ms, 
 		ret = -ENOMEM;
 	} else {
 		tls_session_offer(&tls->terms, tls->ssl);
-		if (tls->options.ktls != TLS_KTLS_OFF)
-			SSL_set_info_callback(tls->ssl, ask_kernel);
+		SSL_set_info_callback(tls->ssl, kernel_asker(tls->options.ktls));
 		ret = run_handshake(tls->ssl, &handshake, deadline_ms, sentence);
 	}
 	if (ret == 0)

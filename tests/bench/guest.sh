@@ -122,10 +122,10 @@ open_ours() {
 	say "$target: $(jq -c '[.payload, .queues, (.connections | length), .framing, .connections[0].tls]' /tmp/bench/status)"
 }
 
-# open_kernel_tls CONNECTIONS: 3 where the kernel was given neither direction.
+# open_kernel_tls CONNECTIONS on|auto: 3 where the kernel was given neither direction.
 open_kernel_tls() {
 	modprobe tls && modprobe aesni_intel || return 1
-	open_ours user-copy "$1" --ktls on || return 1
+	open_ours user-copy "$1" --ktls "$2" || return 1
 	grep -q '": "kernel"' /tmp/bench/status && return
 	ublk-nbd disconnect "$DISK" >/dev/null && return 3
 }
@@ -143,7 +143,8 @@ open_target() {
 	ours-mapped-4) open_ours mapped 4 ;;
 	ours-tls-1) open_ours user-copy 1 --ktls off ;;
 	ours-tls-4) open_ours user-copy 4 --ktls off ;;
-	ours-ktls-1) open_kernel_tls 1 ;;
+	ours-ktls-1) open_kernel_tls 1 on ;;
+	ours-ktls-auto-1) open_kernel_tls 1 auto ;;
 	*) false ;;
 	esac
 	opened=$?
