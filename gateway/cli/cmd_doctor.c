@@ -21,14 +21,14 @@ static const char help[] =
 	"Example: ublk-nbd doctor nbd://server/disk\n"
 	"See ublk-nbd-doctor(1).\n";
 
-static int doctor_run(struct look *look, const struct options *options, bool with_server)
+static int doctor_run(struct look *look, const struct options *options)
 {
 	struct checks checks;
 	int exit_code;
 
 	checks_init(&checks, options->json);
 	doctor_machine(&checks);
-	if (with_server)
+	if (look->given)
 		doctor_server(&checks, look);
 	exit_code = checks_finish(&checks, look->verb);
 	checks_clear(&checks);
@@ -37,26 +37,5 @@ static int doctor_run(struct look *look, const struct options *options, bool wit
 
 int cmd_doctor(int argc, char **argv)
 {
-	static const struct option longs[] = { TARGET_OPTIONS, OPTIONS_COMMON, { 0 } };
-	struct options options = { .verb = argv[0], .help = help, .longs = longs };
-	struct target_options wanted;
-	struct look look;
-	int option, exit_code = look_take_command(&look, &options, &argc, argv);
-	bool with_server;
-
-	if (exit_code != EXIT_CODE_OK)
-		return exit_code;
-	target_options_init(&wanted);
-	while ((option = options_next(&options, argc, argv)) >= 0)
-		if (!target_option_take(&options, &wanted, option))
-			return EXIT_CODE_USAGE;
-	if (option == OPTION_EXIT)
-		return options.exit_code;
-	with_server = look_is_given(&look, argc);
-	if (with_server)
-		exit_code = look_open(&look, &options, &wanted, argc, argv);
-	if (exit_code == EXIT_CODE_OK)
-		exit_code = doctor_run(&look, &options, with_server);
-	look_close(&look);
-	return exit_code;
+	return look_command(help, LOOK_TARGET_OPTIONAL, doctor_run, argc, argv);
 }

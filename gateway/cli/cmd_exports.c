@@ -282,23 +282,5 @@ static int exports_run(struct look *look, const struct options *options)
 
 int cmd_exports(int argc, char **argv)
 {
-	static const struct option longs[] = { TARGET_OPTIONS, OPTIONS_COMMON, { 0 } };
-	struct options options = { .verb = argv[0], .help = help, .longs = longs };
-	struct target_options wanted;
-	struct look look;
-	int option, exit_code = look_take_command(&look, &options, &argc, argv);
-
-	if (exit_code != EXIT_CODE_OK)
-		return exit_code;
-	target_options_init(&wanted);
-	while ((option = options_next(&options, argc, argv)) >= 0)
-		if (!target_option_take(&options, &wanted, option))
-			return EXIT_CODE_USAGE;
-	if (option == OPTION_EXIT)
-		return options.exit_code;
-	exit_code = look_open(&look, &options, &wanted, argc, argv);
-	if (exit_code == EXIT_CODE_OK)
-		exit_code = exports_run(&look, &options);
-	look_close(&look);
-	return exit_code;
+	return look_command(help, LOOK_TARGET_NEEDED, exports_run, argc, argv);
 }

@@ -43,11 +43,6 @@ enum exit_code look_take_command(struct look *look, const struct options *option
 	return EXIT_CODE_OK;
 }
 
-bool look_is_given(const struct look *look, int argc)
-{
-	return look->command[0] || optind < argc;
-}
-
 static void look_describe(struct look *look)
 {
 	size_t used = 0, room = sizeof(look->described);
@@ -129,4 +124,31 @@ int look_dial(struct look *look, struct dial_options *options, struct dial_resul
 void look_close(struct look *look)
 {
 	activation_stop(&look->activation);
+}
+
+int look_command(const char *help, enum look_target target,
+		 int (*run)(struct look *look, const struct options *options), int argc,
+		 char **argv)
+{
+	static const struct option longs[] = { TARGET_OPTIONS, OPTIONS_COMMON, { 0 } };
+	struct options options = { .verb = argv[0], .help = help, .longs = longs };
+	struct target_options wanted;
+	struct look look;
+	int option, exit_code = look_take_command(&look, &options, &argc, argv);
+
+	if (exit_code != EXIT_CODE_OK)
+		return exit_code;
+	target_options_init(&wanted);
+	while ((option = options_next(&options, argc, argv)) >= 0)
+		if (!target_option_take(&options, &wanted, option))
+			return EXIT_CODE_USAGE;
+	if (option == OPTION_EXIT)
+		return options.exit_code;
+	look.given = target == LOOK_TARGET_NEEDED || look.command[0] || optind < argc;
+	if (look.given)
+		exit_code = look_open(&look, &options, &wanted, argc, argv);
+	if (exit_code == EXIT_CODE_OK)
+		exit_code = run(&look, &options);
+	look_close(&look);
+	return exit_code;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * look.h - the server that a verb which only looks (exports, map, info, doctor) talks to: a TARGET,
- * or one that is started for it, "[ nbdkit memory 1G ]".
+ * or one that is started for it, "[ nbdkit memory 1G ]". look_command() is all of such a verb's command
+ * line, unless it has options of its own:
  *
  *	struct look look;
  *
@@ -28,6 +29,7 @@ struct look {
 	char *command[DISK_COMMAND_ARGS_MAX +
 		      1]; /* borrowed from argv; command[0] NULL: a TARGET */
 	struct activation activation;
+	bool given;	      /* a TARGET or a command; set by look_command() */
 	char described[8192]; /* for people: the URI, or "[ nbdkit memory 1G ]" */
 };
 
@@ -37,9 +39,6 @@ struct look {
  */
 enum exit_code look_take_command(struct look *look, const struct options *options, int *argc,
 				 char **argv);
-
-/* Whether a TARGET or a command is there; after the options were read. */
-bool look_is_given(const struct look *look, int argc);
 
 /* Parses the TARGET, or starts the command. EXIT_CODE_OK, or another having complained. To be
  * closed in either case. */
@@ -55,5 +54,13 @@ bool look_server_has_ended(struct look *look, char *sentence, size_t sentence_by
 
 /* Ends what was started. */
 void look_close(struct look *look);
+
+enum look_target { LOOK_TARGET_NEEDED, LOOK_TARGET_OPTIONAL };
+
+/* A verb whose options are those of a target: reads its command line (argv[0] is the verb), opens the look,
+ * if it was given, runs and closes. Returns an exit code: run's, or another having complained. */
+int look_command(const char *help, enum look_target target,
+		 int (*run)(struct look *look, const struct options *options), int argc,
+		 char **argv);
 
 #endif
