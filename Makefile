@@ -195,7 +195,7 @@ help:
 	'test-long        the long repetitions and sanitizer passes' \
 	'check            unit tests, lint, short fuzz: under 3 minutes' \
 	'bench            guest instructions per I/O, beside the rivals' \
-	'bench-driver     our ublk driver beside the kernel'"'"'s own (not measured yet)' \
+	'bench-driver     our ublk driver beside the kernel'"'"'s own' \
 	'tidy             clang-format, clang-tidy, dependency direction, lengths, file headers' \
 	'unit, fuzz       parts of check; FUZZ_SECONDS=600 for a long fuzz' \
 	'install          DESTDIR= PREFIX=/usr/local' \
