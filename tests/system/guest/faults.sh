@@ -127,14 +127,22 @@ check_nothing_left() {
 	no_files || fail "what is left" "files: $(left_files)"
 }
 
-# log_mark, log_has PATTERN: the daemon's log since the mark.
+# log_mark, log_has PATTERN: the daemon's log since the mark. A connect may have begun a new file, when the
+# old one was large.
 log_mark() {
 	LOG_MARK=0
-	[ ! -e "$DAEMON_LOG" ] || LOG_MARK=$(wc -l <"$DAEMON_LOG")
+	LOG_FILE=
+	[ -e "$DAEMON_LOG" ] || return 0
+	LOG_MARK=$(wc -l <"$DAEMON_LOG")
+	LOG_FILE=$(stat -c %i "$DAEMON_LOG")
 }
 
 log_since_mark() {
-	tail -n "+$((LOG_MARK + 1))" "$DAEMON_LOG"
+	if [ "$(stat -c %i "$DAEMON_LOG")" = "$LOG_FILE" ]; then
+		tail -n "+$((LOG_MARK + 1))" "$DAEMON_LOG"
+	else
+		cat "$DAEMON_LOG"
+	fi
 }
 
 log_has() {
