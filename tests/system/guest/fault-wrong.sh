@@ -72,7 +72,7 @@ run_batch() {
 		--payload "$2" "$TARGET"
 	check_equal "connections" $lab_connections "$(status_value .connections_live)"
 	# More threads than tags: the last connection is used only when all tags are.
-	start_load --seconds $((120 * SCALE)) --flush 0 --threads 64 --region 131072 --max-io 16384
+	start_load --seconds $((120 * SCALE)) --flush 0 --threads 40 --region 131072 --max-io 16384
 	lab_patience_s=$WAIT_TIMEOUT_S
 	WAIT_TIMEOUT_S=$((45 * SCALE))
 	wait_for all_done || note "not all is done: $(tr '\n' ' ' <"$WORK/hostile.log")"
