@@ -142,6 +142,11 @@ test: deps
 test-long: deps
 	tests/all long
 
+# Our ublk driver under the kernel's own checkers; builds that kernel first, for some minutes.
+test-kasan: deps
+	$(MAKE) guest-programs
+	tests/run-system --jobs 1 --suite debug
+
 # Both, even if the first misses its bar.
 bench: deps
 	$(MAKE) guest-programs
@@ -194,6 +199,7 @@ help:
 	'shell            a shell in that VM' \
 	'test             set up everything and run every test' \
 	'test-long        the long repetitions and sanitizer passes' \
+	'test-kasan       our ublk driver on a kernel with KASAN and lockdep, which is built for it' \
 	'check            unit tests, lint, short fuzz: under 3 minutes' \
 	'bench            guest instructions per I/O, beside the rivals' \
 	'bench-driver     our ublk driver beside the kernel'"'"'s own' \
@@ -205,6 +211,6 @@ help:
 
 -include $(shell find $(addprefix $(BUILD)/,gateway proto tls tests) -type f -name '*.d' 2>/dev/null)
 
-.PHONY: all guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long bench bench-driver run \
-	shell tidy modules modules_install install clean help
+.PHONY: all guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long test-kasan \
+	bench bench-driver run shell tidy modules modules_install install clean help
 .SECONDARY:

@@ -13,6 +13,7 @@ building: gcc make pkg-config libc6-dev liburing-dev libssl-dev libnbd-dev libur
 unit tests, fuzzing and lint: libcmocka-dev clang libclang-rt-dev llvm clang-format clang-tidy shellcheck man-db groff-base binutils sparse
 the servers and tools tests use: nbdkit nbd-server nbd-client qemu-utils libnbd-bin fio jq socat openssl
 the virtual machine with a real kernel: qemu-system-x86 busybox-static dash cpio kmod xz-utils zstd debian-archive-keyring
+the debug kernel that make test-kasan builds: flex bison bc libelf-dev
 what goes into that machine: e2fsprogs xfsprogs fdisk util-linux mount dmsetup udev strace iproute2 procps findutils coreutils diffutils libc-bin
 '
 

@@ -8,11 +8,13 @@
 {
 LAB_SERIES=7.3		# kernel series
 LAB_OWN_DRIVER=0	# 1: with our own ublk driver in place of the kernel's, if it has one
+LAB_DEBUG=0		# 1: the debug kernel of that series, which has the checks of debug.config
 LAB_CPUS=2
 LAB_MEMORY_MB=1024
 LAB_GUESTS_MAX=${UBLK_NBD_GUESTS:-2}	# at once, on the whole machine
 LAB_TIMEOUT_S=120	# wall clock, the whole guest
 LAB_SCALE=${UBLK_NBD_SCALE:-1}	# a whole number: all deadlines times this, for slow builds
+LAB_DEBUG_SLOWER=3	# so many times as the plain one is the debug kernel, at times
 LAB_ICOUNT=0		# 1: count instructions
 LAB_USER_NET=		# not empty: the host's servers are at 10.0.2.2
 LAB_KERNEL_ARGS=
@@ -30,11 +32,30 @@ kvm_works() {
 		-nodefaults -monitor stdio >/dev/null 2>&1
 }
 
-# choose_kernel SPEC: a series, or SERIES-own for that kernel with our own ublk driver.
+# choose_kernel SPEC: a series; SERIES-own for that kernel with our own ublk driver, SERIES-debug for its
+# debug kernel, with our own driver too.
 choose_kernel() {
-	LAB_SERIES=${1%-own}
+	LAB_SERIES=${1%%-*}
 	LAB_OWN_DRIVER=0
-	[ "$LAB_SERIES" = "$1" ] || LAB_OWN_DRIVER=1
+	LAB_DEBUG=0
+	LAB_SCALE=${UBLK_NBD_SCALE:-1}
+	case $1 in
+	*-own) LAB_OWN_DRIVER=1 ;;
+	*-debug)
+		LAB_OWN_DRIVER=1
+		LAB_DEBUG=1
+		LAB_SCALE=$((LAB_SCALE * LAB_DEBUG_SLOWER))
+		;;
+	esac
+}
+
+# kernel_folder: makes sure that the kernel is there; prints where.
+kernel_folder() {
+	if [ "$LAB_DEBUG" = 1 ]; then
+		"$LAB_VM/build-kernel" "$LAB_SERIES"
+	else
+		"$LAB_VM/fetch-kernel" "$LAB_SERIES"
+	fi
 }
 
 # quote VALUE: so that the guest's shell reads it back as one word.
@@ -54,7 +75,8 @@ write_env() {
 	local pair
 	printf 'LAB_MODE=%s\n' "$LAB_MODE"
 	printf 'LAB_USER_NET=%s\n' "$LAB_USER_NET"
-	printf 'export LAB_SERIES=%s LAB_OWN_DRIVER=%s LAB_ICOUNT=%s LAB_SCALE=%s\n' "$LAB_SERIES" "$LAB_OWN_DRIVER" "$LAB_ICOUNT" "$LAB_SCALE"
+	printf 'export LAB_SERIES=%s LAB_OWN_DRIVER=%s LAB_DEBUG=%s LAB_ICOUNT=%s LAB_SCALE=%s\n' \
+		"$LAB_SERIES" "$LAB_OWN_DRIVER" "$LAB_DEBUG" "$LAB_ICOUNT" "$LAB_SCALE"
 	[[ ! $LAB_BUILD =~ (address|undefined) ]] || write_sanitizer_env
 	for pair in "${LAB_ENV[@]}"; do
 		[[ $pair =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || die "not of the form NAME=VALUE: $pair"
@@ -129,13 +151,13 @@ boot_prepare() {
 	need qemu-system-x86_64 cpio timeout setpriv
 	# What a sanitizer keeps of freed memory, and knows of the rest.
 	[[ ! $LAB_BUILD =~ address ]] || LAB_MEMORY_MB=$((LAB_MEMORY_MB + 512))
-	kernel=$("$LAB_VM/fetch-kernel" "$LAB_SERIES" 2>"$work/fetch.log") || {
+	kernel=$(kernel_folder 2>"$work/fetch.log") || {
 		cat "$work/fetch.log" >&2
 		die "no kernel $LAB_SERIES to boot"
 	}
-	grep -v '^kernel ' "$work/fetch.log" >&2 || true
+	grep -vE '^(debug )?kernel ' "$work/fetch.log" >&2 || true
 	if [ "$LAB_OWN_DRIVER" = 1 ]; then
-		LAB_OWN_MODULE=$("$LAB_VM/make-module" "$LAB_SERIES") || die "no driver of our own for $LAB_SERIES"
+		LAB_OWN_MODULE=$("$LAB_VM/make-module" "$LAB_SERIES" "$LAB_DEBUG") || die "no driver of our own for $LAB_SERIES"
 	fi
 	base=$("$LAB_VM/base-image")
 	modules=$(kernel_image "$kernel")

@@ -18,6 +18,7 @@ CONSOLE_FAULTS=(
 	'use-after-free'
 	'refcount_t: '
 	'possible (recursive|circular|irq) ?lock'
+	'INFO: trying to register non-static key'
 	'KASAN|UBSAN|KFENCE|KCSAN'
 	'(scheduling|sleeping function called) .*(atomic|invalid context)'
 	'list_(add|del) corruption'
@@ -33,6 +34,7 @@ console_faults() {
 	local log=$1 allow=$2 pattern
 	pattern=$(IFS='|' && printf '%s' "${CONSOLE_FAULTS[*]}")
 	tr -d '\r' <"$log" | sed -E 's/^\[ *[0-9]+\.[0-9]+\] ?//' | grep -aE "$pattern" |
+		grep -avF 'use-after-free debug is enabled' |
 		{ if [ -n "$allow" ]; then grep -avE "$allow"; else cat; fi } |
 		awk '!seen[$0]++' | head -n 20 || true
 }
