@@ -287,17 +287,11 @@ static void ask_kernel_to_receive(const SSL *ssl, int where, int ret)
 		SSL_clear_options((SSL *)ssl, SSL_OP_ENABLE_KTLS);
 }
 
-static void (*kernel_asker(enum tls_ktls ktls))(const SSL *ssl, int where, int ret)
-{
-	switch (ktls) {
-	case TLS_KTLS_AUTO:
-		return ask_kernel_to_receive;
-	case TLS_KTLS_ON:
-		return ask_kernel;
-	default:
-		return NULL;
-	}
-}
+static void (*const kernel_askers[])(const SSL *ssl, int where, int ret) = {
+	[TLS_KTLS_AUTO] = ask_kernel_to_receive,
+	[TLS_KTLS_ON] = ask_kernel,
+	[TLS_KTLS_OFF] = NULL,
+};
 
 static int run_handshake(SSL *ssl, const struct tls_handshake *handshake, int64_t deadline_ms,
 			 char *sentence)
@@ -383,7 +377,7 @@ static int handshake_on(struct tls_transport *tls, int fd, int64_t deadline_ms, 
 		ret = -ENOMEM;
 	} else {
 		tls_session_offer(&tls->terms, tls->ssl);
-		SSL_set_info_callback(tls->ssl, kernel_asker(tls->options.ktls));
+		SSL_set_info_callback(tls->ssl, kernel_askers[tls->options.ktls]);
 		ret = run_handshake(tls->ssl, &handshake, deadline_ms, sentence);
 	}
 	if (ret == 0)
