@@ -7,6 +7,7 @@
 # cpus: 2
 # memory-mb: 2048
 # timeout-s: 700
+# allow-dmesg: use-after-free debug is enabled
 # modules: ublk_drv
 # suite: debug
 

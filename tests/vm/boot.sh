@@ -6,6 +6,7 @@
 
 # shellcheck disable=SC2034 # some are read by those who read this file
 {
+LAB_KERNEL=7.3		# as it was asked for: see choose_kernel
 LAB_SERIES=7.3		# kernel series
 LAB_OWN_DRIVER=0	# 1: with our own ublk driver in place of the kernel's, if it has one
 LAB_DEBUG=0		# 1: the debug kernel of that series, which has the checks of debug.config
@@ -35,6 +36,7 @@ kvm_works() {
 # choose_kernel SPEC: a series; SERIES-own for that kernel with our own ublk driver, SERIES-debug for its
 # debug kernel, with our own driver too.
 choose_kernel() {
+	LAB_KERNEL=$1
 	LAB_SERIES=${1%%-*}
 	LAB_OWN_DRIVER=0
 	LAB_DEBUG=0
@@ -157,7 +159,7 @@ boot_prepare() {
 	}
 	grep -vE '^(debug )?kernel ' "$work/fetch.log" >&2 || true
 	if [ "$LAB_OWN_DRIVER" = 1 ]; then
-		LAB_OWN_MODULE=$("$LAB_VM/make-module" "$LAB_SERIES" "$LAB_DEBUG") || die "no driver of our own for $LAB_SERIES"
+		LAB_OWN_MODULE=$("$LAB_VM/make-module" "${LAB_KERNEL%-own}") || die "no driver of our own for $LAB_SERIES"
 	fi
 	base=$("$LAB_VM/base-image")
 	modules=$(kernel_image "$kernel")

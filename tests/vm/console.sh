@@ -34,7 +34,6 @@ console_faults() {
 	local log=$1 allow=$2 pattern
 	pattern=$(IFS='|' && printf '%s' "${CONSOLE_FAULTS[*]}")
 	tr -d '\r' <"$log" | sed -E 's/^\[ *[0-9]+\.[0-9]+\] ?//' | grep -aE "$pattern" |
-		grep -avF 'use-after-free debug is enabled' |
 		{ if [ -n "$allow" ]; then grep -avE "$allow"; else cat; fi } |
 		awk '!seen[$0]++' | head -n 20 || true
 }

@@ -12,6 +12,9 @@ LAB_TOP=$(cd "$LAB_VM/../.." && pwd)
 # shellcheck disable=SC2034 # used by those who read this file
 LAB_BUILD=$(cd "$LAB_TOP" && realpath -m "${UBLK_NBD_BUILD:-${BUILD:-build}}")
 LAB_CACHE=${UBLK_NBD_CACHE:-$HOME/.cache/ublk-nbd}
+# Where kernels, their headers and their source come from: from the same, or they would not fit.
+# shellcheck disable=SC2034
+LAB_KERNEL_SUITES="bookworm bookworm-security bookworm-backports trixie trixie-backports"
 LAB_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 LAB_LOCK_WAIT_S=900
 LAB_SLOT_WAIT_S=3600
