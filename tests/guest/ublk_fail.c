@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/guest/ublk/options.h"
 #include "tests/guest/ublk/probe.h"
 
 #define FAILURES_MAX	  3000
@@ -66,7 +67,7 @@ static void write_knob(const char *path, const char *value)
 	int file = open(path, O_WRONLY | O_CLOEXEC);
 
 	if (file < 0)
-		exit(77);
+		exit(EXIT_SKIP);
 	if (write(file, value, strlen(value)) < 0)
 		probe_die("%s: %s", path, strerror(errno));
 	close(file);
@@ -79,6 +80,21 @@ static void prepare_injection(void)
 	write_knob("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
 	write_knob("/sys/kernel/debug/fail_page_alloc/min-order", "0");
 	write_knob("/sys/kernel/debug/fail_page_alloc/verbose", "0");
+}
+
+/* From here on it is this task's allocations that fail. */
+static bool aim_at(const char *path)
+{
+	if (fail_nth >= 0)
+		close(fail_nth);
+	fail_nth = open(path, O_RDWR | O_CLOEXEC);
+	return fail_nth >= 0;
+}
+
+static void aim_at_myself(void)
+{
+	if (!aim_at("/proc/thread-self/fail-nth"))
+		probe_die("fail-nth: %s", strerror(errno));
 }
 
 /* Control commands run in the ring's worker: a task of this process with a name of its own. */
@@ -101,7 +117,7 @@ static bool find_worker(void)
 		if (!found)
 			continue;
 		snprintf(path, sizeof(path), "/proc/self/task/%s/fail-nth", entry->d_name);
-		fail_nth = open(path, O_RDWR | O_CLOEXEC);
+		found = aim_at(path); /* it may have ended meanwhile */
 	}
 	if (tasks)
 		closedir(tasks);
@@ -114,17 +130,14 @@ static void aim_at_worker(struct control *control)
 	unsigned int workers[2] = { 1, 1 };
 	uint64_t features;
 
-	if (fail_nth >= 0)
-		close(fail_nth);
-	fail_nth = -1;
 	io_uring_register_iowq_max_workers(&control->ring, workers);
-	for (int i = 0; i < WORKER_TRIES && fail_nth < 0; i++) {
+	for (int i = 0; i < WORKER_TRIES; i++) {
 		control_features_get(control, &features);
-		if (!find_worker())
-			usleep(WORKER_WAIT_US);
+		if (find_worker())
+			return;
+		usleep(WORKER_WAIT_US);
 	}
-	if (fail_nth < 0)
-		probe_die("the ring has no worker, or this kernel no fail-nth");
+	probe_die("the ring has no worker, or this kernel no fail-nth");
 }
 
 /* --- commands: each does one attempt and cleans up, whatever came of it -------------------------------- */
@@ -159,7 +172,6 @@ static struct outcome try_add(unsigned int nth)
 	outcome.result = control_device_add(&control, &info);
 	outcome.reached = disarm();
 	if (outcome.result) {
-		info = wanted();
 		if (control_device_info(&control, 0, &info) != -ENODEV)
 			probe_die("allocation %u: the device is there after all", nth);
 		info = wanted();
@@ -216,32 +228,13 @@ static void check_data(const char *what, const char *data, unsigned int round)
 		probe_die("%s, allocation %u: other bytes than were written", what, round);
 }
 
-static void aim_at_myself(void)
-{
-	if (fail_nth >= 0)
-		close(fail_nth);
-	fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	if (fail_nth < 0)
-		probe_die("fail-nth: %s", strerror(errno));
-}
-
 /* A COMMIT_AND_FETCH which the ring may refuse for want of memory: then it is sent again. */
 static void commit(uint16_t tag, int result, unsigned int nth, bool *reached)
 {
-	struct ublksrv_io_cmd payload = {
-		.tag = tag,
-		.result = result,
-		.addr = (uint64_t)(uintptr_t)probe_buffer(&disk, tag),
-	};
-	struct io_uring_sqe *sqe = probe_sqe(&disk.ring);
 	int ret;
 
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = disk.char_fd;
-	sqe->cmd_op = UBLK_U_IO_COMMIT_AND_FETCH_REQ;
-	sqe->user_data = tag;
-	memcpy(sqe->cmd, &payload, sizeof(payload));
+	probe_prepare_at(&disk, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, result,
+			 (uint64_t)(uintptr_t)probe_buffer(&disk, tag));
 	arm(nth);
 	ret = io_uring_submit(&disk.ring);
 	*reached = disarm();

@@ -191,13 +191,12 @@ char *probe_buffer(const struct probe *probe, uint16_t tag)
 	return probe->buffers + (size_t)tag * PROBE_BUFFER_BYTES;
 }
 
-void probe_send_at(struct probe *probe, uint32_t op, uint16_t tag, int result, uint64_t address)
+void probe_prepare_at(struct probe *probe, uint32_t op, uint16_t tag, int result, uint64_t address)
 {
 	struct ublksrv_io_cmd payload = {
 		.q_id = probe->queue, .tag = tag, .result = result, .addr = address
 	};
 	struct io_uring_sqe *sqe = probe_sqe(&probe->ring);
-	int ret;
 
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = IORING_OP_URING_CMD;
@@ -206,6 +205,13 @@ void probe_send_at(struct probe *probe, uint32_t op, uint16_t tag, int result, u
 	sqe->flags = probe->sqe_flags;
 	sqe->user_data = tag;
 	memcpy(sqe->cmd, &payload, sizeof(payload));
+}
+
+void probe_send_at(struct probe *probe, uint32_t op, uint16_t tag, int result, uint64_t address)
+{
+	int ret;
+
+	probe_prepare_at(probe, op, tag, result, address);
 	ret = io_uring_submit(&probe->ring);
 	if (ret != 1)
 		probe_die("io_uring_submit: %d", ret);

@@ -80,6 +80,9 @@ struct io_uring_sqe *probe_sqe(struct io_uring *ring);
 
 char *probe_buffer(const struct probe *probe, uint16_t tag);
 
+/* One command with this address, in the ring and not yet submitted. */
+void probe_prepare_at(struct probe *probe, uint32_t op, uint16_t tag, int result, uint64_t address);
+
 /* One command with the tag's own buffer (0 with USER_COPY), or with another address. */
 void probe_send(struct probe *probe, uint32_t op, uint16_t tag, int result);
 void probe_send_at(struct probe *probe, uint32_t op, uint16_t tag, int result, uint64_t address);
