@@ -154,7 +154,7 @@ static struct ublksrv_ctrl_dev_info wanted(void)
 	};
 }
 
-static void delete (const char *when)
+static void delete_device(const char *when)
 {
 	int result = control_device_command(&control, UBLK_U_CMD_DEL_DEV, 0, 0);
 
@@ -177,7 +177,7 @@ static struct outcome try_add(unsigned int nth)
 		info = wanted();
 		probe_expect("ADD_DEV once more", 0, control_device_add(&control, &info));
 	}
-	delete ("behind ADD_DEV");
+	delete_device("behind ADD_DEV");
 	return outcome;
 }
 
@@ -319,7 +319,7 @@ static struct outcome try_request(unsigned int nth)
 {
 	struct use use = { .nth = nth };
 	uint16_t tag = 0;
-	int ret = -ETIME;
+	int ret;
 
 	fill(io.data, nth);
 	if (pthread_create(&use.thread, NULL, use_disk, &use))
