@@ -7,7 +7,7 @@
 WARM_UP=4
 # What a cycle may cost the kernel for good, in KiB, all noise included; a leaked queue, bio set or
 # request map is far larger.
-LEFT_KB_PER_CYCLE=100
+LEFT_KB_PER_CYCLE=20
 NOISE_KB=6144
 # So many batches of COUNT cycles in a row have to cost more than that for it to be a leak.
 BATCHES=2
