@@ -171,8 +171,9 @@ static int get_affinity(struct ublk_device *device, const struct ublksrv_ctrl_cm
 		return -EINVAL;
 	if (!zalloc_cpumask_var(&mask, GFP_KERNEL))
 		return -ENOMEM;
-	for_each_possible_cpu(cpu) if (device->tags.map[HCTX_TYPE_DEFAULT].mq_map[cpu] == queue)
-		cpumask_set_cpu(cpu, mask);
+	for_each_possible_cpu(cpu)
+		if (device->tags.map[HCTX_TYPE_DEFAULT].mq_map[cpu] == queue)
+			cpumask_set_cpu(cpu, mask);
 	bytes = min_t(unsigned int, command->len, cpumask_size());
 	if (copy_to_user(buffer_of(command), mask, bytes) ||
 	    clear_user(buffer_of(command) + bytes, command->len - bytes))

@@ -7,8 +7,10 @@
 #include "compat.h"
 #include "copy.h"
 
-/* Within a page of the block layer's: the checks of copy_to_iter(), of what object the bytes belong to,
- * say nothing here and cost up to a tenth of a large request. */
+/*
+ * Within a page of the block layer's: the checks of copy_to_iter(), of what object the bytes belong to,
+ * say nothing here and cost up to a tenth of a large request.
+ */
 static size_t copy_page_part(const struct bio_vec *part, size_t skip_bytes, struct iov_iter *iter)
 {
 	size_t length_bytes = part->bv_len - skip_bytes;
@@ -30,8 +32,7 @@ size_t ublk_copy_iter(struct request *request, size_t offset_bytes, struct iov_i
 	struct bio_vec part;
 	size_t done_bytes = 0, want_bytes, copied_bytes;
 
-	rq_for_each_segment(part, request, walk)
-	{
+	rq_for_each_segment(part, request, walk) {
 		if (offset_bytes >= part.bv_len) {
 			offset_bytes -= part.bv_len;
 			continue;

@@ -18,8 +18,10 @@ int ublk_disk_start(struct ublk_device *device);
  */
 void ublk_disk_stop(struct ublk_device *device);
 
-/* With the mutex held: no more openers, if there is none now. 0, or -EBUSY: there is one, or partitions
- * are being read. */
+/*
+ * With the mutex held: no more openers, if there is none now. 0, or -EBUSY: there is one, or partitions
+ * are being read.
+ */
 int ublk_disk_close_unused(struct ublk_device *device);
 
 /* Removes the disk of a daemon that is gone, from a work. */

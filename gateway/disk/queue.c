@@ -99,8 +99,7 @@ static void reap(struct queue *queue)
 	unsigned int head, seen = 0;
 
 	read_clock(queue);
-	io_uring_for_each_cqe(&queue->ring, head, cqe)
-	{
+	io_uring_for_each_cqe(&queue->ring, head, cqe) {
 		seen++;
 		dispatch_cqe(queue, cqe);
 	}
