@@ -14,6 +14,7 @@ unit tests, fuzzing and lint: libcmocka-dev clang libclang-rt-dev llvm clang-for
 the servers and tools tests use: nbdkit nbd-server nbd-client qemu-utils libnbd-bin fio jq socat openssl
 the virtual machine with a real kernel: qemu-system-x86 busybox-static dash cpio kmod xz-utils zstd debian-archive-keyring
 the debug kernel that make test-kasan builds: flex bison bc libelf-dev
+installing our driver as a user does: dkms
 what goes into that machine: e2fsprogs xfsprogs fdisk util-linux mount dmsetup udev strace iproute2 procps findutils coreutils diffutils libc-bin
 '
 
