@@ -145,6 +145,7 @@ test-long: deps
 # Our ublk driver under the kernel's own checkers; builds that kernel first, for some minutes.
 test-kasan: deps
 	$(MAKE) guest-programs
+	tests/checkpatch
 	tests/run-system --jobs 1 --suite debug
 
 # Both, even if the first misses its bar.
