@@ -153,6 +153,7 @@ static void entry_ask_again(struct session *session, struct listed *entry)
 	struct nbd_uri *uri = malloc(sizeof(*uri));
 	const struct dial_options options = {
 		.target = uri,
+		.tls = &session->look->tls,
 		.goal = NBD_GOAL_INFO,
 		.timeout_ms = left_ms > 0 ? (uint32_t)left_ms : 0,
 	};

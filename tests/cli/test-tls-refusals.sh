@@ -347,8 +347,20 @@ asked_for() {
 	unserve
 }
 
+# nbd-server tells no size before an export is opened: it is asked again, by our own handshake.
+listed_without_size() {
+	local why=''
+	serve nbdkit -f -U "$SOCKET" --tls=require --tls-certificates="$PKI/good" memory 0
+	call exports -o json "${CA[@]}" "${NAME[@]}" "$URI"
+	[ "$status" = 0 ] || why="status $status"
+	jq -e '.exports | length == 1 and .[0].size_bytes == 0' "$SCRATCH/out" >"$SCRATCH/jq" 2>&1 || why="$why; not one export of 0 bytes"
+	verdict "TLS agreed: exports, of no size" "${why#; }"
+	unserve
+}
+
 make_pki
 wrong_certificates
+listed_without_size
 our_side
 shared_keys
 around_starttls
