@@ -14,6 +14,7 @@
 #include "gateway/cli/connect_options.h"
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/daemon.h"
+#include "gateway/cli/disk_state.h"
 #include "gateway/cli/disks.h"
 #include "gateway/cli/driver.h"
 #include "gateway/cli/foreground.h"
@@ -55,18 +56,18 @@ static json_t *status_if_equal(const struct disk_config *config, uint32_t number
 {
 	struct disk_record record;
 	json_t *status = NULL;
-	const char *state;
 	char error[400];
 	bool same;
 
+	if (config->device >= 0 && (uint32_t)config->device != number)
+		return NULL;
 	if (disk_record_load(number, &record, error, sizeof(error)))
 		return NULL;
 	same = disk_config_same_disk(config, &record.config);
 	disk_record_clear(&record);
 	if (!same || control_client_status(number, CONTROL_ALIVE_TIMEOUT_MS, &status))
 		return NULL;
-	state = json_string_value(json_object_get(status, "state"));
-	if (state && !strcmp(state, "live"))
+	if (!strcmp(disk_state_word(status), "live"))
 		return status;
 	json_decref(status);
 	return NULL;

@@ -284,6 +284,12 @@ int connect_options_read(struct connect_options *wanted, int argc, char **argv)
 	}
 	if (option == OPTION_EXIT)
 		return exit_with(wanted, wanted->common.exit_code);
+	if (wanted->idempotent && wanted->config.foreground) {
+		output_error(wanted->common.verb,
+			     "--foreground stays with a disk of its own, and --idempotent may find "
+			     "one that is there: only one of them");
+		return exit_with(wanted, EXIT_CODE_USAGE);
+	}
 	return take_words(wanted, &target, argc, argv);
 }
 

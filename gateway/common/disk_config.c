@@ -544,14 +544,25 @@ static bool same_options(const struct disk_config *a, const struct disk_config *
 	return a->payload == b->payload;
 }
 
-bool disk_config_same_disk(const struct disk_config *a, const struct disk_config *b)
+/* Where a server of one's own listens is another place for each. */
+static bool same_server(const struct disk_config *a, const struct disk_config *b)
 {
-	if (a->device >= 0 && b->device >= 0 && a->device != b->device)
+	if (!same_command(a->command, b->command))
 		return false;
-	if (a->owner[0] && b->owner[0] && strcmp(a->owner, b->owner))
+	if (!a->command[0])
+		return same_target(&a->target, &b->target);
+	return a->target.tls == b->target.tls &&
+	       !strcmp(a->target.export_name, b->target.export_name);
+}
+
+bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_config *there)
+{
+	if (wanted->device >= 0 && there->device >= 0 && wanted->device != there->device)
 		return false;
-	return same_target(&a->target, &b->target) && same_tls(&a->tls, &b->tls) &&
-	       same_command(a->command, b->command) && same_options(a, b);
+	if (wanted->owner[0] && strcmp(wanted->owner, there->owner))
+		return false;
+	return same_server(wanted, there) && same_tls(&wanted->tls, &there->tls) &&
+	       same_options(wanted, there);
 }
 
 /* A word as a person would have to type it. */

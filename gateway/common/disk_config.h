@@ -86,9 +86,9 @@ json_t *disk_config_to_json(const struct disk_config *config);
 int disk_config_from_json(struct disk_config *config, const json_t *object, char *error,
 			  size_t error_bytes);
 
-/* Whether both would make the same disk (target, export and options; not device or owner unless
- * both name one): what --idempotent asks. */
-bool disk_config_same_disk(const struct disk_config *a, const struct disk_config *b);
+/* Whether the disk that is there is the wanted one (target, export and options; the owner if one is
+ * wanted; the number if both name one): what --idempotent asks. */
+bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_config *there);
 
 /* The target for people: a canonical URI, or "[ nbdkit memory 1G ]". */
 void disk_config_describe(const struct disk_config *config, char *out, size_t out_bytes);

@@ -56,8 +56,37 @@ idempotent() {
 	check_equal "disks" 4 "$(ublk-nbd list -o json | jq length)"
 	disconnect_disk "$first"
 	check_equal "the disk after that one" "$DISK" "$(ublk-nbd connect --idempotent $URI/one)"
+	connect_disk --idempotent --owner me $URI/one
+	check_equal "disks, with somebody's" 4 "$(ublk-nbd list -o json | jq length)"
+	check_equal "mine" "$DISK" "$(ublk-nbd connect --idempotent --owner me $URI/one)"
+	connect_disk --idempotent --device 9 $URI/one
+	check_equal "the number asked for" /dev/ublkb9 "$DISK"
+	connect_disk --idempotent [ nbdkit memory 1M ]
+	check_equal "a server of its own" "$DISK" "$(ublk-nbd connect --idempotent [ nbdkit memory 1M ])"
+	connect_disk --idempotent [ nbdkit memory 2M ]
+	check_equal "disks" 7 "$(ublk-nbd list -o json | jq length)"
+	expect_exit "--idempotent and --foreground" 2 ublk-nbd connect --idempotent --foreground $URI/one
 	check "disconnect all" ublk-nbd disconnect --all
 	check "nothing is left" no_device_left
+}
+
+is_cut_off() {
+	ublk-nbd list | grep -q cut-off
+}
+
+# One whose server is gone is no disk to be had.
+idempotent_but_dead() {
+	start_nbdkit passing 10810 memory 1M
+	connect_disk --idempotent nbd://127.0.0.1:10810
+	stop_server passing KILL
+	dd if="$DISK" of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null && fail "a dead server" "is read from"
+	check "its state" wait_for is_cut_off
+	first=$DISK
+	start_nbdkit passing 10810 memory 1M
+	connect_disk --idempotent nbd://127.0.0.1:10810
+	[ "$DISK" != "$first" ] || fail "a dead disk" "is taken for a live one"
+	check "disconnect all" ublk-nbd disconnect --all
+	stop_server passing
 }
 
 # Five at once ask for the same disk: one is made.
@@ -213,7 +242,7 @@ moved_elsewhere() {
 
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content defaults_and_wishes batches json_is_valid usable_at_once \
-	idempotent idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground; do
+	idempotent idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	run_case "$(echo $verb | tr _ ' ')" $verb
 done
