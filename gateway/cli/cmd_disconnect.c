@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_disconnect.c - the verb "disconnect": one device, or all, or all of an owner. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "gateway/cli/commands.h"
 #include "gateway/cli/device_name.h"
@@ -27,6 +31,7 @@ static const char help[] =
 	"      --force         also a disk in use: its I/O fails, unwritten data is lost;\n"
 	"                      also a ublk device of another program\n"
 	"  -t, --timeout TIME  how long one device may take (60s)\n"
+	"  -o, --output json   [{\"device\": PATH, \"exit\": STATUS}, ...]\n"
 	"  -v, --verbose       tell each step\n"
 	"  -h, --help          this text; ublk-nbd-disconnect(1) has more\n"
 	"\n"
@@ -49,6 +54,7 @@ struct wanted {
 	struct disconnect_options how;
 	bool all;
 	char owner[DISK_OWNER_BYTES_MAX + 1]; /* "": any */
+	json_t *results;		      /* of each device; with -o json only */
 };
 
 static bool take_option(struct wanted *wanted, int option)
@@ -85,6 +91,18 @@ static bool is_owned(uint32_t number, const char *owner)
 	return same;
 }
 
+static enum exit_code disconnect_one(const struct wanted *wanted, uint32_t number)
+{
+	enum exit_code exit_code = disconnect_device(number, &wanted->how);
+	char device[32];
+
+	snprintf(device, sizeof(device), "/dev/ublkb%" PRIu32, number);
+	if (wanted->results)
+		json_array_append_new(wanted->results, json_pack("{s:s, s:i}", "device", device,
+								 "exit", (int)exit_code));
+	return exit_code;
+}
+
 /* Each in turn; one that cannot be removed does not spare the others. The first failure's exit
  * code. */
 static int disconnect_all(const struct wanted *wanted)
@@ -104,12 +122,20 @@ static int disconnect_all(const struct wanted *wanted)
 
 		if (!is_owned(numbers[i], wanted->owner))
 			continue;
-		exit_code = disconnect_device(numbers[i], &wanted->how);
+		exit_code = disconnect_one(wanted, numbers[i]);
 		if (first == EXIT_CODE_OK)
 			first = exit_code;
 	}
 	free(numbers);
 	return (int)first;
+}
+
+/* The results are printed, whatever they are. */
+static int finish(struct wanted *wanted, int exit_code)
+{
+	int printed = wanted->common.json ? output_json(VERB, wanted->results) : EXIT_CODE_OK;
+
+	return exit_code == EXIT_CODE_OK ? printed : exit_code;
 }
 
 int cmd_disconnect(int argc, char **argv)
@@ -131,15 +157,16 @@ int cmd_disconnect(int argc, char **argv)
 	if (!options_check_words(&wanted.common, argc, !wanted.all, !wanted.all, "DEVICE"))
 		return EXIT_CODE_USAGE;
 	wanted.how.verbose = wanted.common.verbose;
-	if (wanted.all)
-		return disconnect_all(&wanted);
-	if (wanted.owner[0]) {
+	if (!wanted.all && wanted.owner[0]) {
 		output_error(VERB, "--owner goes with --all");
 		return EXIT_CODE_USAGE;
 	}
-	if (device_name_parse(argv[optind], &number, error, sizeof(error))) {
+	if (!wanted.all && device_name_parse(argv[optind], &number, error, sizeof(error))) {
 		output_error(VERB, "%s", error);
 		return EXIT_CODE_USAGE;
 	}
-	return (int)disconnect_device(number, &wanted.how);
+	wanted.results = wanted.common.json ? json_array() : NULL;
+	if (wanted.all)
+		return finish(&wanted, disconnect_all(&wanted));
+	return finish(&wanted, (int)disconnect_one(&wanted, number));
 }

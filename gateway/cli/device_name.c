@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/cli/device_name.h"
 
@@ -51,6 +52,21 @@ static const char *strip_dev(const char *text)
 	return strncmp(text, "/dev/", 5) ? text : text + 5;
 }
 
+/* Where a link leads, of "/dev/ublkb0" or "../../ublkb0" only the name. */
+static bool link_read(const char *path, char real[PATH_MAX])
+{
+	char target[PATH_MAX];
+	ssize_t bytes = readlink(path, target, sizeof(target) - 1);
+	const char *slash;
+
+	if (bytes < 0)
+		return false;
+	target[bytes] = '\0';
+	slash = strrchr(target, '/');
+	strcpy(real, slash ? slash + 1 : target);
+	return true;
+}
+
 int device_name_parse(const char *text, uint32_t *number, char *error, size_t error_bytes)
 {
 	char real[PATH_MAX];
@@ -58,8 +74,8 @@ int device_name_parse(const char *text, uint32_t *number, char *error, size_t er
 
 	if (number_parse(text, number) == 0 || node_parse(name, number) == 0)
 		return 0;
-	/* A link, such as udev makes. */
-	if (text[0] == '/' && realpath(text, real)) {
+	/* A link, such as udev makes; the node that it leads to may be gone. */
+	if (text[0] == '/' && (realpath(text, real) || link_read(text, real))) {
 		name = strip_dev(real);
 		if (node_parse(name, number) == 0)
 			return 0;
@@ -70,8 +86,7 @@ int device_name_parse(const char *text, uint32_t *number, char *error, size_t er
 	else
 		snprintf(error, error_bytes,
 			 "'%s' is no ublk device: it is written as 0, ublkb0, /dev/ublkb0, or the "
-			 "path "
-			 "of a link to one that exists",
+			 "path of a link to one",
 			 text);
 	return -EINVAL;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/cli/look.h"
 #include "gateway/cli/output.h"
@@ -60,16 +62,39 @@ static void look_describe(struct look *look)
 		snprintf(look->described + used, room - used, " ]");
 }
 
+/* The server that is running, whose socket nobody but us removes. */
+static const struct activation *volatile look_server;
+
+static void remove_socket(int signal_number)
+{
+	if (look_server) {
+		unlink(look_server->socket_path);
+		rmdir(look_server->directory);
+	}
+	raise(signal_number); /* once more, and by then not caught; the server gets SIGTERM by our end */
+}
+
+static void remove_socket_at_signals(const struct activation *activation)
+{
+	const struct sigaction action = { .sa_handler = remove_socket, .sa_flags = SA_RESETHAND };
+
+	look_server = activation;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
 static enum exit_code look_start(struct look *look)
 {
 	char sentence[400];
 
 	if (!activation_start(&look->activation, look->command, sentence, sizeof(sentence))) {
+		remove_socket_at_signals(&look->activation);
 		activation_target(&look->activation, &look->uri);
 		return EXIT_CODE_OK;
 	}
 	output_error(look->verb, "%s", sentence);
-	return EXIT_CODE_FAILURE;
+	return EXIT_CODE_UNREACHABLE;
 }
 
 enum exit_code look_open(struct look *look, const struct options *options,
@@ -124,6 +149,7 @@ int look_dial(struct look *look, struct dial_options *options, struct dial_resul
 void look_close(struct look *look)
 {
 	activation_stop(&look->activation);
+	look_server = NULL;
 }
 
 int look_command(const char *help, enum look_target target,

@@ -21,6 +21,23 @@ refused 7 "no device $N" status $N
 refused 7 "no daemon serves device $N" resize ublkb$N
 refused 7 "there is no device $N" disconnect /dev/ublkb$N
 refused 7 "there is no device $N" disconnect --force /dev/ublkc$N
+answers "[]" disconnect --all -o json
+
+# What becomes of each is told in JSON, too; the sentence is on standard error.
+call disconnect -o json $N
+why=
+[ "$status" = 7 ] || why="status $status"
+[ "$(jq -c . "$SCRATCH/out")" = "[{\"device\":\"/dev/ublkb$N\",\"exit\":7}]" ] || why="$why; not that device and 7"
+grep -qF "there is no device $N" "$SCRATCH/err" || why="$why; no sentence"
+verdict "disconnect -o json" "${why#; }"
+
+# A link stays when its node has gone.
+ln -s "/dev/ublkb$N" "$SCRATCH/link"
+refused 7 "there is no device $N" disconnect "$SCRATCH/link"
+ln -sfn "../../ublkb$N" "$SCRATCH/link"
+refused 7 "there is no device $N" disconnect "$SCRATCH/link"
+ln -sfn /dev/nothing "$SCRATCH/link"
+refused 2 "is no ublk device" disconnect "$SCRATCH/link"
 
 # A full disk, or a reader that left, is no success.
 if [ -w /dev/full ]; then
@@ -53,3 +70,15 @@ answers "" disconnect $N
 why=
 [ ! -e "$UBLK_NBD_RUNTIME_DIR/$N.json" ] || why="the file is still there"
 verdict "disconnect removes a stale file" "$why"
+
+# A server that was started for a look leaves nothing behind, however the look ends.
+for signal in INT TERM HUP; do
+	why=
+	: >"$SCRATCH/out"
+	timeout -s $signal 1 "$PROGRAM" info [ sleep 30 ] >"$SCRATCH/out" 2>"$SCRATCH/err"
+	status=$?
+	[ $status = 124 ] || why="status $status"
+	[ -z "$(find "$UBLK_NBD_RUNTIME_DIR" -name 'server-*')" ] || why="$why; the socket is left"
+	verdict "SIG$signal during info" "${why#; }"
+done
+refused 3 "no-such-program" info [ no-such-program ]
