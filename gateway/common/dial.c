@@ -19,7 +19,7 @@
 #include "proto/request.h"
 
 /* Asking for less: without extended headers, without structured replies, GO in place of INFO. */
-#define DIAL_RETRIES_MAX 2
+#define DIAL_RETRIES_MAX 3
 #define DIAL_READ_BYTES	 4096
 /* For the words of farewell (ABORT, DISC), which nobody waits for. */
 #define DIAL_FAREWELL_MS 500
