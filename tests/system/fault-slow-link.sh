@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # goal: a deep queue on a slow link takes longer than --timeout and is no dead server; a server that
-#       then stops answering is found out within --timeout, and one that trickles within eight times that
+#       then stops answering is found out within --timeout, one that trickles within eight times that, and
+#       one that never answers a TRIM or WRITE_ZEROES within four times that
 # method: nbdkit's rate filter at 4 MB/s, one request at a time as a link is; 64 MiB in flight at once,
 #         --timeout 4: all of it is written and read. Then the server is stopped amid the writes:
 #         they end in time. At last a server that needs most of --timeout for each request
@@ -76,7 +77,34 @@ a_trickle_ends() {
 	disconnect_exits 0
 }
 
-for verb in slow_is_not_dead dead_is_dead a_trickle_ends; do
+# never_answered COMMAND BLKDISCARD-OPTION...: by a server that answers everything else.
+never_answered() {
+	deaf=$1
+	shift
+	start_hostile slow 10809 --deaf "$deaf"
+	connect_disk --connections 1 --timeout "$SCALE" nbd://localhost
+	check "reading" dd if="$DISK" of=/dev/null bs=64k count=1 iflag=direct
+	started=$(uptime_ms)
+	timeout -k 5 $((60 * SCALE)) blkdiscard "$@" --length 1048576 "$DISK" >"$WORK/discard.log" 2>&1
+	code=$?
+	took=$(($(uptime_ms) - started))
+	note "$deaf ended with $code after $took ms: $(cat "$WORK/discard.log")"
+	check_equal "exit status of blkdiscard" 1 $code
+	check "it failed" grep -q 'Input/output error' "$WORK/discard.log"
+	[ $took -gt $((SCALE * 2000)) ] || fail "$deaf" "ended after $took ms: it has four times as long"
+	[ $took -le $((SCALE * 4000 + MARGIN_MS)) ] || fail "$deaf" "ended after $took ms"
+	disconnect_exits 8
+}
+
+a_trim_ends() {
+	never_answered trim
+}
+
+zeroing_ends() {
+	never_answered zeroes -z
+}
+
+for verb in slow_is_not_dead dead_is_dead a_trickle_ends a_trim_ends zeroing_ends; do
 	run_case "$(echo $verb | tr _ ' ')" $verb
 	remove_all
 	stop_server slow KILL
