@@ -164,7 +164,6 @@ static int print_page(const json_t *status)
 	if (json_object_get(status, "timeout_ms"))
 		output_field("timeout", "%g s", (double)number_of(status, "timeout_ms") / 1000);
 	print_connections(status);
-	print_string(status, "last_error", "last error");
 	print_counters(status);
 	return output_finish(VERB);
 }

@@ -40,7 +40,7 @@ static void print_help(void)
 		printf("  %-10s %-9s %s\n", verbs[i].name, verbs[i].words, verbs[i].summary);
 	puts("\n"
 	     "TARGET  nbd://host[:port]/export, nbd+unix:///export?socket=PATH,\n"
-	     "        nbd+vsock://cid/export, host[:port][/export], or for connect a server\n"
+	     "        nbd+vsock://cid/export, host[:port][/export], or a server\n"
 	     "        to start: [ nbdkit memory 1G ]\n"
 	     "DEVICE  0, ublkb0 or /dev/ublkb0\n"
 	     "\n"

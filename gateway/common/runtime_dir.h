@@ -28,8 +28,7 @@
  *   "framing": "structured", "features": ["flush", "fua", "trim", "write-zeroes", "df", "multi-conn", ...],
  *   "payload_max_bytes": N, "timeout_ms": N, "connections": [{"queue": 0, "transport": "plain", "peer":
  *   "127.0.0.1:10809", "state": "live|condemned", "in_flight": 0}], "stats": {"reads": N, ...,
- *   "read_bytes": N, "copied_bytes": N, "errors": N, "sends": N, "receives": N, ...}, "dead_since_s": null,
- *   "last_error": ""}
+ *   "read_bytes": N, "copied_bytes": N, "errors": N, "sends": N, "receives": N, ...}}
  */
 #ifndef GATEWAY_COMMON_RUNTIME_DIR_H
 #define GATEWAY_COMMON_RUNTIME_DIR_H
