@@ -19,6 +19,7 @@
 #include "gateway/common/disk_config.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/ublk_control.h"
+#include "gateway/common/udev_rule.h"
 #include "gateway/common/uring_compat.h"
 
 /* A disk needs its sockets, rings, /dev/ublkcN and the control socket's clients. */
@@ -282,8 +283,12 @@ static void check_dev(struct checks *checks)
 
 static void check_udev(struct checks *checks)
 {
-	if (!access("/run/udev/control", F_OK))
+	if (udev_runs() && udev_has_rule())
 		check_ok(checks, "udev", "runs: disks get links in /dev/disk/by-ublk-nbd");
+	else if (udev_runs())
+		check_warn(checks, "udev",
+			   "runs, but has not the rule that makes links in /dev/disk/by-ublk-nbd: "
+			   "make install puts it into udev's rules.d");
 	else
 		check_warn(checks, "udev",
 			   "does not run: disks work, but get no stable links; start "

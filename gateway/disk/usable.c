@@ -9,10 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/common/udev_rule.h"
 #include "gateway/disk/disk.h"
 
 #define UDEV_WAIT_MS 5000
-#define UDEV_RULE    "54-ublk-nbd.rules"
 #define PAUSE_MS     5
 
 static void pause_ms(uint32_t ms)
@@ -26,7 +26,7 @@ static void pause_ms(uint32_t ms)
  * busy, so there is an end to it. */
 static void settle_udev(void)
 {
-	if (access("/run/udev/control", F_OK) < 0)
+	if (!udev_runs())
 		return;
 	for (uint32_t waited_ms = 0; waited_ms < UDEV_WAIT_MS; waited_ms += PAUSE_MS) {
 		if (access("/run/udev/queue", F_OK) < 0)
@@ -35,27 +35,13 @@ static void settle_udev(void)
 	}
 }
 
-static bool udev_has_rule(void)
-{
-	static const char *const folders[] = { "/etc", "/run", "/usr/local/lib", "/usr/lib",
-					       "/lib" };
-	char path[64];
-
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		snprintf(path, sizeof(path), "%s/udev/rules.d/" UDEV_RULE, folders[i]);
-		if (access(path, F_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* udevd may not even have heard of the event when we look, so its being idle says nothing yet: the
  * link does. That it is another disk's, of the same owner and export, is nothing to wait for. */
 void disk_wait_link(const struct disk *disk)
 {
 	char link[400];
 
-	if (access("/run/udev/control", F_OK) < 0 || !udev_has_rule())
+	if (!udev_runs() || !udev_has_rule())
 		return;
 	disk_udev_link(disk, link, sizeof(link));
 	for (uint32_t waited_ms = 0; waited_ms < UDEV_WAIT_MS; waited_ms += PAUSE_MS) {

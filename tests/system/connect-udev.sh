@@ -26,6 +26,18 @@ link_comes_and_goes() {
 	disconnect_disk
 }
 
+# doctor promises links only where the rule is.
+doctor_looks_for_the_rule() {
+	rule=$(find /etc/udev /usr/lib/udev /lib/udev -name 54-ublk-nbd.rules 2>/dev/null | head -n 1)
+	[ -n "$rule" ] || fail "the test" "there is no rule"
+	ublk-nbd doctor >"$WORK/doctor"
+	check "links are promised" grep -q 'udev.*disks get links' "$WORK/doctor"
+	mv "$rule" "$WORK/rule"
+	ublk-nbd doctor >"$WORK/doctor"
+	mv "$WORK/rule" "$rule"
+	check "the rule is missed" grep -q 'udev.*has not the rule' "$WORK/doctor"
+}
+
 odd_names() {
 	connect_disk --owner bob 'nbd://localhost/../../etc/pass%20wd'
 	check_equal "a harmless link" "$DISK" "$(readlink -f "$(find $LINKS/bob -type l)")"
@@ -84,7 +96,7 @@ starting_disk_is_left_alone() {
 
 start_udev
 start_nbdkit s 10809 memory 64M
-for verb in link_comes_and_goes odd_names partitions_and_filesystems starting_disk_is_left_alone; do
+for verb in link_comes_and_goes doctor_looks_for_the_rule odd_names partitions_and_filesystems starting_disk_is_left_alone; do
 	umount -l /mnt 2>/dev/null
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	run_case "$(echo $verb | tr _ ' ')" $verb
