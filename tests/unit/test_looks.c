@@ -224,7 +224,7 @@ static void test_info_refusals(void **state)
 	json_decref(object);
 	assert_int_equal(RUN(cmd_info, "[", "nbdkit", "nonsense", "]"), EXIT_CODE_UNREACHABLE);
 	assert_says(complained, "exit status 1");
-	assert_int_equal(RUN(cmd_info, "[", "no-such-server", "]"), EXIT_CODE_FAILURE);
+	assert_int_equal(RUN(cmd_info, "[", "no-such-server", "]"), EXIT_CODE_UNREACHABLE);
 	assert_says(complained, "not found in PATH");
 	assert_int_equal(RUN(cmd_info, "["), EXIT_CODE_USAGE);
 	assert_int_equal(RUN(cmd_info, "-o", "json"), EXIT_CODE_USAGE);
