@@ -52,19 +52,23 @@ static const char *strip_dev(const char *text)
 	return strncmp(text, "/dev/", 5) ? text : text + 5;
 }
 
-/* Where a link leads, of "/dev/ublkb0" or "../../ublkb0" only the name. */
+/* The node of /dev that a link leads to, when only the node is gone. */
 static bool link_read(const char *path, char real[PATH_MAX])
 {
-	char target[PATH_MAX];
+	char target[PATH_MAX], joined[2 * PATH_MAX];
 	ssize_t bytes = readlink(path, target, sizeof(target) - 1);
-	const char *slash;
+	char *slash;
 
 	if (bytes < 0)
 		return false;
 	target[bytes] = '\0';
-	slash = strrchr(target, '/');
-	strcpy(real, slash ? slash + 1 : target);
-	return true;
+	snprintf(joined, sizeof(joined), "%.*s%s",
+		 target[0] == '/' ? 0 : (int)(strrchr(path, '/') + 1 - path), path, target);
+	slash = strrchr(joined, '/');
+	*slash = '\0';
+	if (!realpath(joined, real) || strcmp(real, "/dev"))
+		return false;
+	return snprintf(real, PATH_MAX, "%s", slash + 1) < PATH_MAX;
 }
 
 int device_name_parse(const char *text, uint32_t *number, char *error, size_t error_bytes)

@@ -34,8 +34,10 @@ verdict "disconnect -o json" "${why#; }"
 # A link stays when its node has gone.
 ln -s "/dev/ublkb$N" "$SCRATCH/link"
 refused 7 "there is no device $N" disconnect "$SCRATCH/link"
-ln -sfn "../../ublkb$N" "$SCRATCH/link"
+ln -sfn "$(realpath --relative-to "$SCRATCH" /dev)/ublkb$N" "$SCRATCH/link"
 refused 7 "there is no device $N" disconnect "$SCRATCH/link"
+ln -sfn "ublkb$N" "$SCRATCH/link"
+refused 2 "is no ublk device" disconnect "$SCRATCH/link"
 ln -sfn /dev/nothing "$SCRATCH/link"
 refused 2 "is no ublk device" disconnect "$SCRATCH/link"
 

@@ -65,7 +65,7 @@ static void test_device_links(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(directory));
 	snprintf(link, sizeof(link), "%s/disk", directory);
-	/* realpath(3) wants what it points to; only on a machine with the node is there something. */
+	/* To something else; to a disk, there or gone: tests/cli/test-no-disks.sh. */
 	assert_int_equal(symlink("/dev/null", link), 0);
 	result = device_name_parse(link, &number, error, sizeof(error));
 	unlink(link);
