@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_disconnect.c - the verb "disconnect": one device, or all, or all of an owner. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,10 +95,11 @@ static enum exit_code disconnect_one(const struct wanted *wanted, uint32_t numbe
 	enum exit_code exit_code = disconnect_device(number, &wanted->how);
 	char device[32];
 
-	snprintf(device, sizeof(device), "/dev/ublkb%" PRIu32, number);
-	if (wanted->results)
-		json_array_append_new(wanted->results, json_pack("{s:s, s:i}", "device", device,
-								 "exit", (int)exit_code));
+	if (!wanted->results)
+		return exit_code;
+	snprintf(device, sizeof(device), "/dev/ublkb%u", number);
+	json_array_append_new(wanted->results,
+			      json_pack("{s:s, s:i}", "device", device, "exit", (int)exit_code));
 	return exit_code;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/cli/clock.h"
+#include "gateway/common/udev_rule.h"
 
 #define LOOK_EVERY_MS 5
 /* An event that the kernel has sent is in udev's queue after this. */
@@ -41,7 +42,7 @@ void udev_wait_links(const char *device, uint32_t timeout_ms)
 	char path[64];
 	struct stat st;
 
-	if (access("/run/udev/control", F_OK) || stat(device, &st))
+	if (!udev_runs() || stat(device, &st))
 		return;
 	snprintf(path, sizeof(path), "/run/udev/data/b%u:%u", major(st.st_rdev), minor(st.st_rdev));
 	for (; now_ms - started_ms < timeout_ms; now_ms = clock_now_ms()) {
