@@ -19,7 +19,7 @@ TARGET="nbd+unix:///?socket=$SOCKET"
 # connect_foreground: sets DISK; its exit code will be in $WORK/exit.
 connect_foreground() {
 	log_mark
-	rm -f "$WORK/exit"
+	rm -f "$WORK/exit" "$WORK/device"
 	(
 		ublk-nbd connect --foreground --timeout 1 --connections 1 "$TARGET" \
 			>"$WORK/device" 2>"$WORK/foreground.log"
