@@ -116,7 +116,7 @@ static void chunk_done(struct nbd_reply_parser *parser)
 		parser->state = REPLY_FINAL;
 		return;
 	}
-	parser->request->rx = NBD_RX_WAITING;
+	nbd_request_move_rx(parser->request, NBD_RX_WAITING);
 	parser->request = NULL;
 	parser->state = REPLY_HEADER;
 }
@@ -134,7 +134,7 @@ static int claim(struct nbd_reply_parser *parser, uint64_t cookie)
 	if (request->chunks++ >= NBD_CHUNKS_PER_REQUEST_MAX)
 		return broken(parser, "the server answers one %s in more than %d chunks",
 			      command_name(request->command), NBD_CHUNKS_PER_REQUEST_MAX);
-	request->rx = NBD_RX_PARTIAL;
+	nbd_request_move_rx(request, NBD_RX_PARTIAL);
 	parser->request = request;
 	return 0;
 }
@@ -504,7 +504,7 @@ static int step_final(struct nbd_reply_parser *parser, struct nbd_reply_event *e
 			      "the server ended a READ of %" PRIu32 " bytes at %" PRIu64
 			      " without all of its data and without an error",
 			      request->length_bytes, request->offset_bytes);
-	request->rx = NBD_RX_FINAL;
+	nbd_request_move_rx(request, NBD_RX_FINAL);
 	event->type = NBD_REPLY_FINAL;
 	event->request = request;
 	event->wire_error = request->error;

@@ -1,12 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* request.c - see request.h. Layout: proto.md, "Request message", "Extended request message". */
+#include "proto/request.h"
+
+#include <assert.h>
 #include <errno.h>
 
-#include "proto/request.h"
+#define BIT(n) (1u << (n))
+
+void nbd_request_move_rx(struct nbd_request *request, enum nbd_rx_state to)
+{
+	static const uint8_t legal[] = {
+		[NBD_RX_IDLE] = BIT(NBD_RX_WAITING) | BIT(NBD_RX_IDLE),
+		[NBD_RX_WAITING] = BIT(NBD_RX_PARTIAL) | BIT(NBD_RX_IDLE),
+		[NBD_RX_PARTIAL] = BIT(NBD_RX_WAITING) | BIT(NBD_RX_FINAL) | BIT(NBD_RX_IDLE),
+		[NBD_RX_FINAL] = BIT(NBD_RX_IDLE),
+	};
+
+	assert(legal[request->rx] & BIT(to));
+	request->rx = to;
+}
 
 void nbd_request_expect(struct nbd_request *request)
 {
-	request->rx = NBD_RX_WAITING;
+	nbd_request_move_rx(request, NBD_RX_WAITING);
 	request->error = 0;
 	request->chunks = 0;
 	request->scattered = false;

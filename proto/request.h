@@ -12,19 +12,23 @@
 #include "proto/handshake.h"
 #include "proto/wire.h"
 
-/* The life of a wire request's reply. "partial": a chunk's header was read and its payload is
- * coming; between two chunks it is back in "waiting". */
+/*
+ * The life of a wire request's reply:
+ *
+ *   IDLE --expected--> WAITING <--a chunk's header, its payload--> PARTIAL --the last chunk--> FINAL
+ *   any --committed, or given up with its connection--> IDLE
+ */
 enum nbd_rx_state {
 	NBD_RX_IDLE,	/* no reply is expected */
 	NBD_RX_WAITING, /* registered: a reply may come, even before the send completed */
-	NBD_RX_PARTIAL,
-	NBD_RX_FINAL, /* error holds the result; nothing more may come */
+	NBD_RX_PARTIAL, /* a chunk's header was read, and its payload is coming */
+	NBD_RX_FINAL,	/* error holds the result; nothing more may come */
 };
 
 /*
  * What the reply parser needs to know of a request, and what it learns. The owner fills command,
  * flags, offset_bytes, length_bytes and cookie and calls nbd_request_expect(); from then until
- * NBD_RX_FINAL the parser writes rx, error, coverage, chunks and scattered.
+ * NBD_RX_FINAL the parser moves rx and writes error, coverage, chunks and scattered.
  */
 struct nbd_request {
 	uint64_t cookie;
@@ -39,7 +43,10 @@ struct nbd_request {
 	struct nbd_coverage coverage;
 };
 
-/* Marks the request as one whose reply may come now; resets what a former reply left. */
+/* All moves of rx are made here, and checked: an illegal one is a mistake of our own (nothing that a
+ * server sends leads to one) and ends the program. */
+void nbd_request_move_rx(struct nbd_request *request, enum nbd_rx_state to);
+/* Marks the request (IDLE) as one whose reply may come now; resets what a former reply left. */
 void nbd_request_expect(struct nbd_request *request);
 
 /* Header bytes of a request in this framing: 28, or 32 with extended headers. */

@@ -24,6 +24,21 @@
 /* Beside the largest payload: headers, and small writes that are waiting with it. */
 #define BATCH_EXTRA_BYTES (256u << 10)
 
+#define BIT(n)		  (1u << (n))
+
+void connection_move(struct connection *connection, enum connection_state to)
+{
+	static const uint8_t legal[] = {
+		[CONNECTION_DEAD] = BIT(CONNECTION_LIVE),
+		[CONNECTION_LIVE] = BIT(CONNECTION_RETIRING) | BIT(CONNECTION_CONDEMNED),
+		[CONNECTION_RETIRING] = BIT(CONNECTION_CONDEMNED),
+		[CONNECTION_CONDEMNED] = BIT(CONNECTION_DEAD),
+	};
+
+	assert(legal[connection_state(connection)] & BIT(to));
+	atomic_store(&connection->state, to);
+}
+
 /* The parser's question: which request waits under this cookie? */
 static struct nbd_request *find_request(void *context, uint64_t cookie)
 {
@@ -129,6 +144,7 @@ int connection_open(struct connection *connection, struct queue *queue, uint32_t
 	nbd_reply_parser_init(&connection->parser, queue->shared->export->framing, find_request,
 			      connection);
 	set_user_timeout(queue, transport->fd);
+	connection_move(connection, CONNECTION_LIVE);
 	return 0;
 }
 
@@ -155,7 +171,7 @@ int connection_replace(struct connection *connection, struct transport *transpor
 			      connection);
 	set_user_timeout(connection->queue, transport->fd);
 	connection->reason[0] = '\0';
-	atomic_store(&connection->state, CONNECTION_LIVE);
+	connection_move(connection, CONNECTION_LIVE);
 	return 0;
 }
 
@@ -201,7 +217,7 @@ static void abandon(struct connection *connection)
 {
 	if (connection_state(connection) == CONNECTION_RETIRING)
 		connection->queue->connections_retiring--;
-	atomic_store(&connection->state, CONNECTION_CONDEMNED);
+	connection_move(connection, CONNECTION_CONDEMNED);
 	shutdown(connection->transport->fd, SHUT_RDWR);
 	if (connection->send_armed)
 		cancel(connection, RING_SEND);
@@ -233,7 +249,7 @@ void connection_retire(struct connection *connection)
 	snprintf(connection->reason, sizeof(connection->reason), "the server is shutting down");
 	report_loss(connection, 0);
 	connection->queue->connections_retiring++;
-	atomic_store(&connection->state, CONNECTION_RETIRING);
+	connection_move(connection, CONNECTION_RETIRING);
 }
 
 /* Whether it may be closed without a word: it was left after DISC, which a server may answer by
@@ -264,7 +280,7 @@ void connection_drain(struct connection *connection)
 	if (connection_state(connection) != CONNECTION_CONDEMNED || connection->send_armed ||
 	    connection->receive_armed)
 		return;
-	atomic_store(&connection->state, CONNECTION_DEAD);
+	connection_move(connection, CONNECTION_DEAD);
 	connection->waiting_head = NULL;
 	connection->waiting_tail = NULL;
 	connection->sending_head = NULL;

@@ -3,6 +3,7 @@
  * connection.h - one connection of a queue: socket, send batch, receive parser, and the wire
  * requests that go over it.
  *
+ *   DEAD --connection_open(), connection_replace()--> LIVE
  *   LIVE --condemned (error, deadline, protocol breach)--> CONDEMNED --every SQE back--> DEAD
  *   LIVE --the server shuts down--> RETIRING --all answered, DISC sent; or condemned--> CONDEMNED
  *
@@ -29,10 +30,10 @@
 #include "tls/transport.h"
 
 enum connection_state {
+	CONNECTION_DEAD,
 	CONNECTION_LIVE,
 	CONNECTION_RETIRING,
-	CONNECTION_CONDEMNED,
-	CONNECTION_DEAD
+	CONNECTION_CONDEMNED
 };
 
 struct queue;
@@ -91,6 +92,8 @@ void connection_close(struct connection *connection);
 /* Puts a request (IDLE) at the end of the send queue. Only while LIVE, or DISC while RETIRING. */
 void connection_enqueue(struct connection *connection, struct wire_request *request);
 
+/* All moves of its state are made here, and checked. Those below make them; no one else calls it. */
+void connection_move(struct connection *connection, enum connection_state to);
 /* The server shuts down: LIVE becomes RETIRING; else nothing. */
 void connection_retire(struct connection *connection);
 /* Gives the connection up: error is a positive errno or 0, the format says what happened. Does

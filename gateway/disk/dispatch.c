@@ -57,7 +57,7 @@ void dispatch_part_fail(struct queue *queue, struct wire_request *request, int e
 	request->connection = NULL;
 	if (request->tx != TX_IDLE)
 		wire_request_move_tx(request, TX_IDLE);
-	request->nbd.rx = NBD_RX_IDLE;
+	nbd_request_move_rx(&request->nbd, NBD_RX_IDLE);
 	close_part(queue, slot_of(queue, request), error);
 }
 
@@ -165,7 +165,7 @@ void dispatch_slot(struct queue *queue, struct slot *slot)
 		struct wire_request *request = &slot->parts[part];
 
 		request->nbd.cookie = slot_cookie(slot, part);
-		request->nbd.rx = NBD_RX_IDLE;
+		nbd_request_move_rx(&request->nbd, NBD_RX_IDLE);
 		request->connection = NULL;
 		if (refused || send_part(queue, request) < 0)
 			dispatch_part_fail(queue, request, -EIO);

@@ -204,7 +204,8 @@ static void *queue_main(void *argument)
 	if (ret < 0) {
 		log_error("queue %u ends: io_uring: %s", queue->id, strerror(-ret));
 		atomic_store(&queue->failure, -ret);
-		atomic_store(&queue->state, QUEUE_DONE);
+		if (queue_state(queue) != QUEUE_DONE)
+			queue_move(queue, QUEUE_DONE);
 	}
 	queue_report(queue);
 	return NULL;

@@ -7,7 +7,7 @@
  *   tx of a part:  IDLE -> QUEUED -> SENDING -> SENT -> IDLE (at commit)
  *                  QUEUED -> IDLE                  (its connection is gone: ended)
  *                  SENDING|SENT -> QUEUED | IDLE   (its connection is gone and drained: requeued | ended)
- *   rx of a part:  proto/request.h; kept by the reply parser
+ *   rx of a part:  proto/request.h
  *
  * tx and rx are apart because a reply may come before the send that carried its request has
  * completed. A slot is committed only when each part's rx is final and no part is SENDING: an

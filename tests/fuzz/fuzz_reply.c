@@ -149,6 +149,7 @@ static void got_final(struct play *play, struct nbd_request *request)
 	digest_number(play, request->error);
 	memset(model, 0, sizeof(*model));
 	if (request->cookie == AGAIN) {
+		nbd_request_move_rx(request, NBD_RX_IDLE);
 		nbd_request_expect(request);
 		model->waits = true;
 	}

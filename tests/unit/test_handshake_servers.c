@@ -252,6 +252,7 @@ static void submit(unsigned int index, uint16_t command, uint16_t flags, uint64_
 	request->flags = flags;
 	request->offset_bytes = offset_bytes;
 	request->length_bytes = length_bytes;
+	nbd_request_move_rx(request, NBD_RX_IDLE);
 	nbd_request_expect(request);
 	n = nbd_request_encode(request, disk.hs.export.framing, header);
 	send_bytes(header, n);

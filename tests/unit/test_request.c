@@ -100,7 +100,7 @@ static void flush_and_disc_have_no_range(void **state)
 
 static void expect_forgets_the_former_reply(void **state)
 {
-	struct nbd_request request = { .rx = NBD_RX_FINAL, .error = 5, .chunks = 3 };
+	struct nbd_request request = { .rx = NBD_RX_IDLE, .error = 5, .chunks = 3 };
 
 	(void)state;
 	nbd_coverage_reset(&request.coverage);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: slots and wire requests make the legal moves and no others; a batch keeps account of what
+ * Goal: slots, wire requests and connections make the legal moves and no others; a batch keeps account of what
  * was sent at any split. Method: every pair of states; every split of a small batch.
  */
 #include <setjmp.h>
@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "gateway/disk/batch.h"
+#include "gateway/disk/connection.h"
 #include "gateway/disk/slot.h"
 
 /* A move that is not legal ends the process, so each is made in a child of its own. */
@@ -45,6 +46,20 @@ static void move_tx(int from, int to)
 	wire_request_move_tx(&request, (enum tx_state)to);
 }
 
+static void move_rx(int from, int to)
+{
+	struct nbd_request request = { .rx = (enum nbd_rx_state)from };
+
+	nbd_request_move_rx(&request, (enum nbd_rx_state)to);
+}
+
+static void move_connection(int from, int to)
+{
+	struct connection connection = { .state = (enum connection_state)from };
+
+	connection_move(&connection, (enum connection_state)to);
+}
+
 static void slots_move_as_drawn(void **state)
 {
 	static const bool legal[3][3] = {
@@ -71,6 +86,38 @@ static void wire_requests_move_as_drawn(void **state)
 	for (int from = 0; from < 4; from++)
 		for (int to = 0; to < 4; to++)
 			assert_int_equal(move_is_legal(move_tx, from, to), legal[from][to]);
+}
+
+static void replies_move_as_drawn(void **state)
+{
+	static const bool legal[4][4] = {
+		[NBD_RX_IDLE] = { [NBD_RX_IDLE] = true, [NBD_RX_WAITING] = true },
+		[NBD_RX_WAITING] = { [NBD_RX_IDLE] = true, [NBD_RX_PARTIAL] = true },
+		[NBD_RX_PARTIAL] = { [NBD_RX_IDLE] = true,
+				     [NBD_RX_WAITING] = true,
+				     [NBD_RX_FINAL] = true },
+		[NBD_RX_FINAL] = { [NBD_RX_IDLE] = true },
+	};
+
+	(void)state;
+	for (int from = 0; from < 4; from++)
+		for (int to = 0; to < 4; to++)
+			assert_int_equal(move_is_legal(move_rx, from, to), legal[from][to]);
+}
+
+static void connections_move_as_drawn(void **state)
+{
+	static const bool legal[4][4] = {
+		[CONNECTION_DEAD] = { [CONNECTION_LIVE] = true },
+		[CONNECTION_LIVE] = { [CONNECTION_RETIRING] = true, [CONNECTION_CONDEMNED] = true },
+		[CONNECTION_RETIRING] = { [CONNECTION_CONDEMNED] = true },
+		[CONNECTION_CONDEMNED] = { [CONNECTION_DEAD] = true },
+	};
+
+	(void)state;
+	for (int from = 0; from < 4; from++)
+		for (int to = 0; to < 4; to++)
+			assert_int_equal(move_is_legal(move_connection, from, to), legal[from][to]);
 }
 
 static void a_cookie_names_generation_part_and_tag(void **state)
@@ -165,6 +212,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slots_move_as_drawn),
 		cmocka_unit_test(wire_requests_move_as_drawn),
+		cmocka_unit_test(replies_move_as_drawn),
+		cmocka_unit_test(connections_move_as_drawn),
 		cmocka_unit_test(a_cookie_names_generation_part_and_tag),
 		cmocka_unit_test(only_what_was_sent_awaits_a_reply),
 		cmocka_unit_test(a_batch_goes_on_where_a_short_send_ended),
