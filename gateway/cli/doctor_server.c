@@ -213,6 +213,10 @@ void doctor_server(struct checks *checks, struct look *look)
 	struct dial_result result;
 
 	checks_begin(checks, "server", look->described);
+	if (look->start_failure[0]) {
+		check_fail(checks, EXIT_CODE_UNREACHABLE, "start", "%s", look->start_failure);
+		return;
+	}
 	if (look_dial(look, &options, &result)) {
 		steps_fail(&steps, &result);
 		return;

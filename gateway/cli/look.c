@@ -86,14 +86,15 @@ static void remove_socket_at_signals(const struct activation *activation)
 
 static enum exit_code look_start(struct look *look)
 {
-	char sentence[400];
-
-	if (!activation_start(&look->activation, look->command, sentence, sizeof(sentence))) {
+	if (!activation_start(&look->activation, look->command, look->start_failure,
+			      sizeof(look->start_failure))) {
 		remove_socket_at_signals(&look->activation);
 		activation_target(&look->activation, &look->uri);
 		return EXIT_CODE_OK;
 	}
-	output_error(look->verb, "%s", sentence);
+	if (look->reports_start)
+		return EXIT_CODE_OK;
+	output_error(look->verb, "%s", look->start_failure);
 	return EXIT_CODE_UNREACHABLE;
 }
 
@@ -170,6 +171,7 @@ int look_command(const char *help, enum look_target target,
 			return EXIT_CODE_USAGE;
 	if (option == OPTION_EXIT)
 		return options.exit_code;
+	look.reports_start = target == LOOK_TARGET_OPTIONAL;
 	look.given = target == LOOK_TARGET_NEEDED || look.command[0] || optind < argc;
 	if (look.given)
 		exit_code = look_open(&look, &options, &wanted, argc, argv);

@@ -29,8 +29,10 @@ struct look {
 	char *command[DISK_COMMAND_ARGS_MAX +
 		      1]; /* borrowed from argv; command[0] NULL: a TARGET */
 	struct activation activation;
-	bool given;	      /* a TARGET or a command; set by look_command() */
-	char described[8192]; /* for people: the URI, or "[ nbdkit memory 1G ]" */
+	bool given;	    /* a TARGET or a command; set by look_command() */
+	bool reports_start; /* that the command does not start is a finding: see start_failure */
+	char start_failure[400]; /* why it did not, or "" */
+	char described[8192];	 /* for people: the URI, or "[ nbdkit memory 1G ]" */
 };
 
 /*
@@ -40,8 +42,8 @@ struct look {
 enum exit_code look_take_command(struct look *look, const struct options *options, int *argc,
 				 char **argv);
 
-/* Parses the TARGET, or starts the command. EXIT_CODE_OK, or another having complained. To be
- * closed in either case. */
+/* Parses the TARGET, or starts the command. EXIT_CODE_OK, or another having complained; with
+ * reports_start a command that does not start is EXIT_CODE_OK. To be closed in either case. */
 enum exit_code look_open(struct look *look, const struct options *options,
 			 struct target_options *wanted, int argc, char **argv);
 

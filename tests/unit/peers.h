@@ -50,6 +50,7 @@ enum peer_script {
 	PEER_DROP_OPTIONS,  /* serves, but closes upon EXTENDED_HEADERS and STRUCTURED_REPLY */
 	PEER_DROP_ALL,	    /* closes upon any option */
 	PEER_NO_INFO,	    /* serves, but does not know INFO */
+	PEER_OLD,	    /* PEER_DROP_OPTIONS and PEER_NO_INFO */
 	PEER_CLOSE,	    /* closes at once */
 };
 
@@ -171,15 +172,16 @@ static void peer_reply_export(int fd, uint32_t option)
 static bool peer_answer(int fd, enum peer_script script, uint32_t option)
 {
 	const uint8_t none[1] = { 0 };
+	bool drops = script == PEER_DROP_OPTIONS || script == PEER_OLD;
+	bool knows_info = script != PEER_NO_INFO && script != PEER_OLD;
 
 	if (script == PEER_DROP_ALL ||
 	    (option == NBD_OPT_EXTENDED_HEADERS && script == PEER_DROP_EXTENDED) ||
-	    ((option == NBD_OPT_EXTENDED_HEADERS || option == NBD_OPT_STRUCTURED_REPLY) &&
-	     script == PEER_DROP_OPTIONS))
+	    ((option == NBD_OPT_EXTENDED_HEADERS || option == NBD_OPT_STRUCTURED_REPLY) && drops))
 		return false;
 	if (option == NBD_OPT_STRUCTURED_REPLY)
 		peer_reply(fd, option, NBD_REP_ACK, none, 0);
-	else if (option == NBD_OPT_GO || (option == NBD_OPT_INFO && script != PEER_NO_INFO))
+	else if (option == NBD_OPT_GO || (option == NBD_OPT_INFO && knows_info))
 		peer_reply_export(fd, option);
 	else
 		peer_reply(fd, option, NBD_REP_ERR_UNSUP, none, 0);

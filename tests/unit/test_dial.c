@@ -457,6 +457,26 @@ static void test_asks_less(void **state)
 	}
 }
 
+/* EXTENDED_HEADERS, STRUCTURED_REPLY and INFO are given up one after the other. */
+static void test_info_asks_less_in_all(void **state)
+{
+	struct dial_options options = {
+		.target = &target, .timeout_ms = 5000, .goal = NBD_GOAL_INFO, .addresses_count = 1
+	};
+	struct dial_address address;
+	struct dial_result result;
+	struct peer peer = peer_script(PEER_OLD, peer_listen(AF_INET, NULL, 8, &address));
+
+	(void)state;
+	options.addresses = &address;
+	assert_int_equal(dial_run(&options, &result), 0);
+	assert_int_equal(result.export->size_bytes, 1 << 20);
+	assert_int_equal(result.export->framing, NBD_FRAMING_SIMPLE);
+	dial_result_clear(&result);
+	assert_int_equal(peer_connections(&peer), 4);
+	peer_stop(&peer);
+}
+
 static void test_asks_less_but_twice(void **state)
 {
 	struct dial_address address;
@@ -883,6 +903,7 @@ int main(void)
 		TEST(test_nbd_server),
 		TEST(test_info),
 		TEST(test_asks_less),
+		TEST(test_info_asks_less_in_all),
 		TEST(test_asks_less_but_twice),
 		TEST(test_refused),
 		TEST(test_garbage),

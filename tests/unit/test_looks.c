@@ -486,6 +486,13 @@ static void test_doctor_no_server(void **state)
 	assert_finding(object, "server", "handshake", "fail");
 	json_decref(object);
 	peer_stop(&peer);
+
+	/* The machine is looked at all the same. */
+	object = DOCTOR(&exit_code, "[", "no-such-server", "]");
+	assert_int_not_equal(exit_code, EXIT_CODE_OK);
+	assert_finding(object, "machine", "kernel", "ok");
+	assert_finding(object, "server", "start", "fail");
+	json_decref(object);
 }
 
 /* --- time, and what is left behind -------------------------------------------------------------- */
