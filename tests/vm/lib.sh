@@ -7,6 +7,9 @@
 # configuration is neither used for choosing packages nor changed. Only the mirror's address
 # is taken from the machine, when it is needed, and it is written nowhere but in the cache.
 
+# A plain user's PATH lacks depmod and ldconfig.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
 LAB_VM=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_TOP=$(cd "$LAB_VM/../.." && pwd)
 # shellcheck disable=SC2034 # used by those who read this file
