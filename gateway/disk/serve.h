@@ -16,8 +16,9 @@ struct serve {
 	control_client_id stop_clients[CONTROL_CLIENTS_MAX]; /* are told when the device is gone */
 	uint32_t stop_clients_count;
 	bool stop_forced;
-	bool stop_hurried; /* the server gets little time: forced, or by a thread (attendant.h) */
-	bool failure_seen; /* of a queue: said, and the stop begun */
+	bool stop_signalled; /* a signal asked for it, too: whoever sent it reads the log */
+	bool stop_hurried;   /* the server gets little time: forced, or by a thread (attendant.h) */
+	bool failure_seen;   /* of a queue: said, and the stop begun */
 	uint32_t stop_overdue;	       /* times that the deadline of this stop passed */
 	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
 	uint64_t stop_receives;	       /* of all queues when that was set: progress moves it on */

@@ -93,10 +93,10 @@ static void refuse(struct serve *serve)
 		log_error("the disk is in use and goes on, but flushing it failed: %s: what was "
 			  "written last may be lost",
 			  flush);
-	if (serve->stop_clients_count > 0) {
+	if (serve->stop_clients_count > 0)
 		reply_busy_all(serve, flush);
+	if (!serve->stop_signalled)
 		return;
-	}
 	serve->refused_ms = dial_now_ms();
 	log_warning("asked to end while the disk is in use: it goes on; unmount it first, "
 		    "or send SIGTERM again within %d s to end it by force",
@@ -169,10 +169,12 @@ static void begin(struct serve *serve, bool force)
 void stopping_begin(struct serve *serve, bool force, control_client_id client)
 {
 	add_client(serve, client);
-	if (serve->disk->state == DISK_STOPPING)
+	if (serve->disk->state == DISK_STOPPING) {
 		go_on(serve, force);
-	else
-		begin(serve, force);
+		return;
+	}
+	serve->stop_signalled = false;
+	begin(serve, force);
 }
 
 /* Whether this signal is a second one from somebody who knows what the first one came to. */
@@ -182,9 +184,11 @@ static bool is_insisting(const struct serve *serve, int64_t now_ms)
 		return false;
 	if (serve->disk->stopped)
 		return true;
-	if (serve->disk->state == DISK_STOPPING)
-		return now_ms - serve->stop_began_ms >= IN_USE_KNOWN_MS;
-	return serve->refused_ms && now_ms - serve->refused_ms < SIGNAL_AGAIN_MS;
+	/* Whether or not somebody else has begun another stop since. */
+	if (serve->refused_ms && now_ms - serve->refused_ms < SIGNAL_AGAIN_MS)
+		return true;
+	return serve->disk->state == DISK_STOPPING &&
+	       now_ms - serve->stop_began_ms >= IN_USE_KNOWN_MS;
 }
 
 void stopping_signal(struct serve *serve)
@@ -197,6 +201,7 @@ void stopping_signal(struct serve *serve)
 	force = is_insisting(serve, now_ms);
 	serve->signal_ms = now_ms;
 	stopping_begin(serve, force, 0);
+	serve->stop_signalled = true;
 }
 
 static bool queues_are_done(const struct disk *disk)
