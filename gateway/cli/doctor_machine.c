@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +55,14 @@ static bool have_capability(int capability)
 /* What kind of container this is, by the signs they leave; NULL for none. */
 static const char *container_name(void)
 {
+	static char systemd[64];
 	const char *name = getenv("container");
 
+	/* systemd says it there to everyone, of LXC and nspawn, too. */
+	if (file_find("/run/systemd/container", "", systemd, sizeof(systemd))) {
+		systemd[strcspn(systemd, "\n")] = '\0';
+		return systemd;
+	}
 	if (!access("/.dockerenv", F_OK))
 		return "docker";
 	if (!access("/run/.containerenv", F_OK))
@@ -269,11 +276,24 @@ static void check_files(struct checks *checks)
 
 /* --- places ------------------------------------------------------------------------------------- */
 
+/* What was mounted on /dev last is what is seen there. */
+static bool dev_is_the_kernels(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *mount;
+	bool is = false;
+
+	while (mounts && (mount = getmntent(mounts)))
+		if (!strcmp(mount->mnt_dir, "/dev"))
+			is = !strcmp(mount->mnt_type, "devtmpfs");
+	if (mounts)
+		endmntent(mounts);
+	return is;
+}
+
 static void check_dev(struct checks *checks)
 {
-	char line[1024];
-
-	if (file_find("/proc/self/mounts", " /dev devtmpfs ", line, sizeof(line)))
+	if (dev_is_the_kernels())
 		check_ok(checks, "/dev", "the kernel's own: new disks appear in it");
 	else
 		check_warn(checks, "/dev",

@@ -84,3 +84,20 @@ for signal in INT TERM HUP; do
 	verdict "SIG$signal during info" "${why#; }"
 done
 refused 3 "no-such-program" info [ no-such-program ]
+
+# doctor, as a user who may nearly nothing. The program is copied to where such a one can read it.
+chmod 755 "$SCRATCH"
+install -m 755 "$PROGRAM" "$SCRATCH/ublk-nbd"
+user=()
+[ "$(id -u)" != 0 ] || user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+timeout -k 5 "$LIMIT_S" "${user[@]}" prlimit --nofile=100 --memlock=65536 "$SCRATCH/ublk-nbd" doctor \
+	>"$SCRATCH/out" 2>"$SCRATCH/err" </dev/null
+status=$?
+why=
+[ $status != 0 ] || why="status 0"
+for line in 'FAIL  permission: uid [0-9]* without CAP_SYS_ADMIN' 'FAIL  ublk driver: ' \
+	'warn  locked memory: 64 KiB may be locked.*raise RLIMIT_MEMLOCK' 'warn  open files: only 100 allowed' \
+	'FAIL  runtime directory: ' 'A connect would not work'; do
+	grep -q "$line" "$SCRATCH/out" || why="$why; no line like '$line'"
+done
+verdict "doctor: what a plain user lacks" "${why#; }"
