@@ -16,6 +16,9 @@ DESTDIR ?=
 SAN     ?=
 BUILD   ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 comma   := ,
+ifeq ($(strip $(BUILD)),)
+$(error BUILD is empty: it names the folder that everything is built in)
+endif
 
 BINDIR     := $(PREFIX)/bin
 LIBEXECDIR := $(PREFIX)/libexec/ublk-nbd

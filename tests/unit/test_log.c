@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: however often a peer provokes a message, no more lines than the limit allows go out in an
- * interval, and none is lost in silence: the next line that passes says how many were held back.
- * Method: limits of a short and of a long interval, asked more often than they allow.
+ * Goal: a message is one line with the program's or the journal's prefix and the device. However often
+ * a peer provokes one, no more lines than the limit allows go out in an interval, and none is lost in
+ * silence: the next line that passes says how many were held back. Method: a pipe as stderr; limits of a
+ * short and of a long interval, asked more often than they allow.
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "gateway/common/log.h"
@@ -102,9 +109,125 @@ static void the_places_limits_are_apart(void **state)
 	assert_int_equal(other.held, 0);
 }
 
+/* What a child that logs leaves in the pipe that is its stderr. */
+static void logged(void (*log)(void), char *text, size_t text_bytes)
+{
+	int ends[2], status;
+	size_t used = 0;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		close(ends[0]);
+		close(ends[1]);
+		log();
+		_exit(0);
+	}
+	close(ends[1]);
+	while ((n = read(ends[0], text + used, text_bytes - 1 - used)) > 0)
+		used += (size_t)n;
+	text[used] = '\0';
+	close(ends[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void log_some(void)
+{
+	errno = EDOM;
+	log_warning("before there is a device");
+	log_set_device("ublkb7");
+	log_error("queue %u tag %u: the server failed command %u: %s", 1, 5, 0, strerror(EIO));
+	log_info("said");
+	log_debug("not said");
+	if (errno != EDOM)
+		_exit(1);
+}
+
+static void log_to_a_person(void)
+{
+	log_open("ublk-nbd-disk", false, false);
+	log_some();
+}
+
+static void log_to_the_journal(void)
+{
+	log_open("ublk-nbd-disk", true, true);
+	log_some();
+}
+
+static void lines_say_program_and_device(void **state)
+{
+	char text[1000];
+
+	(void)state;
+	logged(log_to_a_person, text, sizeof(text));
+	assert_string_equal(text,
+			    "ublk-nbd-disk: before there is a device\n"
+			    "ublk-nbd-disk: ublkb7: queue 1 tag 5: the server failed command 0: "
+			    "Input/output error\n"
+			    "ublk-nbd-disk: ublkb7: said\n");
+}
+
+static void the_journal_gets_levels(void **state)
+{
+	char text[1000];
+
+	(void)state;
+	logged(log_to_the_journal, text, sizeof(text));
+	assert_string_equal(text, "<4>before there is a device\n"
+				  "<3>ublkb7: queue 1 tag 5: the server failed command 0: "
+				  "Input/output error\n"
+				  "<6>ublkb7: said\n"
+				  "<7>ublkb7: not said\n");
+}
+
+/* More than a pipe holds, and nobody reads: it comes to an end, and the next line says what is missing. */
+static void nobody_who_does_not_read_is_waited_for(void **state)
+{
+	int ends[2], status, flags;
+	char text[2000] = "";
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_true(fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 4096);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		alarm(20);
+		dup2(ends[1], STDERR_FILENO);
+		log_open("x", false, false);
+		for (int i = 0; i < 1000; i++)
+			log_error("a line that is a hundred bytes long: %060d", i);
+		/* The test's reading makes room; what was lost is known here alone. */
+		flags = fcntl(ends[0], F_GETFL);
+		fcntl(ends[0], F_SETFL, flags | O_NONBLOCK);
+		while (read(ends[0], text, sizeof(text)) > 0)
+			;
+		log_error("the next");
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+	assert_ptr_equal(strstr(text, "x: the next ("), text);
+	assert_true(strtol(text + strlen("x: the next ("), NULL, 10) > 900);
+	assert_non_null(strstr(text, " lines lost before)\n"));
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_say_program_and_device),
+		cmocka_unit_test(the_journal_gets_levels),
+		cmocka_unit_test(nobody_who_does_not_read_is_waited_for),
 		cmocka_unit_test(a_burst_passes_and_no_more),
 		cmocka_unit_test(the_next_interval_tells_what_was_held),
 		cmocka_unit_test(silence_is_nothing_held),
