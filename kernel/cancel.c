@@ -35,6 +35,9 @@ struct request *ublk_cancel_unpin(struct ublk_queue *queue, struct ublk_slot *sl
 
 	if (--slot->pins || slot->state != UBLK_SLOT_DOOMED)
 		return NULL;
+	/* The disk may have begun to go since: what is put back now, nobody fetches. */
+	if (queue->mode == UBLK_QUEUE_FAIL)
+		slot->fate = UBLK_FATE_FAIL;
 	request = slot->request;
 	slot->request = NULL;
 	*command = slot->command;
@@ -163,12 +166,12 @@ void ublk_cancel_waiting(struct ublk_device *device)
 
 /*
  * A task that waits for its ring's workers on its way out (one may be in STOP_DEV, which waits for
- * requests of this very task) is not marked as exiting yet; nor is one whose core is being dumped,
- * perhaps to its own disk. The group's mark is there at once.
+ * requests of this very task) is not marked as exiting yet, but as one that will dump no core any more;
+ * nor is one whose core is being dumped, perhaps to its own disk. The group's mark is there at once.
  */
 static bool task_dying(const struct task_struct *task)
 {
-	return READ_ONCE(task->flags) & PF_EXITING ||
+	return READ_ONCE(task->flags) & (PF_EXITING | PF_POSTCOREDUMP) ||
 	       READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT;
 }
 

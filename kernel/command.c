@@ -254,20 +254,23 @@ static int fetch(const struct operands *operands, struct io_uring_cmd *command,
 	return -EIOCBQUEUED;
 }
 
-/* A READ's data, from the daemon's buffer; the slot is pinned meanwhile. Returns the new result. */
-static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, int result)
+/*
+ * A READ's data, from the buffer that the COMMIT names; the slot is pinned meanwhile. Returns the new
+ * result, or -EBUSY when somebody else has it pinned.
+ */
+static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buffer, int result)
 {
 	struct request *request, *failed;
 	struct io_uring_cmd *unused = NULL;
-	u64 buffer;
 
 	spin_lock(&queue->lock);
 	if (!ublk_slot_committable(slot) || slot->pins) {
+		if (slot->pins)
+			result = -EBUSY;
 		spin_unlock(&queue->lock);
 		return result;
 	}
 	request = slot->request;
-	buffer = slot->buffer;
 	slot->pins++;
 	spin_unlock(&queue->lock);
 	result = ublk_copy_from_user(request, buffer,
@@ -289,16 +292,23 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 {
 	struct ublk_queue *queue = operands->queue;
 	struct ublk_slot *slot = operands->slot;
-	struct request *request = READ_ONCE(slot->request);
+	struct request *request;
 	int result = operands->result, refused = 0;
+	bool brings_data;
 
 	if (!ublk_slot_committable(slot) || !buffer_allowed(queue->device, operands->buffer))
 		return -EINVAL;
 	if (READ_ONCE(slot->pins))
 		return -EBUSY;
-	if (result > 0 && ublk_device_copies(queue->device) &&
-	    (queue->descs[operands->tag].op_flags & 0xff) == UBLK_IO_OP_READ)
-		result = commit_data(queue, slot, result);
+	brings_data = ublk_device_copies(queue->device) &&
+		      (queue->descs[operands->tag].op_flags & 0xff) == UBLK_IO_OP_READ;
+	if (brings_data && !operands->buffer)
+		return -EINVAL;
+	if (brings_data && result > 0) {
+		result = commit_data(queue, slot, operands->buffer, result);
+		if (result < 0)
+			return result;
+	}
 	compat_command_cancelable(command, issue_flags);
 
 	spin_lock(&queue->lock);

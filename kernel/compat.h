@@ -199,7 +199,7 @@ static inline void compat_queue_limits(struct request_queue *queue,
 		blk_queue_dma_alignment(queue, limits->dma_alignment);
 	if (limits->seg_boundary_mask)
 		blk_queue_segment_boundary(queue, limits->seg_boundary_mask);
-	if (limits->max_segment_size)
+	if (limits->max_segment_size && !limits->virt_boundary_mask)
 		blk_queue_max_segment_size(queue, limits->max_segment_size);
 	if (limits->max_segments)
 		blk_queue_max_segments(queue, limits->max_segments);

@@ -155,6 +155,11 @@ static int get_info(struct ublk_device *device, const struct ublksrv_ctrl_cmd *c
 		return -EINVAL;
 	mutex_lock(&device->mutex);
 	info = device->info;
+	/* As the caller's pid namespace has it; 0 when it has not. */
+	spin_lock(&device->daemon_lock);
+	if (info.ublksrv_pid > 0)
+		info.ublksrv_pid = pid_vnr(device->daemon);
+	spin_unlock(&device->daemon_lock);
 	mutex_unlock(&device->mutex);
 	return copy_to_user(buffer_of(command), &info, sizeof(info)) ? -EFAULT : 0;
 }
@@ -223,10 +228,8 @@ static void fill_devt(const struct ublk_device *device, struct ublk_param_devt *
 {
 	devt->char_major = MAJOR(device->dev.devt);
 	devt->char_minor = MINOR(device->dev.devt);
-	if (device->disk) {
-		devt->disk_major = MAJOR(disk_devt(device->disk));
-		devt->disk_minor = MINOR(disk_devt(device->disk));
-	}
+	devt->disk_major = device->disk ? MAJOR(disk_devt(device->disk)) : 0;
+	devt->disk_minor = device->disk ? MINOR(disk_devt(device->disk)) : 0;
 }
 
 static int get_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)

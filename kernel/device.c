@@ -16,6 +16,10 @@ static unsigned int ublks_max = 64;
 module_param(ublks_max, uint, 0644);
 MODULE_PARM_DESC(ublks_max, "most devices of unprivileged users at a time (default 64)");
 
+/* In the table: a device that is not there yet (NULL, which only the table knows from a free id), is
+ * there, or is being freed. */
+#define DEVICE_GOING xa_mk_value(0)
+
 static DEFINE_IDR(devices);
 static DEFINE_SPINLOCK(devices_lock); /* the table and the count */
 static unsigned int unprivileged_count;
@@ -32,11 +36,12 @@ static void device_free(struct ublk_device *device)
 	kfree(device);
 }
 
-static void device_forget(struct ublk_device *device)
+/* Frees the id, which is what the module's end waits for: nothing is done after it. */
+static void device_forget(u32 id, bool counted)
 {
 	spin_lock(&devices_lock);
-	idr_remove(&devices, device->info.dev_id);
-	if (device->counted)
+	idr_remove(&devices, id);
+	if (counted)
 		unprivileged_count--;
 	wake_up_all(&devices_gone);
 	spin_unlock(&devices_lock);
@@ -46,10 +51,16 @@ static void device_forget(struct ublk_device *device)
 static void device_release(struct device *dev)
 {
 	struct ublk_device *device = container_of(dev, struct ublk_device, dev);
+	bool counted = device->counted;
+	u32 id = device->info.dev_id;
 
+	/* Nobody finds it any more, but its id is taken. */
+	spin_lock(&devices_lock);
+	idr_replace(&devices, DEVICE_GOING, id);
+	spin_unlock(&devices_lock);
 	blk_mq_free_tag_set(&device->tags);
-	device_forget(device);
 	device_free(device);
+	device_forget(id, counted);
 }
 
 static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info)
@@ -144,12 +155,18 @@ struct ublk_device *ublk_device_add(const struct ublksrv_ctrl_dev_info *info, in
 	device->info.dev_id = result;
 	result = ublk_disk_tags_init(device);
 	if (result) {
-		device_forget(device);
+		device_forget(device->info.dev_id, device->counted);
 		device_free(device);
 		return ERR_PTR(result);
 	}
 	result = device_publish(device);
 	return result ? ERR_PTR(result) : device;
+}
+
+/* Whether what the table says is there, and then the caller's, too. The lock is held. */
+static bool device_hold(struct ublk_device *device)
+{
+	return !xa_is_value(device) && kobject_get_unless_zero(&device->dev.kobj);
 }
 
 struct ublk_device *ublk_device_get(u32 id)
@@ -159,7 +176,7 @@ struct ublk_device *ublk_device_get(u32 id)
 	spin_lock(&devices_lock);
 	if (id < UBLK_MINORS)
 		device = idr_find(&devices, id);
-	if (device && !kobject_get_unless_zero(&device->dev.kobj))
+	if (device && !device_hold(device))
 		device = NULL;
 	spin_unlock(&devices_lock);
 	return device;
@@ -212,11 +229,21 @@ bool ublk_device_ready(const struct ublk_device *device)
 	       !test_bit(UBLK_DEVICE_DELETED, &device->flags);
 }
 
-/* LIVE without a daemon cannot stay. The mutex is held. */
+/*
+ * LIVE without a daemon cannot stay. The mutex is held. The queues' modes, too: a control command may have
+ * let them serve after the daemon's commands were cancelled.
+ */
 static void device_lose_daemon(struct ublk_device *device)
 {
+	enum ublk_queue_mode mode = UBLK_QUEUE_FAIL;
+	u16 id;
+
 	if (device->info.state != UBLK_S_DEV_LIVE)
 		return;
+	if (ublk_device_recovers(device) && !ublk_device_has(device, UBLK_F_USER_RECOVERY_FAIL_IO))
+		mode = UBLK_QUEUE_HOLD;
+	for (id = 0; id < device->info.nr_hw_queues; id++)
+		ublk_queue_set_mode(device->queues[id], mode);
 	if (!ublk_device_recovers(device)) {
 		set_bit(UBLK_DEVICE_STOPPING, &device->flags);
 		ublk_disk_remove_later(device);
@@ -280,22 +307,35 @@ static bool none_left(void)
 	return none;
 }
 
+/* The first device from this id on, which is the caller's, too; NULL: none. */
+static struct ublk_device *device_next(int *id)
+{
+	struct ublk_device *device;
+
+	spin_lock(&devices_lock);
+	for (;; ++*id) {
+		device = idr_get_next(&devices, id);
+		if (!device || device_hold(device))
+			break;
+	}
+	spin_unlock(&devices_lock);
+	return device;
+}
+
 /* Nobody has a device open, or the module could not be removed. */
 void ublk_devices_exit(void)
 {
 	struct ublk_device *device;
 	int id = 0;
 
-	for (;;) {
-		spin_lock(&devices_lock);
-		device = idr_get_next(&devices, &id);
-		spin_unlock(&devices_lock);
-		if (!device)
-			break;
+	for (device = device_next(&id); device; device = device_next(&id)) {
 		ublk_device_delete(device);
+		ublk_device_put(device);
 		id++;
 	}
 	wait_event(devices_gone, none_left());
+	/* Who freed the last id has yet to leave this module's code: the closer of a disk pins no module. */
+	synchronize_rcu_tasks();
 	idr_destroy(&devices);
 	class_destroy(char_class);
 	unregister_chrdev_region(char_numbers, UBLK_MINORS);

@@ -68,6 +68,10 @@ int ublk_params_check(struct ublk_params *params, u32 max_io_bytes)
 		result = check_dma(&params->dma);
 	if (!result && params->types & UBLK_PARAM_TYPE_SEGMENT)
 		result = check_segment(&params->seg);
+	if (!result && params->types & UBLK_PARAM_TYPE_BASIC &&
+	    params->types & UBLK_PARAM_TYPE_SEGMENT && params->basic.virt_boundary_mask &&
+	    params->seg.max_segment_size && params->seg.max_segment_size != UINT_MAX)
+		result = -EINVAL; /* the block layer warns of this pair */
 	return result;
 }
 

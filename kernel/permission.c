@@ -32,6 +32,9 @@ static int check_path(const struct ublk_device *device, const struct ublksrv_ctr
 	inode = d_backing_inode(path.dentry);
 	if (!S_ISCHR(inode->i_mode) || inode->i_rdev != device->dev.devt)
 		result = -EINVAL;
+	/* A filesystem of the caller's own may show any device's number, and permit everything. */
+	else if (path.mnt->mnt_flags & MNT_NODEV || path.mnt->mnt_sb->s_iflags & SB_I_NODEV)
+		result = -EACCES;
 	else
 		result = compat_path_permission(&path, mask);
 	path_put(&path);

@@ -23,14 +23,15 @@
 #include "tests/guest/ublk/options.h"
 #include "tests/guest/ublk/probe.h"
 
-#define FAILURES_MAX	  3000
-#define WORKER_WAIT_US	  10000
-#define WORKER_TRIES	  200
-#define DEPTH		  2
+#define FAILURES_MAX   3000
+#define WORKER_WAIT_US 10000
+#define WORKER_TRIES   200
+#define DEPTH	       2
 
-#define REQUEST_BYTES	  16384 /* of untouched pages, each of which is an allocation */
-#define COMMIT_REFUSED_MS 20	/* a command that the ring refuses is answered by then */
-#define REQUEST_LOST_MS	  500	/* a request that was sent is there by then */
+/* Of untouched pages, each an allocation, and too many for a bio on the stack. */
+#define REQUEST_BYTES	  32768
+#define COMMIT_REFUSED_MS 20  /* a command that the ring refuses is answered by then */
+#define REQUEST_LOST_MS	  500 /* a request that was sent is there by then */
 
 /* What the armed allocation did to the operation. */
 struct outcome {
@@ -78,6 +79,8 @@ static void prepare_injection(void)
 	write_knob("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
 	write_knob("/sys/kernel/debug/failslab/verbose", "0");
 	write_knob("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	/* The daemon's own pages are of this kind. */
+	write_knob("/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N");
 	write_knob("/sys/kernel/debug/fail_page_alloc/min-order", "0");
 	write_knob("/sys/kernel/debug/fail_page_alloc/verbose", "0");
 }

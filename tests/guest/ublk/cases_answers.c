@@ -213,23 +213,48 @@ static void h19_partial_copy(void)
 
 	memset(area, 'x', 4 * PAGE_BYTES);
 	mprotect(area + PAGE_BYTES, 3 * (size_t)PAGE_BYTES, PROT_NONE);
-	add_with_cache();
-	next_buffer(0, area);
+	probe_run(&probe, 0, 1);
 	disk_io_start(&io, &probe, UBLK_IO_OP_READ, 2 * PAGE_BYTES);
 	tag = probe_take(&probe, UBLK_IO_OP_READ);
 	probe_send_at(&probe, COMMIT, tag, 2 * PAGE_BYTES, (uintptr_t)area);
 	tag = probe_take(&probe, UBLK_IO_OP_READ);
 	probe_expect("the rest's first sector", 8, (int64_t)probe.descs[tag].start_sector);
-	probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, (uintptr_t)probe_buffer(&probe, 0));
+	probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, (uintptr_t)area);
 	probe_expect("the read", 2 * PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	if (io.data[0] != 'x' || io.data[2 * PAGE_BYTES - 1] != 'x')
 		probe_die("the read has other bytes than were given");
 	mprotect(area, PAGE_BYTES, PROT_NONE);
-	next_buffer(0, area);
 	disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
 	tag = probe_take(&probe, UBLK_IO_OP_READ);
-	probe_send(&probe, COMMIT, tag, PAGE_BYTES);
+	probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, (uintptr_t)area);
 	probe_expect("a READ from nowhere", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	probe_end(&probe);
+}
+
+/* A READ's data comes from where its COMMIT says, and not from where the command before said. */
+static void commit_address(void)
+{
+	struct disk_io io = { 0 };
+	char *other;
+	uint16_t tag;
+
+	probe_run(&probe, 0, 1);
+	other = probe_buffer(&probe, 0) + 2 * (size_t)PAGE_BYTES;
+	for (int round = 0; round < 3; round++) {
+		memset(probe_buffer(&probe, 0), 'f', PAGE_BYTES);
+		memset(other, 'c' + round, PAGE_BYTES);
+		disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
+		tag = probe_take(&probe, UBLK_IO_OP_READ);
+		probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, (uintptr_t)other);
+		probe_expect("a read", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+		if (io.data[0] != 'c' + round || io.data[PAGE_BYTES - 1] != 'c' + round)
+			probe_die("the read has another buffer's bytes: '%c'", io.data[0]);
+		/* The next command's buffer is the first one again. */
+		disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+		tag = probe_take(&probe, UBLK_IO_OP_WRITE);
+		probe_send(&probe, COMMIT, tag, PAGE_BYTES);
+		probe_expect("a write", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	}
 	probe_end(&probe);
 }
 
@@ -257,8 +282,12 @@ static void get_data(void)
 	probe_expect("GET_DATA twice", -EINVAL, probe_ask(&probe, GET_DATA, tag, 0));
 	probe_send(&probe, COMMIT, tag, PAGE_BYTES);
 	probe_expect("the write", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
-	probe_expect("a READ needs none", PAGE_BYTES,
-		     answered(UBLK_IO_OP_READ, PAGE_BYTES, PAGE_BYTES));
+	disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
+	tag = probe_take(&probe, UBLK_IO_OP_READ);
+	probe_expect("a READ's COMMIT with address 0", -EINVAL,
+		     probe_ask_at(&probe, COMMIT, tag, PAGE_BYTES, 0));
+	probe_send(&probe, COMMIT, tag, PAGE_BYTES);
+	probe_expect("a READ needs no GET_DATA", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
 	probe_expect("a WRITE asks for a buffer", UBLK_IO_RES_NEED_GET_DATA,
 		     probe_wait(&probe, &tag, PROBE_TIMEOUT_MS));
@@ -400,6 +429,7 @@ static void commit_while_copied(void)
 /* The thread that fetches, and ends when it is told to. */
 struct owner {
 	pthread_t thread;
+	uint64_t features;
 	atomic_int started, end;
 	uint16_t tag;
 };
@@ -408,7 +438,7 @@ static void *owner_run(void *argument)
 {
 	struct owner *owner = argument;
 
-	probe_run(&probe, UBLK_F_USER_COPY, 1);
+	probe_run(&probe, UBLK_F_USER_COPY | owner->features, 1);
 	atomic_store(&owner->started, 1);
 	owner->tag = probe_take(&probe, UBLK_IO_OP_WRITE);
 	while (!atomic_load(&owner->end))
@@ -416,31 +446,67 @@ static void *owner_run(void *argument)
 	return NULL;
 }
 
-/* The daemon is lost meanwhile (the slot is DOOMED): the request ends when its reader has. */
-static void lost_while_copied(void)
+/* Leaves a WRITE whose pages a thread is reading, and whose owner, another, has ended: the slot is DOOMED. */
+static void begin_doomed(struct disk_io *io, struct slow_copy *copy, int *fault_fd,
+			 uint64_t features)
 {
-	struct slow_copy copy = { 0 };
-	struct owner owner = { 0 };
-	struct disk_io io = { 0 };
-	int fault_fd;
+	struct owner owner = { .features = features };
 
-	copy.memory = slow_memory(&fault_fd);
+	copy->memory = slow_memory(fault_fd);
 	if (pthread_create(&owner.thread, NULL, owner_run, &owner))
 		probe_die("no thread");
 	while (!atomic_load(&owner.started))
 		usleep(1000);
-	disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	disk_io_start(io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
 	usleep(200000);
-	if (pthread_create(&copy.thread, NULL, slow_copy_run, &copy))
+	if (pthread_create(&copy->thread, NULL, slow_copy_run, copy))
 		probe_die("no thread");
 	usleep(200000);
 	atomic_store(&owner.end, 1);
 	pthread_join(owner.thread, NULL);
-	probe_expect("the write waits for its reader", -ETIME, disk_io_wait(&io, 1500));
+	probe_expect("the write waits for its reader", -ETIME, disk_io_wait(io, 1500));
+}
+
+/* The daemon is lost meanwhile: the request ends when its reader has. */
+static void lost_while_copied(void)
+{
+	struct slow_copy copy = { 0 };
+	struct disk_io io = { 0 };
+	int fault_fd;
+
+	begin_doomed(&io, &copy, &fault_fd, 0);
 	copy_goes_on(fault_fd, copy.memory);
 	pthread_join(copy.thread, NULL);
 	probe_expect("the slow pread", 512, copy.result);
 	probe_expect("the write", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	probe_close(&probe);
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+}
+
+static void *stop_run(void *result)
+{
+	*(int *)result = probe_control(UBLK_U_CMD_STOP_DEV, probe.info.dev_id, 0);
+	return NULL;
+}
+
+/* It would wait for a successor, but the device is stopped meanwhile: it fails, and nobody waits for it. */
+static void stopped_while_copied(void)
+{
+	struct slow_copy copy = { 0 };
+	struct disk_io io = { 0 };
+	pthread_t stopper;
+	int fault_fd, stopped = -1;
+
+	begin_doomed(&io, &copy, &fault_fd, UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE);
+	if (pthread_create(&stopper, NULL, stop_run, &stopped))
+		probe_die("no thread");
+	usleep(300000);
+	copy_goes_on(fault_fd, copy.memory);
+	pthread_join(copy.thread, NULL);
+	probe_expect("the slow pread", 512, copy.result);
+	probe_expect("the write", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	pthread_join(stopper, NULL);
+	probe_expect("STOP_DEV", 0, stopped);
 	probe_close(&probe);
 	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
 }
@@ -450,6 +516,7 @@ const struct probe_case cases_answers[] = {
 	{ "h19-short", h19_short },
 	{ "h19-too-many-bytes", h19_too_many_bytes },
 	{ "h19-partial-copy", h19_partial_copy },
+	{ "commit-address", commit_address },
 	{ "errnos", errnos },
 	{ "fetch-address-0", fetch_address_zero },
 	{ "odd-address", odd_address },
@@ -458,5 +525,6 @@ const struct probe_case cases_answers[] = {
 	{ "user-copy", user_copy },
 	{ "commit-while-copied", commit_while_copied },
 	{ "lost-while-copied", lost_while_copied },
+	{ "stopped-while-copied", stopped_while_copied },
 	{ NULL, NULL },
 };

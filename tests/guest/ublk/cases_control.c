@@ -167,6 +167,10 @@ static void params_refused(void)
 	params = sound_params();
 	params.basic.virt_boundary_mask = 4094;
 	probe_expect("a boundary that is no mask", -EINVAL, set(params));
+	params.basic.virt_boundary_mask = 4095;
+	params.types |= UBLK_PARAM_TYPE_SEGMENT;
+	params.seg.max_segment_size = 65536;
+	probe_expect("a boundary and short segments", -EINVAL, set(params));
 	probe_expect("a disk with these", 0, set(sound_params()));
 	delete_added();
 	control_close(&probe.control);
