@@ -13,6 +13,7 @@
 #include <openssl/x509v3.h>
 
 #include "tls/file.h"
+#include "tls/key_schedule.h"
 #include "tls/protect.h"
 #include "tls/psk.h"
 #include "tls/session.h"
@@ -22,11 +23,7 @@
 /* RFC 8446 names no suite for an external PSK; GnuTLS takes SHA-256, which this one has. */
 static const unsigned char psk_cipher_id[] = { 0x13, 0x01 }; /* TLS_AES_128_GCM_SHA256 */
 
-/* TLS 1.2's: a key exchange of its own each time, so that a PSK that becomes known later opens nothing
- * that was sent; none that takes a certificate as well. */
-#define PSK_CIPHERS                                                                                \
-	"kDHEPSK+AESGCM:kECDHEPSK+CHACHA20:kDHEPSK+CHACHA20:kECDHEPSK+AES:kDHEPSK+AES:"            \
-	"!AESCCM8:!eNULL"
+#define CIPHER_NAMES_BYTES 2000
 
 bool tls_is_address(const char *text)
 {
@@ -266,6 +263,39 @@ static int refuse_certificate(X509_STORE_CTX *store, void *context)
 	return 0;
 }
 
+/* TLS 1.2's: a key exchange of its own each time, so that a PSK that becomes known later opens nothing
+ * that was sent; none that takes a certificate as well; no cipher that is weak, whoever allows it. */
+static bool is_psk_cipher(const SSL_CIPHER *cipher)
+{
+	int exchange = SSL_CIPHER_get_kx_nid(cipher);
+	const char *name = SSL_CIPHER_get_name(cipher);
+
+	return (exchange == NID_kx_dhe_psk || exchange == NID_kx_ecdhe_psk) &&
+	       (strstr(name, "-AES") || strstr(name, "CHACHA20")) && !strstr(name, "CCM8");
+}
+
+/* Of TLS 1.2's ciphers that the system allows, in its order, but AES-GCM, which CPUs have instructions
+ * for, first. None: then there is no TLS 1.2. */
+static bool set_psk_ciphers(SSL_CTX *ctx)
+{
+	const STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx);
+	char names[CIPHER_NAMES_BYTES] = "";
+
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+			const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+			const char *name = SSL_CIPHER_get_name(cipher);
+			size_t used = strlen(names);
+
+			if (!is_psk_cipher(cipher) || (pass == 0) != !!strstr(name, "GCM"))
+				continue;
+			snprintf(names + used, sizeof(names) - used, "%s%s", used ? ":" : "", name);
+		}
+	if (!*names)
+		return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1;
+	return SSL_CTX_set_cipher_list(ctx, names) == 1;
+}
+
 /* Of TLS 1.3's suites that the system allows, those with the key's hash, the one that CPUs have
  * instructions for first: servers follow our order. None: then there is no TLS 1.3. */
 static bool set_psk_suites(SSL_CTX *ctx)
@@ -301,8 +331,9 @@ static int set_psk(SSL_CTX *ctx, struct tls_handshake *handshake, char *sentence
 	SSL_CTX_set_psk_use_session_callback(ctx, give_psk_session);
 	SSL_CTX_set_psk_client_callback(ctx, give_psk);
 	/* Only suites that end without a certificate; one that comes all the same is refused. */
-	if (!set_psk_suites(ctx) || SSL_CTX_set_cipher_list(ctx, PSK_CIPHERS) != 1) {
-		snprintf(sentence, TLS_SENTENCE_BYTES, "this OpenSSL has no cipher with a PSK");
+	if (!set_psk_ciphers(ctx) || !set_psk_suites(ctx)) {
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "this system's OpenSSL allows no cipher with a PSK");
 		return -EPROTO;
 	}
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
@@ -394,6 +425,9 @@ void tls_context_forget(SSL *ssl, struct tls_handshake *handshake)
 	if (ssl) {
 		SSL_set_ex_data(ssl, ssl_handshake_index(), NULL);
 		SSL_certs_clear(ssl);
+		/* Before the session's, which one of them may come from. */
+		tls_key_schedule_wipe(ssl, handshake->psk_session, handshake->psk,
+				      handshake->psk_bytes);
 		tls_session_wipe(SSL_get_session(ssl)); /* a PSK, or 1.2's master secret */
 		wipe_exchange(ssl);
 	}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/cli/target_tls.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gateway/cli/output.h"
@@ -111,20 +113,22 @@ static bool settle_file(const struct options *options, const char *what, char *p
 	return true;
 }
 
-/* One of the files of a certificates directory; a path given by itself counts more. */
+/* One of the files of a certificates directory; a path given by itself counts more. What is not there
+ * need not be; what is there and cannot be read is complained of by settle_file(). */
 static bool take_from_directory(const struct options *options, const char *directory,
 				const char *name, char *path, bool required)
 {
+	struct stat st;
 	int n;
 
 	if (*path)
 		return true;
 	n = snprintf(path, TLS_PATH_BYTES_MAX, "%s/%s", directory, name);
-	if (n < TLS_PATH_BYTES_MAX && access(path, R_OK) == 0)
+	if (n < TLS_PATH_BYTES_MAX && (lstat(path, &st) == 0 || errno != ENOENT))
 		return true;
 	if (required || n >= TLS_PATH_BYTES_MAX) {
-		output_error(options->verb, "the certificates' directory %s has no readable %s",
-			     directory, name);
+		output_error(options->verb, "the certificates' directory %s has no %s", directory,
+			     name);
 		return false;
 	}
 	*path = '\0';

@@ -116,8 +116,24 @@ static bool let_go(const char *const *paths)
 	return any;
 }
 
+/* Fills places with the paths that exist, each as it is called and where its links lead; NULL ends it. */
+static void follow_links(const char *const *paths, const char **places)
+{
+	for (; *paths; paths++) {
+		const char *real = **paths ? realpath(*paths, NULL) : NULL;
+
+		*places++ = *paths;
+		if (real)
+			*places++ = real; /* for as long as the process lives */
+	}
+	*places = NULL;
+}
+
 void mounts_leave(const char *const *paths)
 {
+	const char *places[2 * MOUNTS_PATHS_MAX + 1];
+
+	follow_links(paths, places);
 	if (unshare(CLONE_NEWNS) < 0) {
 		log_warning(
 			"no mount namespace of our own: %s: killed while its disk is mounted by "
@@ -130,6 +146,6 @@ void mounts_leave(const char *const *paths)
 		log_warning("cannot make the mounts slaves: %s", strerror(errno));
 		return;
 	}
-	for (int round = 0; round < 16 && let_go(paths); round++)
+	for (int round = 0; round < 16 && let_go(places); round++)
 		;
 }

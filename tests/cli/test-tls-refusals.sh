@@ -221,6 +221,12 @@ explained() {
 
 # The other verbs go the same way.
 other_verbs() {
+	answers '"extents"' map -o json "${CA[@]}" "${NAME[@]}" "$URI"
+	call doctor "${CA[@]}" "${NAME[@]}" "$URI"
+	why=
+	grep -q '^ *ok *TLS: ' "$SCRATCH/out" || why="no ok for TLS"
+	grep -q '^ *ok *read: ' "$SCRATCH/out" || why="$why; no ok for a read"
+	verdict "doctor over TLS" "${why#; }"
 	VERB=exports no "exports: unknown CA" 9 'not trusted here' --tls-ca --tls-ca "$PKI/other/cert.pem" "${NAME[@]}"
 	VERB=map no "map: unknown CA" 9 'not trusted here' --tls-ca --tls-ca "$PKI/other/cert.pem" "${NAME[@]}"
 	explained '(/CN=ca): give that CA' --tls-ca "$PKI/other/cert.pem" "${NAME[@]}"
@@ -234,6 +240,10 @@ wrong_certificates() {
 	yes "an address in the certificate" "${CA[@]}" --tls-hostname 10.1.2.3
 	shown '.version == "TLSv1.3" and .verified and (.peer | endswith("/CN=good"))' "${CA[@]}" "${NAME[@]}"
 	shown '.send == "userspace" and .receive == "userspace" and (.resumed | not)' "${CA[@]}" "${NAME[@]}"
+	mkdir -p "$PKI/hashed"
+	cp "$PKI/ca/cert.pem" "$PKI/hashed/$(openssl x509 -noout -hash -in "$PKI/ca/cert.pem").0"
+	yes "a directory of CAs" --tls-ca "$PKI/hashed" "${NAME[@]}"
+	SSL_CERT_FILE=$PKI/ca/cert.pem yes "the system's CAs" "${NAME[@]}"
 	yes "not revoked" "${CA[@]}" "${NAME[@]}" --tls-crl "$PKI/empty.crl"
 	no "wrong host name" 9 'is for disk.example, 10.1.2.3, not for "tape.example"' --tls-hostname "${CA[@]}" \
 		--tls-hostname tape.example
@@ -254,6 +264,15 @@ wrong_certificates() {
 	unserve
 	nbdkit_serves --tls=require --tls-certificates="$PKI/revoked"
 	yes "without the list" "${CA[@]}" "${NAME[@]}"
+	mkdir -p "$PKI/directory"
+	cp "$PKI/ca/cert.pem" "$PKI/directory/ca-cert.pem"
+	yes "a directory without a list" --tls-certificates "$PKI/directory" "${NAME[@]}"
+	cp "$PKI/revoked.crl" "$PKI/directory/ca-crl.pem"
+	no "revoked, by the list in a directory" 9 '(/CN=revoked) has been revoked' 'another one' \
+		--tls-certificates "$PKI/directory" "${NAME[@]}"
+	ln -sf nowhere "$PKI/directory/ca-crl.pem"
+	no "a list in a directory that leads nowhere" 2 'ca-crl.pem cannot be read' 'No such file' \
+		--tls-certificates "$PKI/directory" "${NAME[@]}"
 	no "revoked" 9 '(/CN=revoked) has been revoked by its CA (/CN=ca)' 'another one' "${CA[@]}" "${NAME[@]}" --tls-crl "$PKI/revoked.crl"
 	unserve
 	nbdkit_serves --tls=require --tls-certificates="$PKI/lonely"
@@ -331,6 +350,32 @@ versions() {
 	unserve
 }
 
+# psk_serves PRIORITY: qemu-nbd with the PSK of alice, who is who it asks for.
+psk_serves() {
+	mkdir -p "$PKI/psks"
+	cp "$PKI/psk" "$PKI/psks/keys.psk"
+	serve qemu-nbd --socket="$SOCKET" --read-only --persistent --tls-creds t --object \
+		"tls-creds-psk,id=t,dir=$PKI/psks,endpoint=server,priority=NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:$1" \
+		--format=raw "$PKI/psk"
+}
+
+# What the system forbids is not agreed on with a PSK either.
+psk_policy() {
+	policy no_aes128 'CipherString=DEFAULT:!AES128'
+	policy no_psk 'CipherString=DEFAULT:!PSK'
+	psk_serves +DHE-PSK:-CIPHER-ALL:+AES-128-GCM
+	shown '.cipher == "DHE-PSK-AES128-GCM-SHA256"' --tls-psk "$PKI/psk" --tls-user alice
+	OPENSSL_CONF=$SCRATCH/no_aes128.cnf no "a cipher that the system forbids, with a PSK" 9 'TLS' 'PSK' \
+		--tls-psk "$PKI/psk" --tls-user alice
+	unserve
+	psk_serves +DHE-PSK:+ECDHE-PSK
+	shown '.cipher == "DHE-PSK-AES256-GCM-SHA384"' --tls-psk "$PKI/psk" --tls-user alice
+	OPENSSL_CONF=$SCRATCH/no_aes128.cnf yes "a PSK, where the system forbids AES-128" --tls-psk "$PKI/psk" --tls-user alice
+	OPENSSL_CONF=$SCRATCH/no_psk.cnf no "TLS 1.2 with a PSK, where the system forbids it" 9 'TLS' 'PSK' \
+		--tls-psk "$PKI/psk" --tls-user alice
+	unserve
+}
+
 # Nothing weakens TLS without the user's own word.
 asked_for() {
 	nbdkit_serves --tls=require --tls-certificates="$PKI/lonely"
@@ -365,4 +410,5 @@ our_side
 shared_keys
 around_starttls
 versions
+psk_policy
 asked_for

@@ -30,7 +30,7 @@ server_count() {
 connect_load() { # KTLS CONNECTIONS
 	connect_tls --ktls "$1" --connections "$2" --timeout "$TIMEOUT_S" --queue-depth 32
 	log_mark
-	note "TLS $(status_of '.connections[0].tls.version'), $(modes)"
+	expect_modes "$1"
 }
 
 # --- what is legal -------------------------------------------------------------------------------

@@ -131,6 +131,11 @@ look_at_disk() {
 	check "some traffic" dd if=/dev/urandom of="$DISK" bs=64k count=32 oflag=direct
 	check "some more" dd if="$DISK" of=/dev/null bs=64k count=32 iflag=direct
 	holds_none "memory" "$daemon"
+	attendant=$(grep -lsE "^PPid:[[:space:]]+$daemon\$" /proc/[0-9]*/status | cut -d/ -f3)
+	[ -n "$attendant" ] || fail "the test" "the daemon has no child"
+	for child in $attendant; do
+		holds_none "the attendant's memory" "$child"
+	done
 	if [ -s "$WORK/allowed" ]; then
 		search "memory, for what must be there" "$WORK/allowed" "$daemon" &&
 			fail "the search" "does not even find the traffic secrets"
@@ -150,7 +155,7 @@ by_certificate() {
 	rm -f "$SECRETS" "$WORK/keylog"
 	start_tls s --tls "$version" --size 8M --client-ca "$PKI/ca-cert.pem" --keylog "$WORK/keylog"
 	connect_tls --ktls "$ktls" --tls-cert "$PKI/client-cert.pem" "$@"
-	note "$(status_of '.connections[0].tls.cipher'), $(modes)"
+	expect_modes "$ktls"
 	key_secrets "$key"
 	text passphrase "$PASSPHRASE"
 	session_secrets
@@ -184,9 +189,12 @@ by_psk() {
 	export GNUTLS_SYSTEM_PRIORITY_FILE="$WORK/gnutls.conf" SSLKEYLOGFILE="$WORK/keylog"
 	start_nbdkit s "$TLS_PORT" --tls=require --tls-psk="$PKI/psk" memory 8M
 	unset SSLKEYLOGFILE
-	connect_disk --ktls off --tls-psk "$PKI/psk" --tls-user alice "$TLS_TARGET"
+	connect_disk -v --ktls off --tls-psk "$PKI/psk" --tls-user alice "$TLS_TARGET"
 	note "$(status_of '.connections[0].tls | .version + " " + .cipher')"
 	both psk "$PSK"
+	# As good as the key: it follows from it, and all the handshake's secrets from it.
+	both early-secret "$(openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt mode:EXTRACT_ONLY \
+		-kdfopt "hexkey:$PSK" -kdfopt hexsalt:00 HKDF | tr -d ':\n')"
 	session_secrets
 	look_at_disk
 }

@@ -93,13 +93,17 @@ psk() {
 	stop_server s
 }
 
-# psk_cipher VERSION CIPHER
+# psk_cipher VERSION CIPHER OPENSSL-CIPHER: as GnuTLS calls it, and how the name in OpenSSL ends.
 psk_cipher() {
 	only_cipher "$2"
 	only_version "$1"
 	start_nbdkit s "$TLS_PORT" --tls=require --tls-psk="$PKI/psk" memory 8M
 	works 'PSK identity alice' --tls-psk "$PKI/psk" --tls-user alice "$TLS_TARGET"
 	check_version "$1"
+	case $(status_of '.connections[0].tls.cipher') in
+	*DHE-PSK-"$3" | "$3") ;;
+	*) fail "cipher" "is $(status_of '.connections[0].tls.cipher'), not $3" ;;
+	esac
 	disconnect_disk
 	stop_server s
 }
@@ -160,8 +164,10 @@ tls_case "nbdkit, --tls=on, with TLS and without" offered_and_declined
 tls_case "nbdkit, shared key, TLS 1.3" psk require 1.3
 tls_case "nbdkit, shared key, TLS 1.2" psk require 1.2
 tls_case "nbdkit, shared key, --tls=on" psk on 1.3
-tls_case "nbdkit, shared key, TLS 1.2, AES-128-GCM" psk_cipher 1.2 AES-128-GCM
-tls_case "nbdkit, shared key, TLS 1.2, CHACHA20-POLY1305" psk_cipher 1.2 CHACHA20-POLY1305
+tls_case "nbdkit, shared key, TLS 1.2, AES-128-GCM" psk_cipher 1.2 AES-128-GCM AES128-GCM-SHA256
+tls_case "nbdkit, shared key, TLS 1.2, CHACHA20-POLY1305" psk_cipher 1.2 CHACHA20-POLY1305 CHACHA20-POLY1305
+tls_case "nbdkit, shared key, TLS 1.2, AES-256-GCM" psk_cipher 1.2 AES-256-GCM AES256-GCM-SHA384
+tls_case "nbdkit, shared key, TLS 1.3, CHACHA20-POLY1305" psk_cipher 1.3 CHACHA20-POLY1305 TLS_CHACHA20_POLY1305_SHA256
 tls_case "qemu-nbd, certificates, TLS 1.3" qemu_nbd 1.3
 tls_case "qemu-nbd, certificates, TLS 1.2" qemu_nbd 1.2
 tls_case "qemu-nbd, shared key" qemu_nbd_psk

@@ -69,6 +69,22 @@ modes() {
 	status_of '[.connections[].tls | .send + " " + .receive] | unique | .[]'
 }
 
+# expect_modes KTLS: a direction of $DISK is the kernel's where it may be, and only there: both of TLS 1.2
+# where asked for, its receiving by itself. TLS 1.3, whose keys change, is never the kernel's.
+expect_modes() {
+	tls_version=$(status_of '.connections[0].tls.version')
+	tls_modes=$(modes)
+	note "$tls_version, $(status_of '.connections[0].tls.cipher'), --ktls=$1: $tls_modes"
+	tls_expected='userspace userspace'
+	if has_tls_module; then
+		case $1-$tls_version in
+		on-TLSv1.2) tls_expected='kernel kernel' ;;
+		auto-TLSv1.2) tls_expected='userspace kernel' ;;
+		esac
+	fi
+	check_equal "modes" "$tls_expected" "$tls_modes"
+}
+
 # has_tls_module: the kernel can do TLS.
 has_tls_module() {
 	grep -qw tls /proc/sys/net/ipv4/tcp_available_ulp
