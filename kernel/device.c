@@ -16,8 +16,10 @@ static unsigned int ublks_max = 64;
 module_param(ublks_max, uint, 0644);
 MODULE_PARM_DESC(ublks_max, "most devices of unprivileged users at a time (default 64)");
 
-/* In the table: a device that is not there yet (NULL, which only the table knows from a free id), is
- * there, or is being freed. */
+/*
+ * In the table: a device that is not there yet (NULL, which only the table knows from a free id), is
+ * there, or is being freed.
+ */
 #define DEVICE_GOING xa_mk_value(0)
 
 static DEFINE_IDR(devices);
