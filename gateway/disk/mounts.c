@@ -116,24 +116,8 @@ static bool let_go(const char *const *paths)
 	return any;
 }
 
-/* Fills places with the paths that exist, each as it is called and where its links lead; NULL ends it. */
-static void follow_links(const char *const *paths, const char **places)
+static void leave(const char *const *paths)
 {
-	for (; *paths; paths++) {
-		const char *real = **paths ? realpath(*paths, NULL) : NULL;
-
-		*places++ = *paths;
-		if (real)
-			*places++ = real; /* for as long as the process lives */
-	}
-	*places = NULL;
-}
-
-void mounts_leave(const char *const *paths)
-{
-	const char *places[2 * MOUNTS_PATHS_MAX + 1];
-
-	follow_links(paths, places);
 	if (unshare(CLONE_NEWNS) < 0) {
 		log_warning(
 			"no mount namespace of our own: %s: killed while its disk is mounted by "
@@ -146,6 +130,25 @@ void mounts_leave(const char *const *paths)
 		log_warning("cannot make the mounts slaves: %s", strerror(errno));
 		return;
 	}
-	for (int round = 0; round < 16 && let_go(places); round++)
+	for (int round = 0; round < 16 && let_go(paths); round++)
 		;
+}
+
+/* A path is needed as it is called and where its links lead. */
+void mounts_leave(const char *const *paths)
+{
+	const char *places[2 * MOUNTS_PATHS_MAX + 1];
+	char *real[MOUNTS_PATHS_MAX];
+	size_t count = 0, used = 0;
+
+	for (; paths[count]; count++) {
+		real[count] = *paths[count] ? realpath(paths[count], NULL) : NULL;
+		places[used++] = paths[count];
+		if (real[count])
+			places[used++] = real[count];
+	}
+	places[used] = NULL;
+	leave(places);
+	while (count-- > 0)
+		free(real[count]);
 }
