@@ -274,50 +274,45 @@ static bool is_psk_cipher(const SSL_CIPHER *cipher)
 	       (strstr(name, "-AES") || strstr(name, "CHACHA20")) && !strstr(name, "CCM8");
 }
 
-/* Of TLS 1.2's ciphers that the system allows, in its order, but AES-GCM, which CPUs have instructions
- * for, first. None: then there is no TLS 1.2. */
-static bool set_psk_ciphers(SSL_CTX *ctx)
+/* TLS 1.3's: those with the key's hash. */
+static bool is_psk_suite(const SSL_CIPHER *cipher)
 {
-	const STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx);
-	char names[CIPHER_NAMES_BYTES] = "";
-
-	for (int pass = 0; pass < 2; pass++)
-		for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
-			const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
-			const char *name = SSL_CIPHER_get_name(cipher);
-			size_t used = strlen(names);
-
-			if (!is_psk_cipher(cipher) || (pass == 0) != !!strstr(name, "GCM"))
-				continue;
-			snprintf(names + used, sizeof(names) - used, "%s%s", used ? ":" : "", name);
-		}
-	if (!*names)
-		return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1;
-	return SSL_CTX_set_cipher_list(ctx, names) == 1;
+	return SSL_CIPHER_get_protocol_id(cipher) >> 8 == 0x13 &&
+	       EVP_MD_get_type(SSL_CIPHER_get_handshake_digest(cipher)) == NID_sha256;
 }
 
-/* Of TLS 1.3's suites that the system allows, those with the key's hash, the one that CPUs have
- * instructions for first: servers follow our order. None: then there is no TLS 1.3. */
-static bool set_psk_suites(SSL_CTX *ctx)
+/* The names of what the system allows and is wanted, with colons between, in the system's order but those
+ * that hold `first` first: servers follow our order, and CPUs have instructions for AES-GCM. */
+static void name_allowed(const SSL_CTX *ctx, bool (*is_wanted)(const SSL_CIPHER *cipher),
+			 const char *first, char names[CIPHER_NAMES_BYTES])
 {
 	const STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx);
-	int hash = NID_sha256;
-	const char *first = "TLS_AES_128_GCM_SHA256";
-	char names[400] = "";
 
+	names[0] = '\0';
 	for (int pass = 0; pass < 2; pass++)
 		for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
 			const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
 			const char *name = SSL_CIPHER_get_name(cipher);
 			size_t used = strlen(names);
 
-			if (SSL_CIPHER_get_protocol_id(cipher) >> 8 != 0x13 ||
-			    EVP_MD_get_type(SSL_CIPHER_get_handshake_digest(cipher)) != hash ||
-			    (pass == 0) != !strcmp(name, first))
-				continue;
-			snprintf(names + used, sizeof(names) - used, "%s%s", used ? ":" : "", name);
+			if (is_wanted(cipher) && (pass == 0) == !!strstr(name, first))
+				snprintf(names + used, CIPHER_NAMES_BYTES - used, "%s%s",
+					 used ? ":" : "", name);
 		}
-	return SSL_CTX_set_ciphersuites(ctx, names) == 1;
+}
+
+/* Without a cipher of a version there is no such version. */
+static bool set_psk_ciphers(SSL_CTX *ctx)
+{
+	char ciphers[CIPHER_NAMES_BYTES], suites[CIPHER_NAMES_BYTES];
+
+	name_allowed(ctx, is_psk_cipher, "GCM", ciphers);
+	name_allowed(ctx, is_psk_suite, "TLS_AES_128_GCM_SHA256", suites);
+	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
+		return false;
+	if (!*ciphers)
+		return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1;
+	return SSL_CTX_set_cipher_list(ctx, ciphers) == 1;
 }
 
 static int set_psk(SSL_CTX *ctx, struct tls_handshake *handshake, char *sentence)
@@ -331,7 +326,7 @@ static int set_psk(SSL_CTX *ctx, struct tls_handshake *handshake, char *sentence
 	SSL_CTX_set_psk_use_session_callback(ctx, give_psk_session);
 	SSL_CTX_set_psk_client_callback(ctx, give_psk);
 	/* Only suites that end without a certificate; one that comes all the same is refused. */
-	if (!set_psk_ciphers(ctx) || !set_psk_suites(ctx)) {
+	if (!set_psk_ciphers(ctx)) {
 		snprintf(sentence, TLS_SENTENCE_BYTES,
 			 "this system's OpenSSL allows no cipher with a PSK");
 		return -EPROTO;

@@ -5,7 +5,9 @@
  *   PSK, or zeroes -> early secret -> handshake secret -> master secret -> traffic secrets
  *
  * Who has the first two can take either side's place, or read the handshake again; the stream needs
- * neither. OpenSSL offers no call that forgets them.
+ * neither. OpenSSL offers no call that forgets them, so they are looked for in its objects' memory. The
+ * layout there is not promised: where it is another, nothing is found, nothing is touched, and the secrets
+ * stay until the connection is closed. tests/unit/test_key_schedule.c fails with such an OpenSSL.
  */
 #ifndef TLS_KEY_SCHEDULE_H
 #define TLS_KEY_SCHEDULE_H

@@ -24,7 +24,8 @@
 /* Beside the largest payload: headers, and small writes that are waiting with it. */
 #define BATCH_EXTRA_BYTES (256u << 10)
 
-#define BIT(n)		  (1u << (n))
+/* A state in the table of legal moves. */
+#define BIT(n) (1u << (n))
 
 void connection_move(struct connection *connection, enum connection_state to)
 {

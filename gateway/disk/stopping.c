@@ -93,8 +93,7 @@ static void refuse(struct serve *serve)
 		log_error("the disk is in use and goes on, but flushing it failed: %s: what was "
 			  "written last may be lost",
 			  flush);
-	if (serve->stop_clients_count > 0)
-		reply_busy_all(serve, flush);
+	reply_busy_all(serve, flush);
 	if (!serve->stop_signalled)
 		return;
 	serve->refused_ms = dial_now_ms();

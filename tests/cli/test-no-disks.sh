@@ -90,7 +90,7 @@ chmod 755 "$SCRATCH"
 install -m 755 "$PROGRAM" "$SCRATCH/ublk-nbd"
 user=()
 [ "$(id -u)" != 0 ] || user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-timeout -k 5 "$LIMIT_S" "${user[@]}" prlimit --nofile=100 --memlock=65536 "$SCRATCH/ublk-nbd" doctor \
+UBLK_NBD_RUNTIME_DIR=/proc/none timeout -k 5 "$LIMIT_S" "${user[@]}" prlimit --nofile=100 --memlock=65536 "$SCRATCH/ublk-nbd" doctor \
 	>"$SCRATCH/out" 2>"$SCRATCH/err" </dev/null
 status=$?
 why=

@@ -350,7 +350,7 @@ versions() {
 	unserve
 }
 
-# psk_serves PRIORITY: qemu-nbd with the PSK of alice, who is who it asks for.
+# psk_serves PRIORITY: qemu-nbd with TLS 1.2 and the PSK of alice.
 psk_serves() {
 	mkdir -p "$PKI/psks"
 	cp "$PKI/psk" "$PKI/psks/keys.psk"

@@ -5,10 +5,10 @@
  * silence: the next line that passes says how many were held back. Method: a pipe as stderr; limits of a
  * short and of a long interval, asked more often than they allow.
  */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: slots, wire requests and connections make the legal moves and no others; a batch keeps account of what
- * was sent at any split. Method: every pair of states; every split of a small batch.
+ * Goal: slots, wire requests and connections make the legal moves and no others; a batch keeps account
+ * of what was sent at any split. Method: every pair of states; every split of a small batch.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +30,14 @@ static bool move_is_legal(void (*move)(int from, int to), int from, int to)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Every pair of so many states; legal has a row for each. */
+static void moves_as_drawn(void (*move)(int from, int to), int states, const bool *legal)
+{
+	for (int from = 0; from < states; from++)
+		for (int to = 0; to < states; to++)
+			assert_int_equal(move_is_legal(move, from, to), legal[from * states + to]);
 }
 
 static void move_slot(int from, int to)
@@ -68,9 +76,7 @@ static void slots_move_as_drawn(void **state)
 	};
 
 	(void)state;
-	for (int from = 0; from < 3; from++)
-		for (int to = 0; to < 3; to++)
-			assert_int_equal(move_is_legal(move_slot, from, to), legal[from][to]);
+	moves_as_drawn(move_slot, 3, legal[0]);
 }
 
 static void wire_requests_move_as_drawn(void **state)
@@ -83,9 +89,7 @@ static void wire_requests_move_as_drawn(void **state)
 	};
 
 	(void)state;
-	for (int from = 0; from < 4; from++)
-		for (int to = 0; to < 4; to++)
-			assert_int_equal(move_is_legal(move_tx, from, to), legal[from][to]);
+	moves_as_drawn(move_tx, 4, legal[0]);
 }
 
 static void replies_move_as_drawn(void **state)
@@ -100,9 +104,7 @@ static void replies_move_as_drawn(void **state)
 	};
 
 	(void)state;
-	for (int from = 0; from < 4; from++)
-		for (int to = 0; to < 4; to++)
-			assert_int_equal(move_is_legal(move_rx, from, to), legal[from][to]);
+	moves_as_drawn(move_rx, 4, legal[0]);
 }
 
 static void connections_move_as_drawn(void **state)
@@ -115,9 +117,7 @@ static void connections_move_as_drawn(void **state)
 	};
 
 	(void)state;
-	for (int from = 0; from < 4; from++)
-		for (int to = 0; to < 4; to++)
-			assert_int_equal(move_is_legal(move_connection, from, to), legal[from][to]);
+	moves_as_drawn(move_connection, 4, legal[0]);
 }
 
 static void a_cookie_names_generation_part_and_tag(void **state)
