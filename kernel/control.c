@@ -226,10 +226,12 @@ static int set_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd 
 
 static void fill_devt(const struct ublk_device *device, struct ublk_param_devt *devt)
 {
+	const dev_t disk = device->disk ? disk_devt(device->disk) : 0;
+
 	devt->char_major = MAJOR(device->dev.devt);
 	devt->char_minor = MINOR(device->dev.devt);
-	devt->disk_major = device->disk ? MAJOR(disk_devt(device->disk)) : 0;
-	devt->disk_minor = device->disk ? MINOR(disk_devt(device->disk)) : 0;
+	devt->disk_major = MAJOR(disk);
+	devt->disk_minor = MINOR(disk);
 }
 
 static int get_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)

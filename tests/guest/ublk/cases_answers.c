@@ -147,8 +147,7 @@ static void odd_address(void)
 	tag = probe_take(&probe, UBLK_IO_OP_READ);
 	probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, (uintptr_t)buffer);
 	probe_expect("a read", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
-	disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, 2 * PAGE_BYTES);
-	memset(io.data, 'w', 2 * (size_t)PAGE_BYTES);
+	disk_io_write(&io, &probe, 'w', 2 * PAGE_BYTES);
 	tag = probe_take(&probe, UBLK_IO_OP_WRITE);
 	probe_send_at(&probe, COMMIT, tag, 2 * PAGE_BYTES, (uintptr_t)buffer);
 	probe_expect("a write", 2 * PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
@@ -270,8 +269,7 @@ static void get_data(void)
 	probe_send_at(&probe, FETCH, 0, 0, 0);
 	probe_start(&probe);
 	probe_expect("GET_DATA without a request", -EINVAL, probe_ask(&probe, GET_DATA, 0, 0));
-	disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
-	memset(io.data, 'g', PAGE_BYTES);
+	disk_io_write(&io, &probe, 'g', PAGE_BYTES);
 	probe_expect("a WRITE asks for a buffer", UBLK_IO_RES_NEED_GET_DATA,
 		     probe_wait(&probe, &tag, PROBE_TIMEOUT_MS));
 	probe_expect("GET_DATA with address 0", -EINVAL, probe_ask_at(&probe, GET_DATA, tag, 0, 0));
@@ -324,8 +322,7 @@ static void user_copy(void)
 	probe_start(&probe);
 	probe_expect("pread without a request", -EINVAL,
 		     copied(pread(fd, buffer, PAGE_BYTES, position(0, 0, 0))));
-	disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
-	memset(io.data, 'u', PAGE_BYTES);
+	disk_io_write(&io, &probe, 'u', PAGE_BYTES);
 	tag = probe_take(&probe, UBLK_IO_OP_WRITE);
 	probe_expect("pread of another queue", -EINVAL,
 		     copied(pread(fd, buffer, 512, position(1, tag, 0))));
@@ -396,6 +393,13 @@ static void copy_goes_on(int fault_fd, char *memory)
 		probe_die("userfaultfd: %s", strerror(errno));
 }
 
+static void end_slow_copy(struct slow_copy *copy, int fault_fd)
+{
+	copy_goes_on(fault_fd, copy->memory);
+	pthread_join(copy->thread, NULL);
+	probe_expect("the slow pread", 512, copy->result);
+}
+
 /* Leaves the probe with one WRITE whose pages another thread is reading. */
 static void begin_slow_copy(struct disk_io *io, struct slow_copy *copy, int *fault_fd)
 {
@@ -418,9 +422,7 @@ static void commit_while_copied(void)
 	begin_slow_copy(&io, &copy, &fault_fd);
 	probe_expect("COMMIT while the data is read", -EBUSY,
 		     probe_ask(&probe, COMMIT, copy.tag, PAGE_BYTES));
-	copy_goes_on(fault_fd, copy.memory);
-	pthread_join(copy.thread, NULL);
-	probe_expect("the slow pread", 512, copy.result);
+	end_slow_copy(&copy, fault_fd);
 	probe_send(&probe, COMMIT, copy.tag, PAGE_BYTES);
 	probe_expect("the write", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	probe_end(&probe);
@@ -475,9 +477,7 @@ static void lost_while_copied(void)
 	int fault_fd;
 
 	begin_doomed(&io, &copy, &fault_fd, 0);
-	copy_goes_on(fault_fd, copy.memory);
-	pthread_join(copy.thread, NULL);
-	probe_expect("the slow pread", 512, copy.result);
+	end_slow_copy(&copy, fault_fd);
 	probe_expect("the write", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	probe_close(&probe);
 	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
@@ -501,9 +501,7 @@ static void stopped_while_copied(void)
 	if (pthread_create(&stopper, NULL, stop_run, &stopped))
 		probe_die("no thread");
 	usleep(300000);
-	copy_goes_on(fault_fd, copy.memory);
-	pthread_join(copy.thread, NULL);
-	probe_expect("the slow pread", 512, copy.result);
+	end_slow_copy(&copy, fault_fd);
 	probe_expect("the write", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	pthread_join(stopper, NULL);
 	probe_expect("STOP_DEV", 0, stopped);

@@ -228,8 +228,7 @@ static void h18_in_a_worker(void)
 	probe.sqe_flags = IOSQE_ASYNC;
 	probe_run(&probe, 0, DEPTH);
 	for (int i = 0; i < 20; i++) {
-		disk_io_start(&io, &probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
-		memset(io.data, i + 1, PAGE_BYTES);
+		disk_io_write(&io, &probe, i + 1, PAGE_BYTES);
 		tag = probe_take(&probe, UBLK_IO_OP_WRITE);
 		probe_expect("COMMIT of no such tag", -EINVAL, probe_ask(&probe, COMMIT, DEPTH, 0));
 		probe_send(&probe, COMMIT, tag, PAGE_BYTES);

@@ -393,17 +393,31 @@ static void *disk_io_run(void *argument)
 	return NULL;
 }
 
+static void disk_io_allocate(struct disk_io *io)
+{
+	if (!io->data)
+		io->data = mmap(NULL, PROBE_BUFFER_BYTES, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (io->data == MAP_FAILED)
+		probe_die("no memory for a request");
+}
+
 void disk_io_start(struct disk_io *io, const struct probe *probe, uint32_t op, uint32_t bytes)
 {
+	disk_io_allocate(io);
 	io->device = probe->info.dev_id;
 	io->op = op;
 	io->bytes = bytes;
 	atomic_store(&io->done, 0);
-	if (!io->data)
-		io->data = mmap(NULL, PROBE_BUFFER_BYTES, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (io->data == MAP_FAILED || pthread_create(&io->thread, NULL, disk_io_run, io))
+	if (pthread_create(&io->thread, NULL, disk_io_run, io))
 		probe_die("no thread for a request");
+}
+
+void disk_io_write(struct disk_io *io, const struct probe *probe, int byte, uint32_t bytes)
+{
+	disk_io_allocate(io);
+	memset(io->data, byte, bytes);
+	disk_io_start(io, probe, UBLK_IO_OP_WRITE, bytes);
 }
 
 int disk_io_wait(struct disk_io *io, uint32_t timeout_ms)

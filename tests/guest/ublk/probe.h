@@ -101,6 +101,8 @@ uint16_t probe_take(struct probe *probe, uint32_t op);
 unsigned int probe_serve(struct probe *probe, uint32_t timeout_ms);
 
 void disk_io_start(struct disk_io *io, const struct probe *probe, uint32_t op, uint32_t bytes);
+/* A WRITE of so many of this byte, which are there before the request is. */
+void disk_io_write(struct disk_io *io, const struct probe *probe, int byte, uint32_t bytes);
 /* Its result, or -ETIME. */
 int disk_io_wait(struct disk_io *io, uint32_t timeout_ms);
 
