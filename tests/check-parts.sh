@@ -3,7 +3,7 @@
 #
 # check-parts.sh - the parts of tests/check, which tests/all runs first.
 
-CHECK_FUZZ_S=60 # of fuzzing, for all targets together
+CHECK_FUZZ_S=40 # of fuzzing, for all targets together
 
 # built FOLDER SOURCE...: what make makes of these, in that folder of BUILD. (A part runs these by
 # itself, not through make, which would add a word of its own behind the summary.)

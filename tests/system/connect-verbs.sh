@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # goal: what the command line promises of connect, list, status and disconnect holds on real devices
 # method: one memory server, disks made in every way, exit codes and words checked
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv
 # suite: test
@@ -16,10 +17,10 @@ json_is_valid() {
 	check_equal "list" "[\"$DISK\",\"alice\",\"one\"]" \
 		"$(ublk-nbd list -o json | jq -c '.[0] | [.device, .owner, .export]')"
 	ublk-nbd connect -o json $URI/two >"$WORK/json" 2>"$WORK/said" || fail "connect -o json" "$(cat "$WORK/said")"
-	other=$(jq -r .device "$WORK/json")
+	other=$(json .device <"$WORK/json")
 	[ -b "$other" ] || fail "connect -o json" "names '$other'"
-	check_equal "its export" two "$(jq -r .export "$WORK/json")"
-	check_equal "its state" live "$(jq -r .state "$WORK/json")"
+	check_equal "its export" two "$(json .export <"$WORK/json")"
+	check_equal "its state" live "$(json .state <"$WORK/json")"
 	check_equal "list by owner" 1 "$(ublk-nbd list -o json --owner alice | jq length)"
 	check_equal "list" 2 "$(ublk-nbd list -o json | jq length)"
 	check "list for people" sh -c "ublk-nbd list | grep -q '$DISK .*alice.*/one'"

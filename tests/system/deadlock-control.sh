@@ -117,7 +117,7 @@ answer_to() {
 refused() {
 	answer_to "$2" >"$WORK/answer"
 	check_equal "$1: answer" false "$(jq .ok "$WORK/answer" 2>&1)"
-	[ "$(jq -r .error "$WORK/answer")" != "" ] || fail "$1" "no sentence"
+	[ "$(json .error <"$WORK/answer")" != "" ] || fail "$1" "no sentence"
 }
 
 garbage() {

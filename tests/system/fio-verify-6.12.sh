@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # goal: as fio-verify, on the older kernel with its own driver
-# method: as fio-verify, fewer rows
+# method: as fio-verify, one row; fio-matrix.sh (long) has all
 # kernels: 6.12
 # cpus: 4
 # memory-mb: 2560
@@ -11,6 +11,4 @@
 . /lab/data.sh
 . /lab/fio.sh
 
-run_verify nbdkit     4 user-copy 128
-run_verify nbd-server 4 mapped    32
-run_verify qemu-nbd   1 user-copy 32
+run_verify nbdkit 4 user-copy 128

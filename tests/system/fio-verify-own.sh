@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # goal: as fio-verify, with our own driver: on a kernel that has none, and in place of a newer one's
-# method: as fio-verify, fewer rows
+# method: as fio-verify, fewer rows: one for each payload where there is no other driver, one elsewhere
 # kernels: 6.1-own 7.3-own
 # cpus: 4
 # memory-mb: 2560
@@ -11,5 +11,5 @@
 . /lab/data.sh
 . /lab/fio.sh
 
-run_verify nbdkit     4 user-copy 128
-run_verify nbd-server 4 mapped    32
+run_verify nbdkit 4 user-copy 128
+[ "$LAB_SERIES" != 6.1 ] || run_verify nbd-server 4 mapped 32

@@ -2,7 +2,8 @@
 # goal: a partition table works as on any disk
 # method: write one by sfdisk, let the kernel read it, use a partition, reconnect, use it again; a
 #   mounted partition keeps its disk
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test

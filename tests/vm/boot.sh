@@ -86,7 +86,16 @@ write_env() {
 	done
 }
 
-# copy_into TREE GUEST-PATH FILE...: with the libraries that the base image may lack.
+# read_base IMAGE: the files of this machine that the base image holds, into BASE_HAS.
+declare -A BASE_HAS=()
+read_base() {
+	local file
+	while read -r file _; do
+		BASE_HAS[$file]=1
+	done <"$1.inputs"
+}
+
+# copy_into TREE GUEST-PATH FILE...: with the libraries that the base image lacks.
 copy_into() {
 	local tree=$1 at=$2 file library
 	shift 2
@@ -96,7 +105,7 @@ copy_into() {
 		case $file in *.o | *.d) continue ;; esac
 		cp -L "$file" "$tree$at/"
 		while read -r library; do
-			[ -e "$tree$library" ] && continue
+			[ -n "${BASE_HAS[$library]-}" ] || [ -e "$tree$library" ] && continue
 			mkdir -p "$tree$(dirname "$library")"
 			cp -L "$library" "$tree$library"
 		done < <(ldd "$file" 2>/dev/null | grep -o '/[^ ]*\.so[^ :]*' | sort -u |
@@ -162,6 +171,7 @@ boot_prepare() {
 		LAB_OWN_MODULE=$("$LAB_VM/make-module" "${LAB_KERNEL%-own}") || die "no driver of our own for $LAB_SERIES"
 	fi
 	base=$("$LAB_VM/base-image")
+	read_base "$base"
 	modules=$(kernel_image "$kernel")
 	images=("$base" "$modules")
 	for package in "${LAB_DEBIAN[@]}"; do
@@ -185,7 +195,9 @@ boot_arguments() {
 		BOOT_QEMU+=(-M q35 -accel kvm -cpu host)
 	else
 		BOOT_QEMU+=(-M q35 -accel "tcg,thread=multi" -cpu "max,-la57")
-		BOOT_APPEND+=" tsc=reliable"
+		# The other CPUs are switched on by init: kernels patch their own code while they boot, and
+		# MTTCG sometimes lets another CPU run what stood there in between.
+		BOOT_APPEND+=" tsc=reliable maxcpus=1"
 	fi
 	if [ -n "$LAB_USER_NET" ]; then
 		BOOT_QEMU+=(-netdev "user,id=net" -device "virtio-net-pci,netdev=net,romfile=")

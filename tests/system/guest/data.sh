@@ -10,7 +10,7 @@ WAIT_TIMEOUT_S=$((60 * ${LAB_SCALE:-1}))
 
 # status_of FILTER [DISK]: what `status` says about the disk, by a jq filter.
 status_of() {
-	ublk-nbd status -o json "${2:-$DISK}" | jq -r "$1"
+	ublk-nbd status -o json "${2:-$DISK}" | json "$1"
 }
 
 # limit_of NAME: a file of the disk's request queue in sysfs.

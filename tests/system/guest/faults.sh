@@ -95,7 +95,7 @@ check_load_time() { # LIMIT_MS [FLUSH_LIMIT_MS]
 # --- what is left --------------------------------------------------------------------------------
 
 daemon_pid() {
-	jq -r .pid "$RUNTIME/${1##*/ublkb}.json"
+	json .pid <"$RUNTIME/${1##*/ublkb}.json"
 }
 
 # Processes of ours, zombies too.
@@ -159,7 +159,7 @@ check_log() {
 
 # status_value FILTER: of the status of $DISK, through jq.
 status_value() {
-	timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd status -o json "$DISK" | jq -r "$1"
+	timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd status -o json "$DISK" | json "$1"
 }
 
 # The socket of $DISK's daemon.
