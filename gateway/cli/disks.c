@@ -68,6 +68,7 @@ static size_t numbers_unique(uint32_t *numbers, size_t count)
 	return kept;
 }
 
+/* On failure *numbers is NULL. */
 static int list_directory(const char *path, bool (*take)(const char *name, uint32_t *number),
 			  uint32_t **numbers, size_t *count)
 {
@@ -131,7 +132,7 @@ int disks_list(uint32_t **numbers, size_t *count)
 {
 	int error = list_directory(runtime_dir_path(), file_number, numbers, count);
 
-	if (!error)
+	if (*numbers)
 		add_tagged(*numbers, count);
 	return error;
 }
