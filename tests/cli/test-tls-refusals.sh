@@ -5,7 +5,8 @@
 # refused: a non-zero exit and a sentence that says what is wrong and what to do.
 # Method: `ublk-nbd info` against nbdkit and qemu-nbd (both GnuTLS) with certificates made for each
 # case by openssl, and against socat, which plays a server that goes wrong around STARTTLS. One server
-# at a time, on a unix socket.
+# at a time, on a unix socket. Where there is ublk, tests/system/tls-refusals.sh runs all of it with
+# REFUSED_VERB=connect: then no device may come, not even for a moment.
 
 . tests/cli/lib.sh
 
@@ -176,10 +177,11 @@ after_starttls() {
 # --- cases ------------------------------------------------------------------------------------------
 
 # no NAME STATUS WORDS MORE-WORDS ARGUMENT...: `$VERB ARGUMENT... $URI` is refused like that.
-VERB=info
+VERB=${REFUSED_VERB:-info}
 no() {
-	local name=$1 want=$2 words=$3 more=$4 why=
+	local name=$1 want=$2 words=$3 more=$4 why='' before
 	shift 4
+	before=$(events)
 	call "$VERB" "$@" "$URI"
 	[ "$status" = "$want" ] || why="status $status, not $want"
 	[ ! -s "$SCRATCH/out" ] || why="$why; it wrote to standard output"
@@ -187,7 +189,13 @@ no() {
 	grep -q "^ublk-nbd: $VERB: " "$SCRATCH/err" || why="$why; the line does not begin with ublk-nbd: $VERB:"
 	grep -qF -- "$words" "$SCRATCH/err" || why="$why; it does not say '$words'"
 	grep -qF -- "$more" "$SCRATCH/err" || why="$why; it does not say '$more'"
+	[ "$VERB" != connect ] || [ "$(events)" = "$before" ] || why="$why; a device came"
 	verdict "TLS refused: $name" "${why#; }"
+}
+
+# events: how often the kernel has told of a device that came, changed or went.
+events() {
+	cat /sys/kernel/uevent_seqnum 2>/dev/null
 }
 
 # shown EXPRESSION ARGUMENT...: what jq makes of `info -o json`.

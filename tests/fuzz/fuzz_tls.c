@@ -7,6 +7,7 @@
  *   1: a real server's handshake, cut into pieces; the next three bytes say which of its bytes are changed
  *   2, 3: a script for a stream over TLS 1.2 or 1.3: operations of two bytes each, that make the server
  *      write, send tickets and KeyUpdates, and that flip, drop, double, cut and invent bytes on the way.
+ * One more bit says whether the client verifies the server, whose certificate is good.
  * The server's bytes are a function of their place in the stream, so that what comes out can be checked
  * whatever happened; a stream that nobody touched must come out whole.
  */
@@ -18,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define must(condition)                                                                            \
 	do {                                                                                       \
@@ -45,6 +47,7 @@ enum {
 };
 
 static struct identity server_identity;
+static char ca_path[40];     /* of a file in memory */
 static SSL_CTX *contexts[2]; /* TLS 1.2, TLS 1.3 */
 
 /* The byte at a place of the server's stream, and of ours. */
@@ -63,11 +66,20 @@ static void fill(uint8_t *bytes, size_t count, uint64_t place)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct tls_peer_wish wish = { .identity = &server_identity };
+	struct identity ca;
+	FILE *file;
 
 	(void)argc;
 	(void)argv;
 	signal(SIGPIPE, SIG_IGN);
-	server_identity = identity_make(&(struct identity_wish){ .name = "server" }, NULL);
+	ca = identity_make(&(struct identity_wish){ .name = "CA", .is_ca = true }, NULL);
+	server_identity = identity_make(
+		&(struct identity_wish){ .name = "server", .alternative_names = "DNS:*.disk.lab" },
+		&ca);
+	snprintf(ca_path, sizeof(ca_path), "/proc/self/fd/%d", memfd_create("ca", MFD_CLOEXEC));
+	file = fopen(ca_path, "w");
+	must(file && PEM_write_X509(file, ca.certificate) == 1 && fclose(file) == 0);
+	identity_free(&ca);
 	for (int i = 0; i < 2; i++) {
 		wish.version = i ? TLS1_3_VERSION : TLS1_2_VERSION;
 		contexts[i] = tls_peer_context(&wish);
@@ -77,13 +89,19 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 /* --- the handshake ------------------------------------------------------------------------------ */
 
-static int connect_on(int fd, struct transport **client)
+/* Each name is asked for once: a session that one input left must not be resumed by the next. */
+static int connect_on(int fd, bool verify, struct transport **client)
 {
-	const struct tls_options options = { .no_verify = true };
+	static unsigned names;
+	struct tls_options options = { .no_verify = !verify };
 	char sentence[TLS_SENTENCE_BYTES] = "";
-	int ret = transport_tls_open(fd, &options, tls_peer_now_ms() + HANDSHAKE_MS, client,
-				     sentence);
+	int ret;
 
+	if (verify) {
+		snprintf(options.hostname, sizeof(options.hostname), "n%u.disk.lab", names++);
+		snprintf(options.ca, sizeof(options.ca), "%s", ca_path);
+	}
+	ret = transport_tls_open(fd, &options, tls_peer_now_ms() + HANDSHAKE_MS, client, sentence);
 	must(ret <= 0 && memchr(sentence, '\0', sizeof(sentence)));
 	if (ret < 0) {
 		must(*sentence && fcntl(fd, F_GETFD) >= 0);
@@ -93,7 +111,7 @@ static int connect_on(int fd, struct transport **client)
 	return ret;
 }
 
-static void play_raw(const uint8_t *bytes, size_t count)
+static void play_raw(bool verify, const uint8_t *bytes, size_t count)
 {
 	struct transport *client = NULL;
 	int fds[2];
@@ -101,7 +119,7 @@ static void play_raw(const uint8_t *bytes, size_t count)
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
 	must(send(fds[1], bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)count);
 	shutdown(fds[1], SHUT_WR);
-	must(connect_on(fds[0], &client) < 0);
+	must(connect_on(fds[0], verify, &client) < 0);
 	close(fds[1]);
 }
 
@@ -111,6 +129,7 @@ struct server {
 	BIO *in, *out;
 	const uint8_t *change; /* place (two bytes), bits to flip; NULL: honest */
 	size_t piece, sent;
+	bool verified; /* by the client */
 	bool accepted;
 	pthread_t thread;
 };
@@ -179,7 +198,7 @@ static struct transport *server_meet(struct server *server, SSL_CTX *context)
 	must(server->ssl && server->in && server->out);
 	SSL_set_bio(server->ssl, server->in, server->out);
 	must(pthread_create(&server->thread, NULL, accept_client, server) == 0);
-	if (connect_on(fds[0], &client) < 0)
+	if (connect_on(fds[0], server->verified, &client) < 0)
 		client = NULL;
 	/* It waits for nothing any more: our side has said all, or is closed. */
 	pthread_join(server->thread, NULL);
@@ -196,7 +215,8 @@ static void server_leave(struct server *server)
 static void play_handshake(const uint8_t *input, size_t count)
 {
 	/* Not byte by byte: the socket has no room for so many sends that the client does not wait for. */
-	struct server server = { .piece = 7 + (size_t)(input[0] >> 3) * 40 };
+	struct server server = { .piece = 7 + (size_t)(input[0] >> 3) * 40,
+				 .verified = input[0] >> 7 };
 	struct transport *client;
 
 	if (count < 4)
@@ -424,7 +444,9 @@ static void take_from_socket(struct stream *stream)
 static void play_stream(const uint8_t *input, size_t count)
 {
 	static uint8_t wire[WIRE_BYTES];
-	struct stream stream = { .wire = wire, .server.piece = WIRE_BYTES };
+	struct stream stream = { .wire = wire,
+				 .server.piece = WIRE_BYTES,
+				 .server.verified = input[0] >> 2 & 1 };
 
 	stream.client = server_meet(&stream.server, contexts[input[0] & 1]);
 	must(stream.client && stream.server.accepted);
@@ -444,7 +466,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes)
 		return 0;
 	switch (input[0] & 3) {
 	case 0:
-		play_raw(input + 1, input_bytes - 1);
+		play_raw(input[0] >> 2 & 1, input + 1, input_bytes - 1);
 		break;
 	case 1:
 		play_handshake(input, input_bytes);

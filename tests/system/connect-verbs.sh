@@ -11,6 +11,10 @@
 
 URI=nbd://localhost
 
+count_disks() {
+	ublk-nbd list -o json "$@" | json '.[].device' | wc -l
+}
+
 json_is_valid() {
 	connect_disk --owner alice $URI/one
 	check "status is JSON" sh -c "ublk-nbd status -o json $DISK | jq -e .device"
@@ -21,8 +25,8 @@ json_is_valid() {
 	[ -b "$other" ] || fail "connect -o json" "names '$other'"
 	check_equal "its export" two "$(json .export <"$WORK/json")"
 	check_equal "its state" live "$(json .state <"$WORK/json")"
-	check_equal "list by owner" 1 "$(ublk-nbd list -o json --owner alice | jq length)"
-	check_equal "list" 2 "$(ublk-nbd list -o json | jq length)"
+	check_equal "list by owner" 1 "$(count_disks --owner alice)"
+	check_equal "list" 2 "$(count_disks)"
 	check "list for people" sh -c "ublk-nbd list | grep -q '$DISK .*alice.*/one'"
 	check "status for people" sh -c "ublk-nbd status $other | grep -q two"
 	ublk-nbd disconnect --all || fail "disconnect --all" "exited with $?"
@@ -54,18 +58,18 @@ idempotent() {
 	[ "$DISK" != "$first" ] || fail "another option" "is the same device"
 	connect_disk $URI/one
 	[ "$DISK" != "$first" ] || fail "without --idempotent" "it is the same device"
-	check_equal "disks" 4 "$(ublk-nbd list -o json | jq length)"
+	check_equal "disks" 4 "$(count_disks)"
 	disconnect_disk "$first"
 	check_equal "the disk after that one" "$DISK" "$(ublk-nbd connect --idempotent $URI/one)"
 	connect_disk --idempotent --owner me $URI/one
-	check_equal "disks, with somebody's" 4 "$(ublk-nbd list -o json | jq length)"
+	check_equal "disks, with somebody's" 4 "$(count_disks)"
 	check_equal "mine" "$DISK" "$(ublk-nbd connect --idempotent --owner me $URI/one)"
 	connect_disk --idempotent --device 9 $URI/one
 	check_equal "the number asked for" /dev/ublkb9 "$DISK"
 	connect_disk --idempotent [ nbdkit memory 1M ]
 	check_equal "a server of its own" "$DISK" "$(ublk-nbd connect --idempotent [ nbdkit memory 1M ])"
 	connect_disk --idempotent [ nbdkit memory 2M ]
-	check_equal "disks" 7 "$(ublk-nbd list -o json | jq length)"
+	check_equal "disks" 7 "$(count_disks)"
 	expect_exit "--idempotent and --foreground" 2 ublk-nbd connect --idempotent --foreground $URI/one
 	check "disconnect all" ublk-nbd disconnect --all
 	check "nothing is left" no_device_left
@@ -97,7 +101,7 @@ idempotent_at_once() {
 	done
 	wait
 	check_equal "devices" 1 "$(cat "$WORK"/race.? | sort -u | wc -l)"
-	check_equal "disks" 1 "$(ublk-nbd list -o json | jq length)"
+	check_equal "disks" 1 "$(count_disks)"
 	check "disconnect all" ublk-nbd disconnect --all
 }
 

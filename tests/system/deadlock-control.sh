@@ -116,7 +116,7 @@ answer_to() {
 # refused NAME TEXT: an answer that says no.
 refused() {
 	answer_to "$2" >"$WORK/answer"
-	check_equal "$1: answer" false "$(jq .ok "$WORK/answer" 2>&1)"
+	check_equal "$1: answer" false "$(json .ok <"$WORK/answer" 2>&1)"
 	[ "$(json .error <"$WORK/answer")" != "" ] || fail "$1" "no sentence"
 }
 
@@ -141,7 +141,7 @@ garbage() {
 	head -c 3000 /dev/urandom | tr -d '\n' >"$WORK/noise"
 	echo >>"$WORK/noise"
 	say_to_socket <"$WORK/noise" >"$WORK/answer"
-	check_equal "noise: answer" false "$(jq .ok "$WORK/answer" 2>&1)"
+	check_equal "noise: answer" false "$(json .ok <"$WORK/answer" 2>&1)"
 	# A line that never ends: hung up on, without an answer or with a no.
 	head -c 200000 /dev/zero | tr '\0' a | say_to_socket >"$WORK/answer" 2>/dev/null
 	! grep -q '"ok": *true' "$WORK/answer" || fail "a line of 200000 bytes" "got an answer"

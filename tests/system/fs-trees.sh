@@ -21,7 +21,7 @@ allocated() {
 
 # The same by our own command.
 allocated_by_map() {
-	ublk-nbd map -o json $URI | jq .totals.data_bytes
+	ublk-nbd map -o json $URI | json .totals.data_bytes
 }
 
 filesystem() {

@@ -3,8 +3,8 @@
 #       and disconnect removes; a daemon that hangs is killed by disconnect, but not while the disk is
 #       in use unless forced
 # method: SIGKILL and SIGSTOP under a verified load; three times each
-# kernels: 7.3 6.1-own
-# long-kernels: 6.12
+# kernels: 7.3
+# long-kernels: 6.1-own 6.12
 # cpus: 2
 # timeout-s: 500
 # modules: ublk_drv

@@ -86,7 +86,7 @@ some_fail() {
 		--output-format=json --output="$WORK/fio.json" >"$WORK/fio.out" 2>&1
 	rm "$WORK/fault"
 	sed -n '/^{/,$p' "$WORK/fio.json" >"$WORK/fio.only"
-	failed=$(jq '.jobs[0].total_err' "$WORK/fio.only")
+	failed=$(json '.jobs[0].total_err' <"$WORK/fio.only")
 	note "$failed of 2048 reads failed"
 	[ "$failed" -gt 100 ] || fail "errors" "fio saw $failed of about 400"
 	check_equal "each is counted once" "$failed" "$(status_of .stats.errors)"

@@ -23,7 +23,7 @@ start_file() {
 size_is() {
 	check_equal "the device's size" "$1" "$(blockdev --getsize64 "$DISK")"
 	check_equal "status" "$1" "$(status_of .size_bytes)"
-	check_equal "list" "$1" "$(ublk-nbd list -o json | jq '.[0].size_bytes')"
+	check_equal "list" "$1" "$(ublk-nbd list -o json | json '.[0].size_bytes')"
 }
 
 # A server fixes the size when a connection is made, so those that were open before do not reach what

@@ -6,7 +6,7 @@
 # kernels: 7.3
 # memory-mb: 1536
 # timeout-s: 240
-# modules: ublk_drv ext4
+# modules: ublk_drv ext4 vsock_loopback
 # suite: test
 
 . /lab/data.sh
@@ -53,7 +53,7 @@ verified() {
 	check_equal "verified" true "$(status_of '.connections[0].tls.verified')"
 	check_equal "what sends" userspace "$(status_of '.connections[0].tls.send')"
 	check_equal "connections in use" "$verified_count" "$(status_of .connections_live)"
-	note "$(status_of '.connections[0].tls.cipher + ", " + .connections[0].tls.peer')"
+	note "$(status_of '.connections[0].tls')"
 	check "fio" fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth=32 --verify=crc32c \
 		--verify_fatal=1 --verify_state_save=0 --thread --name=split --rw=randrw \
 		--bssplit=512/25:4k/30:16k/15:64k/15:256k/10:1m/5 --size=8m
@@ -126,6 +126,45 @@ where_the_key_is_wrong() {
 	stop_server s
 }
 
+# over ADDRESS TARGET: where no host name comes with the target, --tls-hostname has it.
+over() {
+	start_nbdkit s "$1" --tls=require --tls-certificates="$PKI" memory 64M
+	refused "no name to verify" 2 '--tls-hostname' --tls-ca "$PKI/ca-cert.pem" "$2"
+	refused "another name" 9 'not for "disk.example"' --tls-ca "$PKI/ca-cert.pem" --tls-hostname disk.example "$2"
+	verified 1 --tls-ca "$PKI/ca-cert.pem" --tls-hostname localhost "$2"
+	check_equal "peer" "$3" "$(status_of .peer)"
+	disconnect_disk
+	stop_server s
+}
+
+# resized_to CODE BYTES
+resized_to() {
+	expect_exit "resize" "$1" ublk-nbd resize "$DISK"
+	check_equal "the device's size" "$2" "$(blockdev --getsize64 "$DISK")"
+	check "the disk works" dd if="$DISK" of=/dev/null bs=1M count=32 iflag=direct
+}
+
+# Each handshake reads the files as they are then: the connections that are there go on meanwhile.
+rotated() {
+	rm -f "$WORK/disk"
+	truncate -s 32M "$WORK/disk"
+	start_nbdkit s 10809 --tls=require --tls-certificates="$PKI" file "$WORK/disk"
+	cp "$PKI/ca-cert.pem" "$PKI/live.pem"
+	connect_disk --tls-ca "$PKI/live.pem" nbds://localhost
+	truncate -s 64M "$WORK/disk"
+	cp "$PKI/other-cert.pem" "$PKI/live.pem"
+	resized_to 9 $((32 << 20))
+	said 'not trusted' 'CN=Lab CA'
+	rm "$PKI/live.pem"
+	resized_to 2 $((32 << 20))
+	said 'live.pem'
+	cp "$PKI/ca-cert.pem" "$PKI/live.pem"
+	resized_to 0 $((64 << 20))
+	check_equal "requests that failed" 0 "$(status_of .stats.errors)"
+	disconnect_disk
+	stop_server s
+}
+
 # Taken all the same, if the user says so, and told for as long as the disk is there.
 unverified() {
 	secured s --tls-certificates="$PKI"
@@ -152,6 +191,9 @@ tls_case "certificates, 1 connection" with_certificates 1 user-copy
 tls_case "certificates, 4 connections" with_certificates 4 mapped
 tls_case "a shared key" with_psk 2
 tls_case "ext4" a_filesystem
+tls_case "over a unix socket" over "$WORK/s.sock" "nbds+unix:///?socket=$WORK/s.sock" "unix:$WORK/s.sock"
+tls_case "over vsock" over vsock:10809 nbds+vsock://1 vsock:1:10809
+tls_case "files that change under a disk" rotated
 tls_case "--tls-verify=no" unverified
 tls_case "where trust is missing" where_trust_is_missing
 tls_case "where the key is wrong" where_the_key_is_wrong

@@ -183,18 +183,21 @@ boot_prepare() {
 	rm -rf "$work/tree"
 }
 
+# TCG does REP MOVSB a byte at a time: a guest that is told that it is fast (erms, fsrm) copies slowly.
+BOOT_CPU=max,erms=off,fsrm=off,-la57
+
 boot_arguments() {
 	BOOT_QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 		-m "$LAB_MEMORY_MB" -smp "$LAB_CPUS")
 	BOOT_APPEND="console=ttyS0 loglevel=7 panic=-1 mitigations=off random.trust_cpu=1 $LAB_KERNEL_ARGS"
 	if [ "$LAB_ICOUNT" = 1 ]; then
 		BOOT_QEMU+=(-M q35 -accel tcg -icount "shift=0,sleep=off" -smp 1 -seed 1 -rtc clock=vm
-			-cpu "max,erms=off,fsrm=off,-la57")
+			-cpu "$BOOT_CPU")
 		BOOT_APPEND+=" nokaslr norandmaps tsc=reliable"
 	elif [ "${UBLK_NBD_ACCEL:-}" != tcg ] && kvm_works; then
 		BOOT_QEMU+=(-M q35 -accel kvm -cpu host)
 	else
-		BOOT_QEMU+=(-M q35 -accel "tcg,thread=multi" -cpu "max,-la57")
+		BOOT_QEMU+=(-M q35 -accel "tcg,thread=multi" -cpu "$BOOT_CPU")
 		# The other CPUs are switched on by init: kernels patch their own code while they boot, and
 		# MTTCG sometimes lets another CPU run what stood there in between.
 		BOOT_APPEND+=" tsc=reliable maxcpus=1"

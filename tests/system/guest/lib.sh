@@ -111,11 +111,11 @@ expect_fail() {
 	fi
 }
 
-# json FILTER: what a jq filter finds in the JSON value on standard input. jq itself takes a quarter of a
-# second to start here, so that plain paths are not left to it.
+# json FILTER: what a jq filter finds in the JSON value on standard input. jq itself takes half a second
+# to start here, so that plain paths are not left to it.
 json() {
 	case $1 in
-	*[!A-Za-z0-9_.\[\]]* | *"[]"* | [!.]*) jq -r "$1" ;;
+	*[!A-Za-z0-9_.\[\]]* | [!.]*) jq -r "$1" ;;
 	*) json_at "$1" ;;
 	esac
 }
