@@ -175,10 +175,24 @@ static bool task_dying(const struct task_struct *task)
 	       READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT;
 }
 
-/* Counts the tasks that serve the queue; true when one of them is on its way out. */
-static bool queue_task_dying(struct ublk_queue *queue, unsigned int *tasks)
+/* A task that closes its ring and lives on serves nobody any more. The queue's lock is held. */
+static bool queue_ring_closed(const struct ublk_queue *queue)
 {
-	bool dying = false;
+	u16 tag;
+
+	for (tag = 0; tag < queue->depth; tag++) {
+		const struct ublk_slot *slot = &queue->slots[tag];
+
+		if (slot->state == UBLK_SLOT_PARKED && compat_command_ring_closed(slot->command))
+			return true;
+	}
+	return false;
+}
+
+/* Counts the tasks that serve the queue; true when one of them is on its way out, or its ring gone. */
+static bool queue_lost(struct ublk_queue *queue, unsigned int *tasks)
+{
+	bool lost = false;
 	u16 tag;
 
 	if (!queue->fetched)
@@ -186,17 +200,18 @@ static bool queue_task_dying(struct ublk_queue *queue, unsigned int *tasks)
 	spin_lock(&queue->lock);
 	if (queue->task) {
 		++*tasks;
-		dying = task_dying(queue->task);
+		lost = task_dying(queue->task);
 	} else {
-		for (tag = 0; tag < queue->depth && !dying; tag++) {
+		for (tag = 0; tag < queue->depth && !lost; tag++) {
 			if (!queue->slots[tag].task)
 				continue;
 			++*tasks;
-			dying = task_dying(queue->slots[tag].task);
+			lost = task_dying(queue->slots[tag].task);
 		}
 	}
+	lost = lost || queue_ring_closed(queue);
 	spin_unlock(&queue->lock);
-	return dying;
+	return lost;
 }
 
 static void watch_run(struct work_struct *work)
@@ -207,7 +222,7 @@ static void watch_run(struct work_struct *work)
 	u16 id;
 
 	for (id = 0; id < device->info.nr_hw_queues; id++) {
-		if (queue_task_dying(device->queues[id], &tasks)) {
+		if (queue_lost(device->queues[id], &tasks)) {
 			set_bit(UBLK_DEVICE_LOST, &device->flags);
 			break;
 		}
@@ -227,9 +242,7 @@ void ublk_cancel_init(struct ublk_device *device)
 
 void ublk_cancel_watch(struct ublk_device *device)
 {
-	if (!delayed_work_pending(&device->watch))
-		queue_delayed_work(system_unbound_wq, &device->watch,
-				   msecs_to_jiffies(UBLK_WATCH_MS));
+	queue_delayed_work(system_unbound_wq, &device->watch, msecs_to_jiffies(UBLK_WATCH_MS));
 }
 
 void ublk_cancel_lost(struct ublk_device *device)

@@ -21,6 +21,7 @@
 #include <linux/io_uring/cmd.h>
 #else
 #include <linux/io_uring.h>
+#include <linux/io_uring_types.h>
 #endif
 
 #if !KERNEL_AT_LEAST(6, 1) || (KERNEL_AT_LEAST(6, 9) && !KERNEL_AT_LEAST(6, 11))
@@ -82,10 +83,21 @@ static inline void compat_command_cancelable(struct io_uring_cmd *command, unsig
 {
 	io_uring_cmd_mark_cancelable(command, issue_flags);
 }
+
+static inline bool compat_command_ring_closed(struct io_uring_cmd *command)
+{
+	return false;
+}
 #else
 #define COMPAT_CANCEL_FLAG 0
 static inline void compat_command_cancelable(struct io_uring_cmd *command, unsigned int issue_flags)
 {
+}
+
+/* Of a command that is not completed: its ring waits for that, and after some minutes it warns. */
+static inline bool compat_command_ring_closed(struct io_uring_cmd *command)
+{
+	return percpu_ref_is_dying(&cmd_to_io_kiocb(command)->ctx->refs);
 }
 #endif
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* device.c - making, finding, ending devices; their rounds. */
 #include <linux/idr.h>
+#include <linux/kref.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pid.h>
@@ -29,6 +30,23 @@ static DECLARE_WAIT_QUEUE_HEAD(devices_gone);
 static struct class *char_class;
 static dev_t char_numbers;
 
+static void end_free(struct kref *references)
+{
+	kfree(container_of(references, struct ublk_device_end, references));
+}
+
+static struct ublk_device_end *end_alloc(void)
+{
+	struct ublk_device_end *end = kzalloc(sizeof(*end), GFP_KERNEL);
+
+	if (end) {
+		kref_init(&end->references);
+		init_completion(&end->id_free);
+	}
+	return end;
+}
+
+/* Its end is left, for device_forget(). */
 static void device_free(struct ublk_device *device)
 {
 	u16 id;
@@ -39,12 +57,14 @@ static void device_free(struct ublk_device *device)
 }
 
 /* Frees the id, which is what the module's end waits for: nothing is done after it. */
-static void device_forget(u32 id, bool counted)
+static void device_forget(u32 id, struct ublk_device_end *end, bool counted)
 {
 	spin_lock(&devices_lock);
 	idr_remove(&devices, id);
 	if (counted)
 		unprivileged_count--;
+	complete_all(&end->id_free);
+	kref_put(&end->references, end_free);
 	wake_up_all(&devices_gone);
 	spin_unlock(&devices_lock);
 }
@@ -53,6 +73,7 @@ static void device_forget(u32 id, bool counted)
 static void device_release(struct device *dev)
 {
 	struct ublk_device *device = container_of(dev, struct ublk_device, dev);
+	struct ublk_device_end *end = device->end;
 	bool counted = device->counted;
 	u32 id = device->info.dev_id;
 
@@ -62,7 +83,7 @@ static void device_release(struct device *dev)
 	spin_unlock(&devices_lock);
 	blk_mq_free_tag_set(&device->tags);
 	device_free(device);
-	device_forget(id, counted);
+	device_forget(id, end, counted);
 }
 
 static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info)
@@ -73,6 +94,11 @@ static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info
 
 	if (!device)
 		return NULL;
+	device->end = end_alloc();
+	if (!device->end) {
+		kfree(device);
+		return NULL;
+	}
 	device->info = *info;
 	mutex_init(&device->mutex);
 	spin_lock_init(&device->daemon_lock);
@@ -83,6 +109,7 @@ static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info
 	for (id = 0; id < info->nr_hw_queues; id++) {
 		device->queues[id] = ublk_queue_alloc(device, id, info->queue_depth);
 		if (!device->queues[id]) {
+			kfree(device->end);
 			device_free(device);
 			return NULL;
 		}
@@ -151,13 +178,14 @@ struct ublk_device *ublk_device_add(const struct ublksrv_ctrl_dev_info *info, in
 		return ERR_PTR(-ENOMEM);
 	result = device_reserve_id(device, id);
 	if (result < 0) {
+		kfree(device->end);
 		device_free(device);
 		return ERR_PTR(result);
 	}
 	device->info.dev_id = result;
 	result = ublk_disk_tags_init(device);
 	if (result) {
-		device_forget(device->info.dev_id, device->counted);
+		device_forget(device->info.dev_id, device->end, device->counted);
 		device_free(device);
 		return ERR_PTR(result);
 	}
@@ -199,25 +227,26 @@ void ublk_device_delete(struct ublk_device *device)
 	}
 	if (test_bit(UBLK_DEVICE_OPEN, &device->flags))
 		set_bit(UBLK_DEVICE_LOST, &device->flags);
+	/* Who waits for FETCHes holds the device, and waits no more. */
+	complete_all(&device->ready);
 	mutex_unlock(&device->mutex);
 	ublk_cancel_lost(device);
 	cdev_device_del(&device->cdev, &device->dev);
 	put_device(&device->dev);
 }
 
-static bool id_free(u32 id)
+struct ublk_device_end *ublk_device_end_get(struct ublk_device *device)
 {
-	bool gone;
-
-	spin_lock(&devices_lock);
-	gone = id >= UBLK_MINORS || !idr_find(&devices, id);
-	spin_unlock(&devices_lock);
-	return gone;
+	kref_get(&device->end->references);
+	return device->end;
 }
 
-int ublk_device_wait_gone(u32 id)
+int ublk_device_end_wait(struct ublk_device_end *end)
 {
-	return wait_event_interruptible(devices_gone, id_free(id)) ? -EINTR : 0;
+	int result = wait_for_completion_interruptible(&end->id_free) ? -EINTR : 0;
+
+	kref_put(&end->references, end_free);
+	return result;
 }
 
 int ublk_device_wait_ready(struct ublk_device *device)
@@ -277,7 +306,8 @@ void ublk_device_end_round(struct ublk_device *device)
 	device->mm = NULL;
 	spin_unlock(&device->daemon_lock);
 	put_pid(daemon);
-	reinit_completion(&device->ready);
+	if (!test_bit(UBLK_DEVICE_DELETED, &device->flags))
+		reinit_completion(&device->ready);
 	atomic_set(&device->unfetched, device->info.nr_hw_queues * device->info.queue_depth);
 	clear_bit(UBLK_DEVICE_LOST, &device->flags);
 	clear_bit_unlock(UBLK_DEVICE_OPEN, &device->flags);

@@ -4,7 +4,7 @@
 #       in use unless forced
 # method: SIGKILL and SIGSTOP under a verified load; three times each
 # kernels: 7.3
-# long-kernels: 6.1-own 6.12
+# long-kernels: 6.1-own 6.12 6.12-own 7.3-own
 # cpus: 2
 # timeout-s: 500
 # modules: ublk_drv

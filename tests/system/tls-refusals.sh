@@ -8,7 +8,7 @@
 # memory-mb: 1536
 # modules: ublk_drv
 # files: tests/cli/lib.sh tests/cli/test-tls-refusals.sh
-# suite: test
+# suite: long
 
 . /lab/data.sh
 

@@ -156,7 +156,7 @@ rotated() {
 	resized_to 9 $((32 << 20))
 	said 'not trusted' 'CN=Lab CA'
 	rm "$PKI/live.pem"
-	resized_to 2 $((32 << 20))
+	resized_to 9 $((32 << 20))
 	said 'live.pem'
 	cp "$PKI/ca-cert.pem" "$PKI/live.pem"
 	resized_to 0 $((64 << 20))

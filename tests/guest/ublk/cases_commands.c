@@ -169,12 +169,13 @@ static void h06_half_fetched(void)
 {
 	probe_add(&probe, 0, DEPTH);
 	for (int round = 0; round < 3; round++) {
+		int status;
 		pid_t child = fork();
 
 		if (!child)
 			fetch_half();
-		if (child < 0 || waitpid(child, NULL, 0) != child)
-			probe_die("no child");
+		if (child < 0 || waitpid(child, &status, 0) != child || status)
+			probe_die("a child that fetches: status %#x", status);
 	}
 	probe_open(&probe, 0);
 	probe_fetch_all(&probe);

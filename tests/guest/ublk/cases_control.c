@@ -322,6 +322,65 @@ static void h15_recovery(void)
 
 /* --- hazards 7 and 23 ---------------------------------------------------------------------------------- */
 
+/* What waits for FETCHes has a reference to the device: DEL_DEV ends the waiting, and then has its own end. */
+static void deleted_while_start_waits(void)
+{
+	int status;
+	pid_t child;
+
+	probe_add(&probe, 0, DEPTH);
+	probe_open(&probe, 0);
+	child = fork();
+	if (!child) {
+		probe_expect("START_DEV of what is deleted", -ENODEV,
+			     probe_control(UBLK_U_CMD_START_DEV, probe.info.dev_id,
+					   (uint64_t)getppid()));
+		_exit(0);
+	}
+	usleep(300000);
+	probe_expect("START_DEV waits", 0, waitpid(child, &status, WNOHANG));
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV_ASYNC, probe.info.dev_id, 0));
+	if (waitpid(child, &status, 0) != child || status)
+		probe_die("START_DEV: status %#x", status);
+	probe_close(&probe);
+}
+
+/* DEL_DEV waits for its device's end, not for its id, which another device may have at once. */
+static void another_takes_the_id(void)
+{
+	const uint64_t end_ms = probe_now_ms() + 2000;
+	unsigned int reused = 0;
+	uint32_t wanted;
+	pid_t child;
+
+	probe_add(&probe, 0, DEPTH);
+	wanted = probe.info.dev_id;
+	child = fork();
+	if (!child) {
+		for (;;) {
+			struct probe other = { 0 };
+
+			probe_add(&other, 0, DEPTH);
+			/* Longer than anybody waits for the one before. */
+			if (other.info.dev_id == wanted)
+				pause();
+			probe_control(UBLK_U_CMD_DEL_DEV_ASYNC, other.info.dev_id, 0);
+			control_close(&other.control);
+		}
+	}
+	usleep(300000);
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, wanted, 0));
+	while (probe_now_ms() < end_ms && !reused) {
+		reused = probe_state(wanted) >= 0;
+		usleep(10000);
+	}
+	if (!reused)
+		probe_die("nobody took the id");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	probe_expect("DEL_DEV of the other one", 0, probe_control(UBLK_U_CMD_DEL_DEV, wanted, 0));
+}
+
 static void h23_delete(void)
 {
 	uint32_t id;
@@ -632,6 +691,8 @@ const struct probe_case cases_control[] = {
 	{ "h14-start", h14_start },
 	{ "h15-recovery", h15_recovery },
 	{ "h23-delete", h23_delete },
+	{ "h23-deleted-while-start-waits", deleted_while_start_waits },
+	{ "h23-another-takes-the-id", another_takes_the_id },
 	{ "quiesce", quiesce },
 	{ "update-size", update_size },
 	{ "try-stop", try_stop },

@@ -45,16 +45,17 @@ static void h05_fetch_and_close(void)
 	}
 }
 
-static void await_end(pid_t child)
+/* Its status. */
+static int await_end(pid_t child)
 {
 	int status;
 
 	for (int i = 0; i < PROBE_TIMEOUT_MS / 10; i++) {
 		if (waitpid(child, &status, WNOHANG) == child)
-			return;
+			return status;
 		usleep(10000);
 	}
-	probe_die("the daemon does not end");
+	probe_die("a process does not end");
 }
 
 /* A null server that tells its device's id through a pipe. */
@@ -205,7 +206,7 @@ static void rescan(uint32_t id)
 	for (;;) {
 		fd = open(path, O_RDONLY);
 		if (fd < 0)
-			_exit(0);
+			_exit(2);
 		ioctl(fd, BLKRRPART);
 		close(fd);
 	}
@@ -225,10 +226,10 @@ static void h12_last_reference(void)
 		reader = fork();
 		if (!reader)
 			read_and_die(id);
-		await_end(reader);
+		probe_expect("the reader's status", 0, await_end(reader));
 	}
 	kill(scanner, SIGKILL);
-	await_end(scanner);
+	probe_expect("the scanner's status", SIGKILL, await_end(scanner));
 	disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
 	probe_expect("a read afterwards", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	probe_expect("STOP_DEV", 0, probe_control(UBLK_U_CMD_STOP_DEV, id, 0));
