@@ -3,7 +3,7 @@
 #
 # check-parts.sh - the parts of tests/check, which tests/all runs first.
 
-CHECK_FUZZ_S=40 # of fuzzing, for all targets together
+CHECK_FUZZ_S=60 # of fuzzing, for all targets together
 
 # built FOLDER SOURCE...: what make makes of these, in that folder of BUILD. (A part runs these by
 # itself, not through make, which would add a word of its own behind the summary.)
@@ -19,7 +19,8 @@ built() {
 parts_of_check() {
 	part harness 60 tests/parts-test
 	part_step build 600 make -j2 "BUILD=$BUILD" all && parts_of_programs
-	part_step build-clang 600 make -j2 CC=clang "BUILD=$BUILD/clang" all
+	# For its warnings alone, which want no optimization.
+	part_step build-clang 600 make -j2 CC=clang CFLAGS=-O0 CPPFLAGS=-U_FORTIFY_SOURCE "BUILD=$BUILD/clang" all
 	part tidy-self-test 300 tests/tidy --self-test
 	part tidy 600 env "BUILD=$BUILD" tests/tidy
 	part_step build-fuzz 600 make -j2 "BUILD=$BUILD" fuzz-targets &&

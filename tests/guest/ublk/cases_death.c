@@ -127,10 +127,7 @@ static pid_t successor_begin(uint32_t id)
 	probe_expect("END_USER_RECOVERY", 0,
 		     probe_control(UBLK_U_CMD_END_USER_RECOVERY, id, (uint64_t)getpid()));
 	while (!atomic_load(&shared->die))
-		if (!(probe->info.flags & UBLK_F_NEED_GET_DATA))
-			probe_serve(probe, 50);
-		else
-			usleep(1000);
+		probe_serve(probe, 50);
 	_exit(0);
 }
 
@@ -187,6 +184,22 @@ static void expect_served(struct disk_io *io, uint32_t id)
 	end_child(successor);
 }
 
+/* What was failed is over; what comes after the recovery is served. */
+static void expect_recovered(uint32_t id)
+{
+	struct disk_io io = { 0 };
+	pid_t successor;
+
+	atomic_store(&shared->die, 0);
+	successor = successor_begin(id);
+	/* Until then the policy may fail it. */
+	probe_await_state(id, UBLK_S_DEV_LIVE);
+	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	probe_expect("a write after the recovery", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	printf("recovered ");
+	end_child(successor);
+}
+
 static void one_death(const struct daemon *daemon)
 {
 	struct disk_io io = { 0 };
@@ -213,6 +226,8 @@ static void one_death(const struct daemon *daemon)
 	}
 	if (waits(daemon))
 		expect_served(&io, id);
+	else if (daemon->features & UBLK_F_USER_RECOVERY)
+		expect_recovered(id);
 	delete_device(id);
 	munmap(shared, sizeof(*shared));
 }
@@ -226,8 +241,12 @@ static const uint64_t policies[] = {
 
 static void deaths(enum place place, enum death death)
 {
+	const uint64_t asks = place == PLACE_ASKED ? UBLK_F_NEED_GET_DATA : 0;
+
 	for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
-		struct daemon daemon = { .features = policies[i], .place = place, .death = death };
+		struct daemon daemon = { .features = policies[i] | asks,
+					 .place = place,
+					 .death = death };
 
 		one_death(&daemon);
 	}
@@ -253,37 +272,26 @@ static void thread_owned(void)
 	deaths(PLACE_OWNED, DEATH_THREAD);
 }
 
-/* A successor with GET_DATA is no null server: only the policies that fail. */
-static void asked(enum death death)
-{
-	struct daemon daemon = { .features = UBLK_F_NEED_GET_DATA,
-				 .place = PLACE_ASKED,
-				 .death = death };
-
-	one_death(&daemon);
-	daemon.features |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO;
-	one_death(&daemon);
-}
-
 static void process_asked(void)
 {
-	asked(DEATH_PROCESS);
+	deaths(PLACE_ASKED, DEATH_PROCESS);
 }
 
 static void thread_asked(void)
 {
-	asked(DEATH_THREAD);
+	deaths(PLACE_ASKED, DEATH_THREAD);
 }
 
-/* Nothing was at work: the next request is what tells. */
+/* Nothing was at work: the next request is what tells. With a policy by which the disk stays. */
 static void idle(enum death death)
 {
-	struct daemon daemon = { .place = PLACE_SENDING, .death = death };
+	struct daemon daemon = { .features = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO,
+				 .place = PLACE_SENDING,
+				 .death = death };
 	struct disk_io io = { 0 };
 	pid_t child = daemon_begin(&daemon);
 	uint64_t lost_ms;
 	uint32_t id;
-	int result;
 
 	await(&shared->ready, "the daemon");
 	id = shared->probe.info.dev_id;
@@ -293,12 +301,10 @@ static void idle(enum death death)
 	else
 		end_child(child);
 	disk_io_start(&io, &shared->probe, UBLK_IO_OP_READ, PAGE_BYTES);
-	result = disk_io_wait(&io, NOTICE_MS * scale());
-	/* Or the disk is gone before it is opened. */
-	if (result != -ENXIO && result != -ENOENT)
-		expect_failed(&io, lost_ms);
+	expect_failed(&io, lost_ms);
 	if (death == DEATH_THREAD)
 		end_child(child);
+	expect_recovered(id);
 	delete_device(id);
 }
 

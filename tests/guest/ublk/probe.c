@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -274,7 +275,14 @@ unsigned int probe_serve(struct probe *probe, uint32_t timeout_ms)
 	uint16_t tag = 0;
 	int ret;
 
-	while ((ret = probe_wait(probe, &tag, timeout_ms)) == UBLK_IO_RES_OK) {
+	for (;;) {
+		ret = probe_wait(probe, &tag, timeout_ms);
+		if (ret == UBLK_IO_RES_NEED_GET_DATA) {
+			probe_send(probe, UBLK_U_IO_NEED_GET_DATA, tag, 0);
+			continue;
+		}
+		if (ret != UBLK_IO_RES_OK)
+			break;
 		probe_send(probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag,
 			   (int)(probe->descs[tag].nr_sectors * SECTOR_BYTES));
 		count++;
@@ -359,6 +367,7 @@ void probe_end(struct probe *probe)
 static int disk_io_do(const struct disk_io *io, int fd)
 {
 	uint64_t range[2] = { io->offset_bytes, io->bytes };
+	struct iovec all = { io->data, io->bytes };
 	ssize_t done;
 
 	switch (io->op) {
@@ -367,6 +376,12 @@ static int disk_io_do(const struct disk_io *io, int fd)
 		break;
 	case UBLK_IO_OP_WRITE:
 		done = pwrite(fd, io->data, io->bytes, (off_t)io->offset_bytes);
+		break;
+	case UBLK_IO_OP_WRITE | UBLK_IO_F_FUA:
+		done = pwritev2(fd, &all, 1, (off_t)io->offset_bytes, RWF_DSYNC);
+		break;
+	case UBLK_IO_OP_WRITE_ZEROES:
+		done = ioctl(fd, BLKZEROOUT, range);
 		break;
 	case UBLK_IO_OP_FLUSH:
 		done = fsync(fd);

@@ -40,7 +40,7 @@ struct probe {
 struct disk_io {
 	pthread_t thread;
 	uint32_t device;
-	uint32_t op; /* UBLK_IO_OP_* */
+	uint32_t op; /* UBLK_IO_OP_*; a WRITE also with UBLK_IO_F_FUA, which is O_DSYNC */
 	uint64_t offset_bytes;
 	uint32_t bytes;
 	char *data;	 /* aligned to a page */
@@ -119,7 +119,7 @@ struct probe_case {
 	void (*run)(void);
 };
 
-extern const struct probe_case cases_commands[], cases_answers[], cases_control[], cases_death[],
-	cases_races[];
+extern const struct probe_case cases_commands[], cases_operations[], cases_answers[],
+	cases_control[], cases_death[], cases_races[];
 
 #endif

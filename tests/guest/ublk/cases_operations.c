@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cases_operations.c - each request of the disk's user reaches the daemon as what it is, and the disk has
+ * the limits that its parameters say. What a driver did not pass on the block layer would make up for by
+ * other means, unseen.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/guest/ublk/probe.h"
+
+#define DEPTH	     4
+#define PAGE_BYTES   4096u
+#define SECTOR_BYTES 512u
+#define PLACE_BYTES  (64u << 10)
+#define LENGTH_BYTES (2 * PAGE_BYTES)
+#define FLAGS	     (UBLK_IO_F_FUA | UBLK_IO_F_NOUNMAP)
+
+static struct probe probe;
+
+static struct ublk_params everything(void)
+{
+	return (struct ublk_params){
+		.types = UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD,
+		.basic = { .attrs = UBLK_ATTR_VOLATILE_CACHE | UBLK_ATTR_FUA,
+			   .logical_bs_shift = 9,
+			   .physical_bs_shift = 12,
+			   .io_min_shift = 12,
+			   .io_opt_shift = 16,
+			   .max_sectors = PROBE_BUFFER_BYTES / SECTOR_BYTES,
+			   .dev_sectors = PROBE_SIZE_BYTES / SECTOR_BYTES },
+		.discard = { .discard_granularity = PAGE_BYTES,
+			     .max_discard_sectors = 256,
+			     .max_write_zeroes_sectors = 128,
+			     .max_discard_segments = 1 },
+	};
+}
+
+/* A file of the disk's queue in sysfs. */
+static void expect_limit(const char *name, const char *wanted)
+{
+	char path[80], value[40] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/%s", probe.info.dev_id, name);
+	file = fopen(path, "r");
+	if (!file || !fgets(value, sizeof(value), file))
+		probe_die("%s: %s", path, strerror(errno));
+	fclose(file);
+	value[strcspn(value, "\n")] = '\0';
+	if (strcmp(value, wanted))
+		probe_die("%s: wanted %s, is %s", path, wanted, value);
+}
+
+static void start_with(struct ublk_params params)
+{
+	probe_add(&probe, 0, DEPTH);
+	probe_expect("SET_PARAMS", 0,
+		     control_params_set(&probe.control, probe.info.dev_id, &params));
+	probe_open(&probe, 0);
+	probe_fetch_all(&probe);
+	probe_start(&probe);
+}
+
+/* The request itself; what the block layer sends after it (a FLUSH, of a WRITE with O_DSYNC) is served. */
+static void operation(uint32_t op, uint32_t flags)
+{
+	const bool moves = op == UBLK_IO_OP_READ || op == UBLK_IO_OP_WRITE;
+	struct disk_io io = { .offset_bytes = PLACE_BYTES };
+	const struct ublksrv_io_desc *desc;
+	uint16_t tag;
+
+	disk_io_start(&io, &probe, op | (flags & UBLK_IO_F_FUA), LENGTH_BYTES);
+	tag = probe_take(&probe, op);
+	desc = &probe.descs[tag];
+	printf("%#x ", desc->op_flags);
+	probe_expect("the request's flags", flags, desc->op_flags & FLAGS);
+	if (op != UBLK_IO_OP_FLUSH) {
+		probe_expect("its place", PLACE_BYTES / SECTOR_BYTES, (int64_t)desc->start_sector);
+		probe_expect("its length", LENGTH_BYTES / SECTOR_BYTES, desc->nr_sectors);
+	}
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, moves ? LENGTH_BYTES : 0);
+	while (!atomic_load(&io.done))
+		probe_serve(&probe, 10);
+	probe_expect("the user's result", moves ? LENGTH_BYTES : 0,
+		     disk_io_wait(&io, PROBE_TIMEOUT_MS));
+}
+
+static void operations(void)
+{
+	start_with(everything());
+	operation(UBLK_IO_OP_READ, 0);
+	operation(UBLK_IO_OP_WRITE, 0);
+	operation(UBLK_IO_OP_WRITE, UBLK_IO_F_FUA);
+	operation(UBLK_IO_OP_FLUSH, 0);
+	operation(UBLK_IO_OP_DISCARD, 0);
+	operation(UBLK_IO_OP_WRITE_ZEROES, UBLK_IO_F_NOUNMAP);
+	probe_end(&probe);
+}
+
+/* All types of parameters at once, as they come back and as the disk has them. */
+static void params_read_back(void)
+{
+	struct ublk_params set = everything(), got = { 0 };
+
+	set.types |= UBLK_PARAM_TYPE_DMA_ALIGN | UBLK_PARAM_TYPE_SEGMENT;
+	set.dma.alignment = 1023;
+	set.seg = (struct ublk_param_segment){ .seg_boundary_mask = (64u << 10) - 1,
+					       .max_segment_size = 32u << 10,
+					       .max_segments = 5 };
+	start_with(set);
+	probe_expect("GET_PARAMS", 0, control_params_get(&probe.control, probe.info.dev_id, &got));
+	probe_expect("types", set.types | UBLK_PARAM_TYPE_DEVT, got.types);
+	probe_expect("basic ones differ", 0, memcmp(&set.basic, &got.basic, sizeof(got.basic)));
+	probe_expect("those of discards differ", 0,
+		     memcmp(&set.discard, &got.discard, sizeof(got.discard)));
+	probe_expect("those of alignment differ", 0, memcmp(&set.dma, &got.dma, sizeof(got.dma)));
+	probe_expect("those of segments differ", 0, memcmp(&set.seg, &got.seg, sizeof(got.seg)));
+	expect_limit("write_cache", "write back");
+	expect_limit("fua", "1");
+	expect_limit("logical_block_size", "512");
+	expect_limit("physical_block_size", "4096");
+	expect_limit("minimum_io_size", "4096");
+	expect_limit("optimal_io_size", "65536");
+	expect_limit("max_hw_sectors_kb", "128");
+	expect_limit("discard_granularity", "4096");
+	expect_limit("discard_max_bytes", "131072");
+	expect_limit("write_zeroes_max_bytes", "65536");
+	expect_limit("dma_alignment", "1023");
+	expect_limit("max_segments", "5");
+	expect_limit("max_segment_size", "32768");
+	probe_end(&probe);
+}
+
+const struct probe_case cases_operations[] = {
+	{ "operations", operations },
+	{ "params-read-back", params_read_back },
+	{ NULL, NULL },
+};
