@@ -466,8 +466,8 @@ static int run_on_device(struct ublk_device *device, u32 opcode, struct ublksrv_
 
 static int run(u32 opcode, struct ublksrv_ctrl_cmd *command)
 {
-	struct ublk_device_end *end = NULL;
 	struct ublk_device *device;
+	unsigned long serial;
 	int result;
 
 	if (opcode == UBLK_U_CMD_ADD_DEV)
@@ -480,10 +480,11 @@ static int run(u32 opcode, struct ublksrv_ctrl_cmd *command)
 	result = ublk_permission_check(device, opcode, command);
 	if (!result)
 		result = run_on_device(device, opcode, command);
-	if (!result && opcode == UBLK_U_CMD_DEL_DEV)
-		end = ublk_device_end_get(device);
+	serial = device->serial;
 	ublk_device_put(device);
-	return end ? ublk_device_end_wait(end) : result;
+	if (!result && opcode == UBLK_U_CMD_DEL_DEV)
+		result = ublk_device_wait_gone(command->dev_id, serial);
+	return result;
 }
 
 /* Servers of 6.1's time send the bare number; those commands are 0x01 to 0x12. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* device.c - making, finding, ending devices; their rounds. */
 #include <linux/idr.h>
-#include <linux/kref.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pid.h>
@@ -19,34 +18,16 @@ MODULE_PARM_DESC(ublks_max, "most devices of unprivileged users at a time (defau
 
 /*
  * In the table: a device that is not there yet (NULL, which only the table knows from a free id), is
- * there, or is being freed.
+ * there, or is being freed (its serial, as a value).
  */
-#define DEVICE_GOING xa_mk_value(0)
-
 static DEFINE_IDR(devices);
-static DEFINE_SPINLOCK(devices_lock); /* the table and the count */
+static DEFINE_SPINLOCK(devices_lock); /* the table, the count, the serials */
 static unsigned int unprivileged_count;
+static unsigned long last_serial;
 static DECLARE_WAIT_QUEUE_HEAD(devices_gone);
 static struct class *char_class;
 static dev_t char_numbers;
 
-static void end_free(struct kref *references)
-{
-	kfree(container_of(references, struct ublk_device_end, references));
-}
-
-static struct ublk_device_end *end_alloc(void)
-{
-	struct ublk_device_end *end = kzalloc(sizeof(*end), GFP_KERNEL);
-
-	if (end) {
-		kref_init(&end->references);
-		init_completion(&end->id_free);
-	}
-	return end;
-}
-
-/* Its end is left, for device_forget(). */
 static void device_free(struct ublk_device *device)
 {
 	u16 id;
@@ -57,14 +38,12 @@ static void device_free(struct ublk_device *device)
 }
 
 /* Frees the id, which is what the module's end waits for: nothing is done after it. */
-static void device_forget(u32 id, struct ublk_device_end *end, bool counted)
+static void device_forget(u32 id, bool counted)
 {
 	spin_lock(&devices_lock);
 	idr_remove(&devices, id);
 	if (counted)
 		unprivileged_count--;
-	complete_all(&end->id_free);
-	kref_put(&end->references, end_free);
 	wake_up_all(&devices_gone);
 	spin_unlock(&devices_lock);
 }
@@ -73,17 +52,16 @@ static void device_forget(u32 id, struct ublk_device_end *end, bool counted)
 static void device_release(struct device *dev)
 {
 	struct ublk_device *device = container_of(dev, struct ublk_device, dev);
-	struct ublk_device_end *end = device->end;
 	bool counted = device->counted;
 	u32 id = device->info.dev_id;
 
 	/* Nobody finds it any more, but its id is taken. */
 	spin_lock(&devices_lock);
-	idr_replace(&devices, DEVICE_GOING, id);
+	idr_replace(&devices, xa_mk_value(device->serial), id);
 	spin_unlock(&devices_lock);
 	blk_mq_free_tag_set(&device->tags);
 	device_free(device);
-	device_forget(id, end, counted);
+	device_forget(id, counted);
 }
 
 static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info)
@@ -94,11 +72,6 @@ static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info
 
 	if (!device)
 		return NULL;
-	device->end = end_alloc();
-	if (!device->end) {
-		kfree(device);
-		return NULL;
-	}
 	device->info = *info;
 	mutex_init(&device->mutex);
 	spin_lock_init(&device->daemon_lock);
@@ -109,7 +82,6 @@ static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info
 	for (id = 0; id < info->nr_hw_queues; id++) {
 		device->queues[id] = ublk_queue_alloc(device, id, info->queue_depth);
 		if (!device->queues[id]) {
-			kfree(device->end);
 			device_free(device);
 			return NULL;
 		}
@@ -125,6 +97,7 @@ static int device_reserve_id(struct ublk_device *device, int id)
 
 	idr_preload(GFP_KERNEL);
 	spin_lock(&devices_lock);
+	device->serial = last_serial++;
 	if (counted && unprivileged_count >= ublks_max)
 		result = -EACCES;
 	else if (id >= 0)
@@ -178,14 +151,13 @@ struct ublk_device *ublk_device_add(const struct ublksrv_ctrl_dev_info *info, in
 		return ERR_PTR(-ENOMEM);
 	result = device_reserve_id(device, id);
 	if (result < 0) {
-		kfree(device->end);
 		device_free(device);
 		return ERR_PTR(result);
 	}
 	device->info.dev_id = result;
 	result = ublk_disk_tags_init(device);
 	if (result) {
-		device_forget(device->info.dev_id, device->end, device->counted);
+		device_forget(device->info.dev_id, device->counted);
 		device_free(device);
 		return ERR_PTR(result);
 	}
@@ -235,18 +207,24 @@ void ublk_device_delete(struct ublk_device *device)
 	put_device(&device->dev);
 }
 
-struct ublk_device_end *ublk_device_end_get(struct ublk_device *device)
+static bool device_gone(u32 id, unsigned long serial)
 {
-	kref_get(&device->end->references);
-	return device->end;
+	struct ublk_device *device;
+	bool gone;
+
+	spin_lock(&devices_lock);
+	device = idr_find(&devices, id);
+	if (xa_is_value(device))
+		gone = xa_to_value(device) != serial;
+	else
+		gone = !device || device->serial != serial;
+	spin_unlock(&devices_lock);
+	return gone;
 }
 
-int ublk_device_end_wait(struct ublk_device_end *end)
+int ublk_device_wait_gone(u32 id, unsigned long serial)
 {
-	int result = wait_for_completion_interruptible(&end->id_free) ? -EINTR : 0;
-
-	kref_put(&end->references, end_free);
-	return result;
+	return wait_event_interruptible(devices_gone, device_gone(id, serial)) ? -EINTR : 0;
 }
 
 int ublk_device_wait_ready(struct ublk_device *device)

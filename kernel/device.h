@@ -22,7 +22,6 @@
 #include <linux/cdev.h>
 #include <linux/completion.h>
 #include <linux/device.h>
-#include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/workqueue.h>
 
@@ -41,12 +40,6 @@ enum ublk_device_flag {
 	UBLK_DEVICE_QUIESCING, /* one QUIESCE_DEV waits for the daemon, without the mutex */
 };
 
-/* Outlives its device, for those who wait for that one's end: another may have its id by then. */
-struct ublk_device_end {
-	struct kref references;
-	struct completion id_free;
-};
-
 struct ublk_device {
 	struct device dev; /* the char device; its release frees all this */
 	struct cdev cdev;
@@ -57,7 +50,7 @@ struct ublk_device {
 	struct ublk_params params; /* types is 0 until SET_PARAMS; under the mutex */
 	struct gendisk *disk;	   /* from START_DEV to stop; under the mutex */
 	struct blk_mq_tag_set tags;
-	struct ublk_device_end *end;
+	unsigned long serial;	 /* no other device's, whoever has had the same id */
 	bool counted;		 /* among the unprivileged ones */
 	atomic_t unfetched;	 /* slots whose first FETCH of this round is to come */
 	struct completion ready; /* unfetched has reached 0 */
@@ -88,12 +81,8 @@ void ublk_device_put(struct ublk_device *device);
 /* Removes disk and char device. Once is enough; the id is free after the last put. */
 void ublk_device_delete(struct ublk_device *device);
 
-/*
- * The end of a device that the caller has a reference to, and which it gives back before it waits; then
- * its id is free. 0 or -EINTR; the end is not the caller's any more.
- */
-struct ublk_device_end *ublk_device_end_get(struct ublk_device *device);
-int ublk_device_end_wait(struct ublk_device_end *end);
+/* Waits until the device that had this id and serial is gone; another may have the id then. 0 or -EINTR. */
+int ublk_device_wait_gone(u32 id, unsigned long serial);
 
 /* Waits until every tag was fetched, or the device was deleted. 0 or -EINTR; look again under the mutex. */
 int ublk_device_wait_ready(struct ublk_device *device);
