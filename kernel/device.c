@@ -23,7 +23,7 @@ MODULE_PARM_DESC(ublks_max, "most devices of unprivileged users at a time (defau
 static DEFINE_IDR(devices);
 static DEFINE_SPINLOCK(devices_lock); /* the table, the count, the serials */
 static unsigned int unprivileged_count;
-static unsigned long last_serial;
+static unsigned long next_serial;
 static DECLARE_WAIT_QUEUE_HEAD(devices_gone);
 static struct class *char_class;
 static dev_t char_numbers;
@@ -97,7 +97,7 @@ static int device_reserve_id(struct ublk_device *device, int id)
 
 	idr_preload(GFP_KERNEL);
 	spin_lock(&devices_lock);
-	device->serial = last_serial++;
+	device->serial = next_serial++;
 	if (counted && unprivileged_count >= ublks_max)
 		result = -EACCES;
 	else if (id >= 0)

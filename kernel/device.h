@@ -53,7 +53,7 @@ struct ublk_device {
 	unsigned long serial;	 /* no other device's, whoever has had the same id */
 	bool counted;		 /* among the unprivileged ones */
 	atomic_t unfetched;	 /* slots whose first FETCH of this round is to come */
-	struct completion ready; /* unfetched has reached 0 */
+	struct completion ready; /* unfetched has reached 0, or the device was deleted */
 	struct pid *daemon;	 /* the process that fetches; under daemon_lock, a reference */
 	struct mm_struct *mm;	 /* that may map descriptors, only compared; daemon_lock */
 	spinlock_t daemon_lock;

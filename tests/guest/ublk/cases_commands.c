@@ -220,6 +220,33 @@ static void h16_rewritten_sqe(void)
 	probe_end(&probe);
 }
 
+/* Nor in those of I/O commands, which a slot keeps for long, submitted directly or through a worker. */
+static void h16_rewritten_io_sqe(void)
+{
+	struct disk_io io = { 0 };
+	uint16_t tag;
+
+	probe.scribbles = true;
+	probe_run(&probe, UBLK_F_NEED_GET_DATA, DEPTH);
+	for (int i = 0; i < 40; i++) {
+		probe.sqe_flags = i % 2 ? IOSQE_ASYNC : 0;
+		disk_io_write(&io, &probe, i + 1, PAGE_BYTES);
+		probe_expect("a WRITE asks for a buffer", UBLK_IO_RES_NEED_GET_DATA,
+			     probe_wait(&probe, &tag, PROBE_TIMEOUT_MS));
+		probe_expect("GET_DATA", 0, probe_ask(&probe, GET_DATA, tag, 0));
+		probe_expect("its data", i + 1, probe_buffer(&probe, tag)[PAGE_BYTES - 1]);
+		probe_send(&probe, COMMIT, tag, PAGE_BYTES);
+		probe_expect("the write", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+		disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
+		tag = probe_take(&probe, UBLK_IO_OP_READ);
+		memset(probe_buffer(&probe, tag), i + 2, PAGE_BYTES);
+		probe_send(&probe, COMMIT, tag, PAGE_BYTES);
+		probe_expect("the read", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+		probe_expect("the byte read", i + 2, io.data[0]);
+	}
+	probe_end(&probe);
+}
+
 /* IOSQE_ASYNC: a worker of the ring gets the command first; it must count as the daemon's own. */
 static void h18_in_a_worker(void)
 {
@@ -295,6 +322,26 @@ static void mmap_by_child(void)
 		probe_die("mmap by another process is not refused");
 }
 
+/* Of an area of two pages, one is too few, whichever. */
+static void h20_mmap_too_short(void)
+{
+	const size_t area_bytes = 2 * (size_t)PAGE_BYTES;
+	void *area;
+
+	probe.info = probe_info_plain();
+	probe.info.queue_depth = PAGE_BYTES / sizeof(struct ublksrv_io_desc) + 1;
+	probe_expect("ADD_DEV", 0, probe_add_with(&probe, probe.info));
+	probe_open_char(&probe);
+	mmap_refused("of the first of two pages", PAGE_BYTES, PROT_READ, 0);
+	mmap_refused("of the second of two pages", PAGE_BYTES, PROT_READ, PAGE_BYTES);
+	area = mmap(NULL, area_bytes, PROT_READ, MAP_SHARED, probe.char_fd, 0);
+	if (area == MAP_FAILED)
+		probe_die("both pages cannot be mapped");
+	munmap(area, area_bytes);
+	close(probe.char_fd);
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+}
+
 static void h20_mmap(void)
 {
 	size_t stride = (QUEUE_BYTES + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
@@ -333,8 +380,10 @@ const struct probe_case cases_commands[] = {
 	{ "h17-another-process", wrong_process },
 	{ "h06-half-fetched", h06_half_fetched },
 	{ "h16-rewritten-sqe", h16_rewritten_sqe },
+	{ "h16-rewritten-io-sqe", h16_rewritten_io_sqe },
 	{ "h18-in-a-worker", h18_in_a_worker },
 	{ "odd-rings", odd_rings },
 	{ "h20-mmap", h20_mmap },
+	{ "h20-mmap-too-short", h20_mmap_too_short },
 	{ NULL, NULL },
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cases_control.c - the control commands: what is refused, what is clamped, who may, when. Hazards
- * 7, 14, 15, 21, 22, 23 of kernel/README.md.
+ * 7, 14, 15, 21, 23 of kernel/README.md.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,70 +27,46 @@
 
 static struct probe probe;
 
-static int add_with(struct ublksrv_ctrl_dev_info info)
-{
-	struct control control = { 0 };
-	int ret;
-
-	if (control_open(&control) < 0)
-		probe_die("/dev/ublk-control cannot be opened");
-	probe.info = info;
-	ret = control_device_add(&control, &probe.info);
-	control_close(&control);
-	return ret;
-}
-
 static void delete_added(void)
 {
 	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
-}
-
-static struct ublksrv_ctrl_dev_info sound(void)
-{
-	return (struct ublksrv_ctrl_dev_info){
-		.dev_id = UINT32_MAX,
-		.nr_hw_queues = 1,
-		.queue_depth = DEPTH,
-		.max_io_buf_bytes = PROBE_BUFFER_BYTES,
-		.flags = UBLK_F_CMD_IOCTL_ENCODE,
-	};
 }
 
 static void h21_add_refused(void)
 {
 	struct ublksrv_ctrl_dev_info info;
 
-	info = sound();
+	info = probe_info_plain();
 	info.nr_hw_queues = 0;
-	probe_expect("no queue", -EINVAL, add_with(info));
-	info = sound();
+	probe_expect("no queue", -EINVAL, probe_add_with(&probe, info));
+	info = probe_info_plain();
 	info.queue_depth = 0;
-	probe_expect("depth 0", -EINVAL, add_with(info));
+	probe_expect("depth 0", -EINVAL, probe_add_with(&probe, info));
 	info.queue_depth = UBLK_MAX_QUEUE_DEPTH + 1;
-	probe_expect("depth 4097", -EINVAL, add_with(info));
-	info = sound();
+	probe_expect("depth 4097", -EINVAL, probe_add_with(&probe, info));
+	info = probe_info_plain();
 	info.dev_id = 1u << 20;
-	probe_expect("id 2^20", -EINVAL, add_with(info));
-	info = sound();
+	probe_expect("id 2^20", -EINVAL, probe_add_with(&probe, info));
+	info = probe_info_plain();
 	info.flags |= UBLK_F_USER_RECOVERY_REISSUE;
-	probe_expect("REISSUE without RECOVERY", -EINVAL, add_with(info));
+	probe_expect("REISSUE without RECOVERY", -EINVAL, probe_add_with(&probe, info));
 	info.flags = UBLK_F_USER_RECOVERY_FAIL_IO;
-	probe_expect("FAIL_IO without RECOVERY", -EINVAL, add_with(info));
+	probe_expect("FAIL_IO without RECOVERY", -EINVAL, probe_add_with(&probe, info));
 	info.flags =
 		UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO | UBLK_F_USER_RECOVERY_REISSUE;
-	probe_expect("FAIL_IO with REISSUE", -EINVAL, add_with(info));
+	probe_expect("FAIL_IO with REISSUE", -EINVAL, probe_add_with(&probe, info));
 	info.flags = UBLK_F_QUIESCE;
-	probe_expect("QUIESCE without RECOVERY", -EINVAL, add_with(info));
+	probe_expect("QUIESCE without RECOVERY", -EINVAL, probe_add_with(&probe, info));
 	info.flags = UBLK_F_UNPRIVILEGED_DEV | UBLK_F_USER_COPY;
-	probe_expect("UNPRIVILEGED with USER_COPY", -EINVAL, add_with(info));
+	probe_expect("UNPRIVILEGED with USER_COPY", -EINVAL, probe_add_with(&probe, info));
 	info.flags = UBLK_F_UNPRIVILEGED_DEV | UBLK_F_USER_RECOVERY;
-	probe_expect("UNPRIVILEGED with RECOVERY", -EINVAL, add_with(info));
+	probe_expect("UNPRIVILEGED with RECOVERY", -EINVAL, probe_add_with(&probe, info));
 }
 
 /* What the driver alone decides is decided by the driver. */
 static void h21_add_clamped(void)
 {
-	struct ublksrv_ctrl_dev_info info = sound();
+	struct ublksrv_ctrl_dev_info info = probe_info_plain();
 
 	info.state = UBLK_S_DEV_LIVE;
 	info.ublksrv_pid = 1;
@@ -98,7 +74,7 @@ static void h21_add_clamped(void)
 	info.nr_hw_queues = UINT16_MAX;
 	info.max_io_buf_bytes = UINT32_MAX;
 	info.flags |= 1ULL << 40 | UBLK_F_ZONED | UBLK_F_SUPPORT_ZERO_COPY | 1ULL << 63;
-	probe_expect("ADD_DEV", 0, add_with(info));
+	probe_expect("ADD_DEV", 0, probe_add_with(&probe, info));
 	probe_expect("state", UBLK_S_DEV_DEAD, probe.info.state);
 	probe_expect("pid", -1, probe.info.ublksrv_pid);
 	probe_expect("owner", 0, probe.info.owner_uid | probe.info.owner_gid);
@@ -108,10 +84,10 @@ static void h21_add_clamped(void)
 		probe_die("%u bytes a request", probe.info.max_io_buf_bytes);
 	info.dev_id = probe.info.dev_id;
 	info.flags = UBLK_F_CMD_IOCTL_ENCODE;
-	probe_expect("an id that is taken", -EEXIST, add_with(info));
+	probe_expect("an id that is taken", -EEXIST, probe_add_with(&probe, info));
 	probe.info.dev_id = info.dev_id;
 	delete_added();
-	probe_expect("the id again", 0, add_with(info));
+	probe_expect("the id again", 0, probe_add_with(&probe, info));
 	delete_added();
 }
 
@@ -531,158 +507,6 @@ static void try_stop_while_scanned(void)
 	probe_end(&probe);
 }
 
-/* --- hazard 22 ---------------------------------------------------------------------------------------- */
-
-static void become_stranger(void)
-{
-	if (setgroups(0, NULL) || setgid(STRANGER) || setuid(STRANGER))
-		probe_die("cannot become another user");
-}
-
-/* A command about a device, with any path. */
-static int with_path(uint32_t op, const char *path)
-{
-	char buffer[256] = { 0 };
-	struct control control = { .timeout_ms = PROBE_TIMEOUT_MS };
-	struct ublksrv_ctrl_cmd command = { .dev_id = probe.info.dev_id, .queue_id = UINT16_MAX };
-	struct io_uring_cqe *cqe;
-	struct io_uring_sqe *sqe;
-	int ret = control_open(&control);
-
-	if (ret < 0)
-		return ret;
-	snprintf(buffer, sizeof(buffer), "%s", path);
-	command.addr = (uintptr_t)buffer;
-	command.dev_path_len = (uint16_t)(strlen(path) + 1);
-	command.len = sizeof(buffer);
-	sqe = probe_sqe(&control.ring);
-	memset(sqe, 0, 2 * sizeof(*sqe));
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = control.fd;
-	sqe->cmd_op = op;
-	memcpy(sqe->cmd, &command, sizeof(command));
-	io_uring_submit(&control.ring);
-	ret = io_uring_wait_cqe(&control.ring, &cqe);
-	ret = ret ? ret : cqe->res;
-	control_close(&control);
-	return ret;
-}
-
-/* What a stranger may not: privileged devices, none but his own node, none without a path. */
-static void stranger_asks(const char *own)
-{
-	uint32_t id = probe.info.dev_id;
-
-	become_stranger();
-	probe_expect("ADD_DEV of a privileged device", -EPERM, add_with(sound()));
-	probe.info.dev_id = id;
-	probe_expect("a command without a path", -EINVAL,
-		     probe_control(UBLK_U_CMD_STOP_DEV, probe.info.dev_id, 0));
-	probe_expect("another node", -EINVAL, with_path(UBLK_U_CMD_GET_DEV_INFO2, "/dev/null"));
-	probe_expect("no node", -ENOENT, with_path(UBLK_U_CMD_GET_DEV_INFO2, "/dev/none"));
-	probe_expect("no node but a file", -EINVAL,
-		     with_path(UBLK_U_CMD_GET_DEV_INFO2, "/proc/version"));
-	probe_expect("a node that is not his", -EACCES, with_path(UBLK_U_CMD_GET_DEV_INFO2, own));
-	_exit(0);
-}
-
-static void await_child(pid_t child, const char *what)
-{
-	int status;
-
-	if (child < 0 || waitpid(child, &status, 0) != child || status)
-		probe_die("%s failed", what);
-}
-
-static void h22_unprivileged(void)
-{
-	char node[CONTROL_PATH_BYTES];
-	uint32_t id;
-	pid_t child;
-
-	probe_need(NULL, UBLK_F_UNPRIVILEGED_DEV);
-	if (chmod(CONTROL_PATH, 0666))
-		probe_die("chmod");
-	probe.info = sound();
-	probe.info.flags |= UBLK_F_UNPRIVILEGED_DEV;
-	probe_expect("ADD_DEV", 0, add_with(probe.info));
-	id = probe.info.dev_id;
-	snprintf(node, sizeof(node), "/dev/ublkc%u", id);
-	child = fork();
-	if (!child)
-		stranger_asks(node);
-	await_child(child, "what a stranger may not");
-	probe_expect("the owner with the path", 0, with_path(UBLK_U_CMD_GET_DEV_INFO2, node));
-	if (chmod(node, 0444) || chown(node, STRANGER, STRANGER))
-		probe_die("chmod");
-	child = fork();
-	if (!child) {
-		become_stranger();
-		probe_expect("reading a node that may be read", 0,
-			     with_path(UBLK_U_CMD_GET_DEV_INFO2, node));
-		probe_expect("changing it", -EACCES, with_path(UBLK_U_CMD_STOP_DEV, node));
-		_exit(0);
-	}
-	await_child(child, "a node to read");
-	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
-	chmod(CONTROL_PATH, 0600);
-}
-
-/* The disk of an untrusted daemon is for him alone, whatever the node's mode. */
-static void h22_owner_opens(void)
-{
-	char path[CONTROL_PATH_BYTES];
-	pid_t child;
-	int disk;
-
-	probe_run(&probe, UBLK_F_UNPRIVILEGED_DEV, DEPTH);
-	snprintf(path, sizeof(path), "/dev/ublkb%u", probe.info.dev_id);
-	if (chmod(path, 0666))
-		probe_die("chmod");
-	child = fork();
-	if (!child) {
-		become_stranger();
-		disk = open(path, O_RDONLY | O_CLOEXEC);
-		probe_expect("a stranger opens the disk", -EPERM, disk < 0 ? -errno : disk);
-		_exit(0);
-	}
-	await_child(child, "the stranger");
-	disk = open(path, O_RDONLY | O_CLOEXEC);
-	if (disk < 0)
-		probe_die("the owner cannot open the disk: %s", strerror(errno));
-	close(disk);
-	probe_end(&probe);
-}
-
-static void set_cap(const char *value)
-{
-	FILE *file = fopen("/sys/module/ublk_drv/parameters/ublks_max", "w");
-
-	if (!file || fputs(value, file) < 0 || fclose(file))
-		probe_die("ublks_max cannot be set");
-}
-
-static void h22_cap(void)
-{
-	struct ublksrv_ctrl_dev_info info = sound();
-
-	probe_need(NULL, UBLK_F_UNPRIVILEGED_DEV);
-	info.flags |= UBLK_F_UNPRIVILEGED_DEV;
-	set_cap("1");
-	probe_expect("the first ADD_DEV", 0, add_with(info));
-	info.dev_id = probe.info.dev_id;
-	probe_expect("one more than allowed", -EACCES,
-		     add_with((struct ublksrv_ctrl_dev_info){ .dev_id = UINT32_MAX,
-							      .nr_hw_queues = 1,
-							      .queue_depth = 1,
-							      .flags = info.flags }));
-	probe.info.dev_id = info.dev_id;
-	delete_added();
-	probe_expect("ADD_DEV again", 0, add_with(info));
-	delete_added();
-	set_cap("64");
-}
-
 const struct probe_case cases_control[] = {
 	{ "h21-add-refused", h21_add_refused },
 	{ "h21-add-clamped", h21_add_clamped },
@@ -697,8 +521,5 @@ const struct probe_case cases_control[] = {
 	{ "update-size", update_size },
 	{ "try-stop", try_stop },
 	{ "try-stop-while-scanned", try_stop_while_scanned },
-	{ "h22-unprivileged", h22_unprivileged },
-	{ "h22-owner-opens", h22_owner_opens },
-	{ "h22-cap", h22_cap },
 	{ NULL, NULL },
 };

@@ -36,13 +36,6 @@ struct shared {
 
 static struct shared *shared;
 
-static uint32_t scale(void)
-{
-	const char *text = getenv("LAB_SCALE");
-
-	return text && atoi(text) > 0 ? (uint32_t)atoi(text) : 1;
-}
-
 static void share(void)
 {
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
@@ -168,7 +161,7 @@ static void expect_failed(struct disk_io *io, uint64_t lost_ms)
 	probe_expect("the request", -EIO, disk_io_wait(io, PROBE_TIMEOUT_MS));
 	took_ms = (int64_t)(io->end_ms - lost_ms);
 	printf("%lld ms ", (long long)took_ms);
-	if (took_ms > (int64_t)NOTICE_MS * scale())
+	if (took_ms > (int64_t)NOTICE_MS * probe_scale())
 		probe_die("the request failed only after %lld ms", (long long)took_ms);
 }
 
@@ -176,7 +169,7 @@ static void expect_served(struct disk_io *io, uint32_t id)
 {
 	pid_t successor;
 
-	probe_expect("the request waits", -ETIME, disk_io_wait(io, NOTICE_MS * scale()));
+	probe_expect("the request waits", -ETIME, disk_io_wait(io, NOTICE_MS * probe_scale()));
 	atomic_store(&shared->die, 0);
 	successor = successor_begin(id);
 	probe_expect("the request", PAGE_BYTES, disk_io_wait(io, PROBE_TIMEOUT_MS));
@@ -221,7 +214,7 @@ static void one_death(const struct daemon *daemon)
 	if (daemon->death == DEATH_THREAD) {
 		if (waits(daemon))
 			probe_expect("the request waits", -ETIME,
-				     disk_io_wait(&io, NOTICE_MS * scale()));
+				     disk_io_wait(&io, NOTICE_MS * probe_scale()));
 		end_child(child);
 	}
 	if (waits(daemon))

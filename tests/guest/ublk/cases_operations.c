@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/guest/ublk/probe.h"
@@ -135,8 +136,118 @@ static void params_read_back(void)
 	probe_end(&probe);
 }
 
+/* --- as many tags as the ABI has ----------------------------------------------------------------------- */
+
+/* The ring of the disk's user: one READ of a block each. */
+static void read_everywhere(struct io_uring *ring, char *data, int disk)
+{
+	for (uint32_t i = 0; i < UBLK_MAX_QUEUE_DEPTH; i++) {
+		struct io_uring_sqe *sqe = probe_sqe(ring);
+
+		io_uring_prep_read(sqe, disk, data + (size_t)i * SECTOR_BYTES, SECTOR_BYTES,
+				   (uint64_t)i * 2 * SECTOR_BYTES);
+		sqe->user_data = i;
+	}
+	if (io_uring_submit(ring) != UBLK_MAX_QUEUE_DEPTH)
+		probe_die("not all reads could be submitted");
+}
+
+/* Each tag once: its block is filled with the place that it was asked for. */
+static void answer_all(void)
+{
+	static bool seen[UBLK_MAX_QUEUE_DEPTH];
+	uint16_t tag = 0;
+
+	for (uint32_t i = 0; i < UBLK_MAX_QUEUE_DEPTH; i++) {
+		probe_expect("a request", UBLK_IO_RES_OK,
+			     probe_wait(&probe, &tag, PROBE_TIMEOUT_MS));
+		if (tag >= UBLK_MAX_QUEUE_DEPTH || seen[tag])
+			probe_die("tag %u comes twice, or does not exist", tag);
+		seen[tag] = true;
+	}
+	for (uint32_t i = 0; i < UBLK_MAX_QUEUE_DEPTH; i++) {
+		char *buffer = probe.buffers + (size_t)i * SECTOR_BYTES;
+
+		memcpy(buffer, &probe.descs[i].start_sector, sizeof(uint64_t));
+		probe_send_at(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, (uint16_t)i, SECTOR_BYTES,
+			      (uintptr_t)buffer);
+	}
+}
+
+static void expect_places(struct io_uring *ring, const char *data)
+{
+	for (uint32_t i = 0; i < UBLK_MAX_QUEUE_DEPTH; i++) {
+		struct io_uring_cqe *cqe;
+		uint64_t sector;
+
+		if (io_uring_wait_cqe(ring, &cqe))
+			probe_die("no completion");
+		probe_expect("a read", SECTOR_BYTES, cqe->res);
+		memcpy(&sector, data + cqe->user_data * SECTOR_BYTES, sizeof(sector));
+		probe_expect("its data", (int64_t)cqe->user_data * 2, (int64_t)sector);
+		io_uring_cqe_seen(ring, cqe);
+	}
+}
+
+/* No scheduler, which would hold some back, and no merging. */
+static int open_plain(void)
+{
+	static const char *const files[][2] = { { "scheduler", "none" },
+						{ "nomerges", "2" },
+						{ "nr_requests", "4096" } };
+	char path[80];
+	int disk;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/%s", probe.info.dev_id,
+			 files[i][0]);
+		file = fopen(path, "w");
+		if (!file || fputs(files[i][1], file) < 0 || fclose(file))
+			probe_die("%s: %s", path, strerror(errno));
+	}
+	snprintf(path, sizeof(path), "/dev/ublkb%u", probe.info.dev_id);
+	disk = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (disk < 0)
+		probe_die("%s: %s", path, strerror(errno));
+	return disk;
+}
+
+/* Depth 4096 is granted, and so many requests are with the daemon at one time. */
+static void depth_4096(void)
+{
+	struct ublk_params params = probe_params_plain();
+	struct io_uring user;
+	char *data = mmap(NULL, (size_t)UBLK_MAX_QUEUE_DEPTH * SECTOR_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int disk;
+
+	probe_add(&probe, 0, UBLK_MAX_QUEUE_DEPTH);
+	probe_expect("the depth granted", UBLK_MAX_QUEUE_DEPTH, probe.info.queue_depth);
+	params.basic.max_sectors = PAGE_BYTES / SECTOR_BYTES;
+	probe_expect("SET_PARAMS", 0,
+		     control_params_set(&probe.control, probe.info.dev_id, &params));
+	probe_open(&probe, 0);
+	io_uring_queue_exit(&probe.ring);
+	if (data == MAP_FAILED || io_uring_queue_init(UBLK_MAX_QUEUE_DEPTH, &probe.ring, 0) ||
+	    io_uring_queue_init(UBLK_MAX_QUEUE_DEPTH, &user, 0))
+		probe_die("no ring of %d entries", UBLK_MAX_QUEUE_DEPTH);
+	for (uint32_t tag = 0; tag < UBLK_MAX_QUEUE_DEPTH; tag++)
+		probe_send_at(&probe, UBLK_U_IO_FETCH_REQ, (uint16_t)tag, 0,
+			      (uintptr_t)(probe.buffers + (size_t)tag * SECTOR_BYTES));
+	probe_start(&probe);
+	disk = open_plain();
+	read_everywhere(&user, data, disk);
+	answer_all();
+	expect_places(&user, data);
+	close(disk);
+	probe_end(&probe);
+}
+
 const struct probe_case cases_operations[] = {
 	{ "operations", operations },
 	{ "params-read-back", params_read_back },
+	{ "depth-4096", depth_4096 },
 	{ NULL, NULL },
 };

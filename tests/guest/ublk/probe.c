@@ -55,6 +55,13 @@ uint64_t probe_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint32_t probe_scale(void)
+{
+	const char *text = getenv("LAB_SCALE");
+
+	return text && atoi(text) > 0 ? (uint32_t)atoi(text) : 1;
+}
+
 /* --- control ---------------------------------------------------------------------------------------- */
 
 int probe_control(uint32_t op, uint32_t id, uint64_t data)
@@ -113,9 +120,20 @@ void probe_need(struct probe *probe, uint64_t features)
 			  (unsigned long long)(features & ~probe->info.flags));
 }
 
-void probe_add(struct probe *probe, uint64_t features, uint16_t depth)
+struct ublksrv_ctrl_dev_info probe_info_plain(void)
 {
-	struct ublk_params params = {
+	return (struct ublksrv_ctrl_dev_info){
+		.dev_id = UINT32_MAX,
+		.nr_hw_queues = 1,
+		.queue_depth = 4,
+		.max_io_buf_bytes = PROBE_BUFFER_BYTES,
+		.flags = UBLK_F_CMD_IOCTL_ENCODE,
+	};
+}
+
+struct ublk_params probe_params_plain(void)
+{
+	return (struct ublk_params){
 		.types = UBLK_PARAM_TYPE_BASIC,
 		.basic = { .logical_bs_shift = 9,
 			   .physical_bs_shift = 9,
@@ -124,6 +142,24 @@ void probe_add(struct probe *probe, uint64_t features, uint16_t depth)
 			   .max_sectors = PROBE_BUFFER_BYTES / SECTOR_BYTES,
 			   .dev_sectors = PROBE_SIZE_BYTES / SECTOR_BYTES },
 	};
+}
+
+int probe_add_with(struct probe *probe, struct ublksrv_ctrl_dev_info info)
+{
+	struct control control = { 0 };
+	int ret;
+
+	if (control_open(&control) < 0)
+		probe_die("/dev/ublk-control cannot be opened");
+	probe->info = info;
+	ret = control_device_add(&control, &probe->info);
+	control_close(&control);
+	return ret;
+}
+
+void probe_add(struct probe *probe, uint64_t features, uint16_t depth)
+{
+	struct ublk_params params = probe_params_plain();
 	int ret;
 
 	if (features)
@@ -131,14 +167,10 @@ void probe_add(struct probe *probe, uint64_t features, uint16_t depth)
 	ret = control_open(&probe->control);
 	if (ret < 0)
 		probe_die("/dev/ublk-control: %s", strerror(-ret));
-	probe->info = (struct ublksrv_ctrl_dev_info){
-		.dev_id = UINT32_MAX,
-		.nr_hw_queues = 1,
-		.queue_depth = depth,
-		.max_io_buf_bytes = PROBE_BUFFER_BYTES,
-		.flags = features | UBLK_F_NO_AUTO_PART_SCAN |
-			 (probe->legacy ? 0 : UBLK_F_CMD_IOCTL_ENCODE),
-	};
+	probe->info = probe_info_plain();
+	probe->info.queue_depth = depth;
+	probe->info.flags =
+		features | UBLK_F_NO_AUTO_PART_SCAN | (probe->legacy ? 0 : UBLK_F_CMD_IOCTL_ENCODE);
 	probe_expect("ADD_DEV", 0, control_device_add(&probe->control, &probe->info));
 	if (features & ~probe->info.flags)
 		probe_die("a feature that is listed is not granted");
@@ -148,7 +180,7 @@ void probe_add(struct probe *probe, uint64_t features, uint16_t depth)
 
 /* --- the daemon's side -------------------------------------------------------------------------------- */
 
-static void open_char(struct probe *probe)
+void probe_open_char(struct probe *probe)
 {
 	char path[CONTROL_PATH_BYTES];
 	uint64_t end_ms = probe_now_ms() + PROBE_TIMEOUT_MS;
@@ -161,14 +193,19 @@ static void open_char(struct probe *probe)
 	}
 }
 
+static size_t descs_bytes(const struct probe *probe)
+{
+	size_t bytes = probe->info.queue_depth * sizeof(struct ublksrv_io_desc);
+
+	return (bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
+}
+
 void probe_open(struct probe *probe, unsigned int ring_flags)
 {
-	size_t descs_bytes = probe->info.queue_depth * sizeof(struct ublksrv_io_desc);
 	int ret;
 
-	open_char(probe);
-	descs_bytes = (descs_bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
-	probe->descs = mmap(NULL, descs_bytes, PROT_READ, MAP_SHARED, probe->char_fd, 0);
+	probe_open_char(probe);
+	probe->descs = mmap(NULL, descs_bytes(probe), PROT_READ, MAP_SHARED, probe->char_fd, 0);
 	probe->buffers = mmap(NULL, (size_t)PROBE_DEPTH_MAX * PROBE_BUFFER_BYTES,
 			      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (probe->descs == MAP_FAILED || probe->buffers == MAP_FAILED)
@@ -216,6 +253,9 @@ void probe_send_at(struct probe *probe, uint32_t op, uint16_t tag, int result, u
 	ret = io_uring_submit(&probe->ring);
 	if (ret != 1)
 		probe_die("io_uring_submit: %d", ret);
+	if (probe->scribbles)
+		memset(probe->ring.sq.sqes, 0xff,
+		       probe->ring.sq.ring_entries * sizeof(*probe->ring.sq.sqes));
 }
 
 void probe_send(struct probe *probe, uint32_t op, uint16_t tag, int result)
@@ -345,7 +385,7 @@ void probe_run(struct probe *probe, uint64_t features, uint16_t depth)
 void probe_close(struct probe *probe)
 {
 	io_uring_queue_exit(&probe->ring);
-	munmap((void *)probe->descs, PAGE_BYTES);
+	munmap((void *)probe->descs, descs_bytes(probe));
 	munmap(probe->buffers, (size_t)PROBE_DEPTH_MAX * PROBE_BUFFER_BYTES);
 	close(probe->char_fd);
 }

@@ -34,6 +34,7 @@ struct probe {
 	uint16_t queue;
 	uint8_t sqe_flags;
 	bool legacy;
+	bool scribbles; /* what was submitted is overwritten at once */
 };
 
 /* A request of the disk's user, in a thread of its own. */
@@ -57,11 +58,24 @@ void probe_expect(const char *what, int64_t wanted, int64_t got);
 
 uint64_t probe_now_ms(void);
 
+/* How much slower than a plain guest this one is: LAB_SCALE, 1 at least. */
+uint32_t probe_scale(void);
+
 /* Ends the process with 77 where the driver does not grant all of this. */
 void probe_need(struct probe *probe, uint64_t features);
 
+/* What most tests ask of ADD_DEV, one queue, and of SET_PARAMS. */
+struct ublksrv_ctrl_dev_info probe_info_plain(void);
+struct ublk_params probe_params_plain(void);
+
+/* ADD_DEV alone, with this; its result. */
+int probe_add_with(struct probe *probe, struct ublksrv_ctrl_dev_info info);
+
 /* ADD_DEV with one queue, and SET_PARAMS: a disk of PROBE_SIZE_BYTES with 512-byte blocks. */
 void probe_add(struct probe *probe, uint64_t features, uint16_t depth);
+
+/* Opens the char device alone. */
+void probe_open_char(struct probe *probe);
 
 /* Opens the char device, maps the descriptors; `ring_flags` are IORING_SETUP_*. */
 void probe_open(struct probe *probe, unsigned int ring_flags);
@@ -120,6 +134,7 @@ struct probe_case {
 };
 
 extern const struct probe_case cases_commands[], cases_operations[], cases_answers[],
-	cases_control[], cases_death[], cases_races[];
+	cases_copies[], cases_control[], cases_unprivileged[], cases_death[], cases_per_io[],
+	cases_races[];
 
 #endif
