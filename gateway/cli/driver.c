@@ -121,10 +121,17 @@ static bool module_is_installed(const char *release)
 
 static bool config_is_off(const char *release)
 {
+	static const char *const places[][2] = { { "/boot/config-", "" },
+						 { "/lib/modules/", "/config" },
+						 { "/lib/modules/", "/build/.config" } };
 	char path[400];
 
-	snprintf(path, sizeof(path), "/boot/config-%s", release);
-	return file_has(path, "# CONFIG_BLK_DEV_UBLK is not set");
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s%s", places[i][0], release, places[i][1]);
+		if (file_has(path, "# CONFIG_BLK_DEV_UBLK is not set"))
+			return true;
+	}
+	return false;
 }
 
 static bool kernel_is_older(const char *release, unsigned long major)
@@ -147,12 +154,6 @@ void driver_diagnose(char *out, size_t out_bytes)
 	else if (kernel_is_older(name.release, 6))
 		snprintf(out, out_bytes, "kernel %s is older than ublk, which came with 6.0: %s",
 			 name.release, newer);
-	else if (config_is_off(name.release))
-		snprintf(out, out_bytes,
-			 "kernel %s was built without ublk (CONFIG_BLK_DEV_UBLK is not set): build "
-			 "ublk-nbd's own driver for it ('make modules modules_install', see "
-			 "kernel/README.md), or %s",
-			 name.release, newer);
 	else if (module_is_installed(name.release) && !modprobe_path())
 		snprintf(out, out_bytes,
 			 "kernel %s has the module ublk_drv, but there is no modprobe to load it: "
@@ -164,6 +165,12 @@ void driver_diagnose(char *out, size_t out_bytes)
 			 "root "
 			 "says why where it fails, and so does the kernel's log (dmesg)",
 			 name.release);
+	else if (config_is_off(name.release))
+		snprintf(out, out_bytes,
+			 "kernel %s was built without ublk (CONFIG_BLK_DEV_UBLK is not set): build "
+			 "ublk-nbd's own driver for it ('make modules modules_install', see "
+			 "kernel/README.md), or %s",
+			 name.release, newer);
 	else
 		snprintf(out, out_bytes,
 			 "kernel %s has no module ublk_drv in /lib/modules/%s: install the package "
