@@ -94,6 +94,10 @@ static uint8_t pick_flags(struct dice *dice)
 		return IOSQE_IO_LINK;
 	case 3:
 		return IOSQE_IO_HARDLINK;
+	case 4:
+		return IOSQE_CQE_SKIP_SUCCESS;
+	case 5:
+		return dice_percent(dice, 50) ? IOSQE_FIXED_FILE : IOSQE_BUFFER_SELECT;
 	}
 	return 0;
 }
@@ -108,6 +112,8 @@ unsigned int volley_ring_flags(struct dice *dice)
 	static const unsigned int flags[] = {
 		0,
 		IORING_SETUP_COOP_TASKRUN,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_CQE32 | IORING_SETUP_SUBMIT_ALL,
 		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
 	};
 
