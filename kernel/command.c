@@ -255,13 +255,13 @@ static int fetch(const struct operands *operands, struct io_uring_cmd *command,
 }
 
 /*
- * A READ's data, from the buffer that the COMMIT names; the slot is pinned meanwhile. Returns the new
- * result, or -EBUSY when somebody else has it pinned.
+ * A READ's data, from the buffer that the COMMIT names; returns the new result. The slot stays pinned for
+ * commit(), which takes the lock anyway. -EBUSY when somebody else has it pinned.
  */
-static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buffer, int result)
+static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buffer, int result,
+		       bool *pinned)
 {
-	struct request *request, *failed;
-	struct io_uring_cmd *unused = NULL;
+	struct request *request;
 
 	spin_lock(&queue->lock);
 	if (!ublk_slot_committable(slot) || slot->pins) {
@@ -273,14 +273,23 @@ static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buf
 	request = slot->request;
 	slot->pins++;
 	spin_unlock(&queue->lock);
-	result = ublk_copy_from_user(request, buffer,
-				     min_t(unsigned int, result, blk_rq_bytes(request)));
-	spin_lock(&queue->lock);
-	failed = ublk_cancel_unpin(queue, slot, &unused);
+	*pinned = true;
+	return ublk_copy_from_user(request, buffer,
+				   min_t(unsigned int, result, blk_rq_bytes(request)));
+}
+
+/* The end of a COMMIT that came too late, or while somebody else copies; the lock is held, and released. */
+static int commit_refuse(struct ublk_queue *queue, const struct ublk_slot *slot,
+			 struct io_uring_cmd *command, unsigned int issue_flags,
+			 struct request *failed) __releases(&queue->lock)
+{
+	int result = ublk_slot_committable(slot) ? -EBUSY : UBLK_IO_RES_ABORT;
+
 	spin_unlock(&queue->lock);
+	compat_command_done(command, result, issue_flags);
 	if (failed)
 		ublk_request_fail(failed);
-	return result;
+	return -EIOCBQUEUED;
 }
 
 /*
@@ -292,9 +301,10 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 {
 	struct ublk_queue *queue = operands->queue;
 	struct ublk_slot *slot = operands->slot;
-	struct request *request;
-	int result = operands->result, refused = 0;
-	bool brings_data;
+	struct io_uring_cmd *unused = NULL;
+	struct request *request, *failed = NULL;
+	int result = operands->result;
+	bool brings_data, pinned = false;
 
 	if (!ublk_slot_committable(slot) || !buffer_allowed(queue->device, operands->buffer))
 		return -EINVAL;
@@ -305,22 +315,17 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 	if (brings_data && !operands->buffer)
 		return -EINVAL;
 	if (brings_data && result > 0) {
-		result = commit_data(queue, slot, operands->buffer, result);
+		result = commit_data(queue, slot, operands->buffer, result, &pinned);
 		if (result < 0)
 			return result;
 	}
 	compat_command_cancelable(command, issue_flags);
 
 	spin_lock(&queue->lock);
-	if (unlikely(!ublk_slot_committable(slot)))
-		refused = UBLK_IO_RES_ABORT;
-	else if (unlikely(slot->pins))
-		refused = -EBUSY;
-	if (unlikely(refused)) {
-		spin_unlock(&queue->lock);
-		compat_command_done(command, refused, issue_flags);
-		return -EIOCBQUEUED;
-	}
+	if (pinned)
+		failed = ublk_cancel_unpin(queue, slot, &unused);
+	if (unlikely(!ublk_slot_committable(slot) || slot->pins))
+		return commit_refuse(queue, slot, command, issue_flags, failed);
 	request = slot->request;
 	slot->request = NULL;
 	park(slot, command, operands->buffer);

@@ -7,11 +7,18 @@
 #include "compat.h"
 #include "copy.h"
 
+/* Where all memory is mapped, pages that lie together are one part. */
+#ifdef CONFIG_KMAP_LOCAL
+#define for_each_part rq_for_each_segment
+#else
+#define for_each_part rq_for_each_bvec
+#endif
+
 /*
- * Within a page of the block layer's: the checks of copy_to_iter(), of what object the bytes belong to,
+ * Within pages of the block layer's: the checks of copy_to_iter(), of what object the bytes belong to,
  * say nothing here and cost up to a tenth of a large request.
  */
-static size_t copy_page_part(const struct bio_vec *part, size_t skip_bytes, struct iov_iter *iter)
+static size_t copy_part(const struct bio_vec *part, size_t skip_bytes, struct iov_iter *iter)
 {
 	size_t length_bytes = part->bv_len - skip_bytes;
 	char *page = kmap_local_page(part->bv_page);
@@ -32,7 +39,7 @@ size_t ublk_copy_iter(struct request *request, size_t offset_bytes, struct iov_i
 	struct bio_vec part;
 	size_t done_bytes = 0, want_bytes, copied_bytes;
 
-	rq_for_each_segment(part, request, walk) {
+	for_each_part(part, request, walk) {
 		if (offset_bytes >= part.bv_len) {
 			offset_bytes -= part.bv_len;
 			continue;
@@ -40,7 +47,7 @@ size_t ublk_copy_iter(struct request *request, size_t offset_bytes, struct iov_i
 		want_bytes = min_t(size_t, part.bv_len - offset_bytes, iov_iter_count(iter));
 		if (!want_bytes)
 			break;
-		copied_bytes = copy_page_part(&part, offset_bytes, iter);
+		copied_bytes = copy_part(&part, offset_bytes, iter);
 		done_bytes += copied_bytes;
 		if (copied_bytes != want_bytes)
 			break;
