@@ -138,9 +138,14 @@ static int give_up(struct daemon *daemon, int exit_code, bool ended)
 static int finish(const struct connect_options *wanted, struct daemon *daemon, int interrupt_fd,
 		  const json_t *status)
 {
-	int exit_code;
+	int exit_code, ret;
 
-	udev_wait_links(status_device(status), UDEV_WAIT_MS);
+	ret = udev_wait_links(status_device(status), UDEV_WAIT_MS, interrupt_fd);
+	if (ret == -EINTR)
+		return give_up(daemon, EXIT_CODE_INTERRUPTED, false);
+	if (ret == -ETIMEDOUT)
+		output_warning(VERB, "udev did not handle %s within %d s: its links may come later",
+			       status_device(status), UDEV_WAIT_MS / 1000);
 	exit_code = print_device(wanted, status);
 	if (wanted->config.foreground)
 		exit_code = foreground_run(daemon, interrupt_fd, status_device(status));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/cli/udev_wait.h"
 
-#include <poll.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/cli/clock.h"
+#include "gateway/cli/interrupt.h"
 #include "gateway/common/udev_rule.h"
 
 #define LOOK_EVERY_MS 5
@@ -36,21 +37,23 @@ static enum known database_look(const char *path)
 	return known;
 }
 
-void udev_wait_links(const char *device, uint32_t timeout_ms)
+int udev_wait_links(const char *device, uint32_t timeout_ms, int interrupt_fd)
 {
 	int64_t started_ms = clock_now_ms(), now_ms = started_ms;
 	char path[64];
 	struct stat st;
 
 	if (!udev_runs() || stat(device, &st))
-		return;
+		return 0;
 	snprintf(path, sizeof(path), "/run/udev/data/b%u:%u", major(st.st_rdev), minor(st.st_rdev));
 	for (; now_ms - started_ms < timeout_ms; now_ms = clock_now_ms()) {
 		enum known known = database_look(path);
 		bool idle = now_ms - started_ms > NOTICED_MS && access("/run/udev/queue", F_OK);
 
 		if (known == KNOWN_LINKS || (known == KNOWN_NOTHING && idle))
-			return;
-		poll(NULL, 0, LOOK_EVERY_MS);
+			return 0;
+		if (interrupt_wait(interrupt_fd, -1, now_ms + LOOK_EVERY_MS) == 0)
+			return -EINTR;
 	}
+	return -ETIMEDOUT;
 }

@@ -12,9 +12,9 @@
 /*
  * Waits until udev has handled the "change" with which the daemon of device ("/dev/ublkb0") said that
  * it is usable: then the links of 54-ublk-nbd.rules are made. Returns at once where udev does not
- * run, soon where it has no such rule, and after timeout_ms in any case: links are not worth
- * failing for.
+ * run, soon where it has no such rule. -ETIMEDOUT: udev was not done within timeout_ms; -EINTR: a
+ * signal came, which is still to be taken (interrupt.h).
  */
-void udev_wait_links(const char *device, uint32_t timeout_ms);
+int udev_wait_links(const char *device, uint32_t timeout_ms, int interrupt_fd);
 
 #endif

@@ -12,7 +12,7 @@
 #include "gateway/common/log.h"
 #include "gateway/disk/serve.h"
 
-/* So long after it was said that the disk is in use and goes on, a signal forces its end. */
+/* So long after a signal, or after it was said that the disk is in use and goes on, a signal forces its end. */
 #define SIGNAL_AGAIN_MS 5000
 /* Two senders at the same moment (a service's manager, a person's ^C) mean one stop, not force. */
 #define SIGNAL_GAP_MS 200
@@ -173,6 +173,7 @@ void stopping_begin(struct serve *serve, bool force, control_client_id client)
 		return;
 	}
 	serve->stop_signalled = false;
+	serve->stop_insisted = false;
 	begin(serve, force);
 }
 
@@ -192,14 +193,17 @@ static bool is_insisting(const struct serve *serve, int64_t now_ms)
 
 void stopping_signal(struct serve *serve)
 {
-	int64_t now_ms = dial_now_ms();
+	int64_t now_ms = dial_now_ms(), before_ms = serve->signal_ms;
 	bool force;
 
-	if (serve->signal_ms && now_ms - serve->signal_ms < SIGNAL_GAP_MS)
+	if (before_ms && now_ms - before_ms < SIGNAL_GAP_MS)
 		return;
 	force = is_insisting(serve, now_ms);
 	serve->signal_ms = now_ms;
 	stopping_begin(serve, force, 0);
+	/* Whether the disk is in use is not known yet: if not, nobody need suffer. */
+	if (before_ms && now_ms - before_ms < SIGNAL_AGAIN_MS)
+		serve->stop_insisted = true;
 	serve->stop_signalled = true;
 }
 
@@ -287,7 +291,8 @@ void stopping_answered(struct serve *serve)
 		log_error("the driver does not stop the device: %s", strerror(-ret));
 		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM,
 				"the driver does not stop the device");
-	} else if (serve->stop_forced) { /* asked for while the gentle stop was under way */
+	} else if (serve->stop_forced || serve->stop_insisted) {
+		/* Asked for while the gentle stop was under way. */
 		begin(serve, true);
 	} else {
 		refuse(serve);

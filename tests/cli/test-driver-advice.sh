@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# Goal: doctor says what to do where there is no ublk driver: load it, install it, or build ours.
+# Goal: doctor says what to do where there is no ublk driver: load it, install it, or build ours; and it
+#       knows a container.
 # Method: a root folder with nothing in it but libraries, the program, and the files that tell of the
 #         kernel's modules, in a mount namespace of its own.
 
@@ -32,18 +33,19 @@ ln -s usr/lib usr/lib64 usr/sbin "$ROOT"
 install -m 755 "$PROGRAM" "$ROOT/ublk-nbd"
 : >"$SCRATCH/err"
 
-# advice NAME WORDS: what doctor's line about the driver must say.
+# advice NAME WORDS [AREA]: what doctor's line about the driver, or another area, must say.
 # shellcheck disable=SC2016 # the inner shell's variables
 advice() {
-	local why=
+	local why= area=${3:-ublk driver}
 	timeout -k 5 $LIMIT_S "${SEPARATE[@]}" sh -euc 'root=$1; shift
 		for folder; do mount --bind "$folder" "$root$folder"; done
 		exec chroot "$root" /ublk-nbd doctor' sh "$ROOT" "${LIBRARIES[@]}" \
 		>"$SCRATCH/out" 2>"$SCRATCH/err" </dev/null
-	grep -q "ublk driver: .*$2" "$SCRATCH/out" || why="the line about the driver does not say '$2'"
+	grep -q "$area: .*$2" "$SCRATCH/out" || why="the line about $area does not say '$2'"
 	verdict "doctor's advice: $1" "$why"
 }
 
+unset container KUBERNETES_SERVICE_HOST
 advice "nothing is known" "has no module ublk_drv in /lib/modules/$RELEASE: install the package"
 off='# CONFIG_BLK_DEV_UBLK is not set'
 for config in "$ROOT/boot/config-$RELEASE" "$MODULES/config" "$HEADERS/.config"; do
@@ -58,3 +60,14 @@ advice "installed, without kmod" "has the module ublk_drv, but there is no modpr
 printf '#!/bin/sh\nexit 1\n' >"$ROOT/usr/sbin/modprobe"
 chmod 755 "$ROOT/usr/sbin/modprobe"
 advice "installed, not loaded" "not loaded; connect loads the module ublk_drv"
+advice "a /dev of its own" "not the kernel's own (devtmpfs): .*-v /dev:/dev" /dev
+
+# What kind of container it is stands in the environment, or in a file.
+export container=lxc
+advice "a container that says so" "lxc: the host's kernel serves" container
+unset container
+: >"$ROOT/.dockerenv"
+advice "docker" "docker: the host's kernel serves" container
+mkdir -p "$ROOT/run/systemd"
+echo systemd-nspawn >"$ROOT/run/systemd/container"
+advice "nspawn" "systemd-nspawn: the host's kernel serves" container

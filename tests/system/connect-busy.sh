@@ -133,6 +133,29 @@ term_and_int() {
 	stop_server s
 }
 
+# Two signals while whoever holds it open is still given time to go: then the end is forced.
+term_twice_early() {
+	start_nbdkit s 10809 memory 16M
+	connect_disk $URI
+	DAEMON=$(status_of .pid)
+	# shellcheck disable=SC2016 # the inner shell's
+	sh -c 'exec 3<"$0"; exec sleep 1000' "$DISK" &
+	holder=$!
+	check "it is held open" wait_for test -e "/proc/$holder/fd/3"
+	before=$(complaints)
+	kill -TERM "$DAEMON"
+	sleep 0.7
+	kill -TERM "$DAEMON"
+	sleep 0.3
+	check "the holder has its time" kill -0 "$DAEMON"
+	check "it ends" wait_for gone "$DAEMON"
+	check_equal "complaints" "$before" "$(complaints)"
+	kill $holder
+	wait $holder 2>/dev/null
+	check "nothing is left" wait_for no_device_left
+	stop_server s
+}
+
 # A signal that comes while a disconnect is on its way to being refused counts as a first one.
 term_beside_disconnect() {
 	start_nbdkit s 10809 memory 16M
@@ -181,9 +204,11 @@ busy "disconnect while mounted is refused" disconnect_is_refused
 if kernel_at_least 7 0; then
 	busy "disconnect while held open is refused" held_open
 	busy "a SIGTERM beside a disconnect that is refused" term_beside_disconnect
+	busy "two SIGTERMs before it is known to be in use" term_twice_early
 else
 	skip "disconnect while held open is refused" "TRY_STOP_DEV, which is in 7.0"
 	skip "a SIGTERM beside a disconnect that is refused" "TRY_STOP_DEV, which is in 7.0"
+	skip "two SIGTERMs before it is known to be in use" "TRY_STOP_DEV, which is in 7.0"
 fi
 busy "disconnect --force" forced
 busy "SIGTERM while mounted: it stays and says so once" term_once

@@ -94,9 +94,31 @@ starting_disk_is_left_alone() {
 	stop_server slow
 }
 
+# udev reads a slow disk for longer than its links are waited for: a ^C meanwhile takes the disk down.
+interrupted_while_udev_reads() {
+	start_nbdkit slow 10810 --filter=delay memory 64M rdelay=700ms
+	udevadm monitor --kernel --subsystem-match=block >"$WORK/uevents" &
+	monitor=$!
+	wait_for grep -q '^KERNEL' "$WORK/uevents" || fail "udevadm monitor" "does not start"
+	ublk-nbd connect --owner eve --timeout 60 nbd://localhost:10810/slow >"$WORK/eve" 2>"$WORK/eve.err" &
+	connect=$!
+	check "it becomes usable" wait_for grep -q 'KERNEL.* change ' "$WORK/uevents"
+	sleep 1
+	check "it is not reported yet" test ! -s "$WORK/eve"
+	kill -INT $connect
+	connect_status=0
+	wait $connect || connect_status=$?
+	kill $monitor
+	check_equal "its exit status" 130 "$connect_status"
+	check "it says so" grep -q 'interrupted: what was made is removed again' "$WORK/eve.err"
+	check "nothing is left" wait_for no_device_left
+	stop_server slow
+}
+
 start_udev
 start_nbdkit s 10809 memory 64M
-for verb in link_comes_and_goes doctor_looks_for_the_rule odd_names partitions_and_filesystems starting_disk_is_left_alone; do
+for verb in link_comes_and_goes doctor_looks_for_the_rule odd_names partitions_and_filesystems starting_disk_is_left_alone \
+	interrupted_while_udev_reads; do
 	umount -l /mnt 2>/dev/null
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	run_case "$(echo $verb | tr _ ' ')" $verb

@@ -197,6 +197,19 @@ doctor_is_content() {
 	expect_exit "and nobody there" 3 ublk-nbd doctor nbd://localhost:1
 }
 
+# Rings forbidden to all, and to those without privileges.
+doctor_explains_io_uring() {
+	[ -e /proc/sys/kernel/io_uring_disabled ] || fail "the test" "this kernel has no io_uring_disabled"
+	echo 2 >/proc/sys/kernel/io_uring_disabled
+	expect_exit "forbidden to all" 5 ublk-nbd doctor
+	said 'FAIL  io_uring: switched off on this machine: sysctl kernel.io_uring_disabled=0'
+	echo 1 >/proc/sys/kernel/io_uring_disabled
+	expect_exit "forbidden to a plain user" 5 setpriv --reuid 65534 --regid 65534 --clear-groups ublk-nbd doctor
+	said 'FAIL  io_uring: allowed for CAP_SYS_ADMIN'
+	expect_exit "and not to root" 0 ublk-nbd doctor
+	echo 0 >/proc/sys/kernel/io_uring_disabled
+}
+
 # What nobody chose: user copy, which both kernels have; and what somebody did.
 defaults_and_wishes() {
 	connect_disk $URI
@@ -246,7 +259,7 @@ moved_elsewhere() {
 }
 
 start_nbdkit s 10809 memory 16M
-for verb in loads_the_driver doctor_is_content defaults_and_wishes batches json_is_valid usable_at_once \
+for verb in loads_the_driver doctor_is_content doctor_explains_io_uring defaults_and_wishes batches json_is_valid usable_at_once \
 	idempotent idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	run_case "$(echo $verb | tr _ ' ')" $verb

@@ -73,6 +73,14 @@ server_shuts_down() {
 	stop_server s
 }
 
+log_lines() {
+	cat /run/ublk-nbd/daemon.log "$WORK"/*.err 2>/dev/null | wc -l
+}
+
+held_back() {
+	cat /run/ublk-nbd/daemon.log "$WORK"/*.err 2>/dev/null | grep -q 'held back'
+}
+
 # A few requests of many fail: each failure reaches its own request, all others have the right bytes.
 some_fail() {
 	start_logged s 10809 --filter=error memory 64M error=EIO error-pread-rate=20% error-file="$WORK/fault"
@@ -81,6 +89,7 @@ some_fail() {
 	check "write" fio --filename="$DISK" --direct=1 --name=w --rw=write --bs=4k --size=8M --verify=crc32c \
 		--do_verify=0 --verify_state_save=0 --ioengine=libaio --iodepth=32
 	touch "$WORK/fault"
+	lines=$(log_lines)
 	fio --filename="$DISK" --direct=1 --name=w --rw=read --bs=4k --size=8M --verify=crc32c \
 		--verify_state_save=0 --ioengine=libaio --iodepth=32 --continue_on_error=io \
 		--output-format=json --output="$WORK/fio.json" >"$WORK/fio.out" 2>&1
@@ -90,6 +99,10 @@ some_fail() {
 	note "$failed of 2048 reads failed"
 	[ "$failed" -gt 100 ] || fail "errors" "fio saw $failed of about 400"
 	check_equal "each is counted once" "$failed" "$(status_of .stats.errors)"
+	lines=$(($(log_lines) - lines))
+	note "$lines lines in the log"
+	[ "$lines" -gt 0 ] && [ "$lines" -lt $((failed / 2)) ] || fail "the log" "$lines lines of $failed errors"
+	check "it says how many are missing" wait_for held_back
 	grep -q 'verify: bad' "$WORK/fio.out" && fail "the others' bytes" "$(head -n 3 "$WORK/fio.out")"
 	disconnect_disk
 	stop_server s

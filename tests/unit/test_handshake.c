@@ -471,6 +471,19 @@ static void go_learns_everything(void **state)
 	assert_false(hs.export.used_export_name);
 }
 
+static void unknown_flags_are_ignored(void **state)
+{
+	const uint16_t unknown = 1u << 15 | 1u << 13;
+
+	(void)state;
+	begin_plain();
+	info_export(1 << 20, HAS | NBD_FLAG_SEND_FLUSH | unknown);
+	ack(NBD_OPT_GO);
+	expect_done(&go_plain);
+	assert_int_equal(hs.export.flags & ~unknown, HAS | NBD_FLAG_SEND_FLUSH);
+	assert_int_equal(hs.export.size_bytes, 1 << 20);
+}
+
 static void defaults_where_nothing_is_said(void **state)
 {
 	(void)state;
@@ -1132,6 +1145,7 @@ int main(void)
 		cmocka_unit_test(server_that_wants_tls),
 		cmocka_unit_test(server_that_wants_tls_inside_tls),
 		cmocka_unit_test(go_learns_everything),
+		cmocka_unit_test(unknown_flags_are_ignored),
 		cmocka_unit_test(defaults_where_nothing_is_said),
 		cmocka_unit_test(not_a_byte_beyond_the_handshake_is_wanted),
 		cmocka_unit_test(ack_without_export_fails),

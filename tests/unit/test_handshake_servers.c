@@ -637,7 +637,7 @@ static void qemu_nbd_export_that_is_not_there(void **state)
 
 /*
  * Debian 12's qemu-nbd does not know extended headers: 8.2 and later do. NEW_QEMU_NBD names such a
- * program; the guest's tests have one.
+ * program; tests/all gets one, and tests/system/fio-extended.sh runs a disk on it.
  */
 static void qemu_nbd_extended_headers(void **state)
 {

@@ -59,6 +59,8 @@ inventory() {
 	printf 'users of the driver: %s\n' "$(awk '$1 == "ublk_drv" { print $3 }' /proc/modules)"
 	printf 'connections at the server: %s\n' \
 		"$(find "/proc/$(server_pid server)/fd" -lname 'socket:*' | wc -l)"
+	printf 'descriptors of the server: %s\n' \
+		"$(find "/proc/$(server_pid server)/fd" -mindepth 1 -maxdepth 1 | wc -l)"
 	printf 'threads of the server: %s\n' "$(find "/proc/$(server_pid server)/task" -mindepth 1 -maxdepth 1 | wc -l)"
 }
 

@@ -20,7 +20,7 @@ fio_serve() {
 		TARGET=$TARGET/disk
 		start_forking_nbd_server server $FIO_PORT "$WORK/disk" 'trim = true' 'flush = true' 'fua = true'
 		;;
-	qemu-nbd) start_qemu_nbd server $FIO_PORT -f raw --discard=unmap "$WORK/disk" ;;
+	qemu-nbd | qemu-nbd-extended) start_qemu_nbd server $FIO_PORT -f raw --discard=unmap "$WORK/disk" ;;
 	esac
 }
 
@@ -33,6 +33,7 @@ fio_sockets() {
 fio_check_shape() {
 	case $1 in
 	nbdkit | qemu-nbd) framing=structured ;;
+	qemu-nbd-extended) framing=extended ;;
 	*) framing=simple ;;
 	esac
 	check_equal "framing" $framing "$(status_of .framing)"
