@@ -36,7 +36,7 @@ install -m 755 "$PROGRAM" "$ROOT/ublk-nbd"
 # advice NAME WORDS [AREA]: what doctor's line about the driver, or another area, must say.
 # shellcheck disable=SC2016 # the inner shell's variables
 advice() {
-	local why= area=${3:-ublk driver}
+	local why='' area=${3:-ublk driver}
 	timeout -k 5 $LIMIT_S "${SEPARATE[@]}" sh -euc 'root=$1; shift
 		for folder; do mount --bind "$folder" "$root$folder"; done
 		exec chroot "$root" /ublk-nbd doctor' sh "$ROOT" "${LIBRARIES[@]}" \
