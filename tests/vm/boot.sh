@@ -17,6 +17,7 @@ LAB_TIMEOUT_S=120	# wall clock, the whole guest
 LAB_SCALE=${UBLK_NBD_SCALE:-1}	# a whole number: all deadlines times this, for slow builds
 LAB_DEBUG_SLOWER=3	# so many times as the plain one is the debug kernel, at times
 LAB_ICOUNT=0		# 1: count instructions
+KVM_NODE=/dev/kvm
 LAB_USER_NET=		# not empty: the host's servers are at 10.0.2.2
 LAB_KERNEL_ARGS=
 LAB_MODE="test"		# test, script or shell
@@ -26,11 +27,19 @@ LAB_ADD=()		# HOST-FILE:GUEST-PATH, put into the guest too
 LAB_DEBIAN=()		# SUITE/PACKAGE, put into the guest under /opt/SUITE
 }
 
-# The node /dev/kvm may be there and yet not work: make a machine and a CPU with it.
+# The node may be there and yet not work: a machine must run its firmware for a while. One whose processor
+# cannot go on is stopped by QEMU.
 kvm_works() {
-	[ -w /dev/kvm ] || return 1
-	echo quit | timeout 10 qemu-system-x86_64 -M q35 -accel kvm -cpu host -m 64 -S -display none \
-		-nodefaults -monitor stdio >/dev/null 2>&1
+	local said
+	[ -w "$KVM_NODE" ] || return 1
+	said=$({
+		sleep 1
+		echo info status
+		sleep 0.2
+		echo quit
+	} | timeout 10 qemu-system-x86_64 -M q35 -accel kvm -cpu host -m 64 -display none -nodefaults \
+		-monitor stdio 2>&1) || return 1
+	[[ $said == *'VM status: running'* ]]
 }
 
 # choose_kernel SPEC: a series; SERIES-own for that kernel with our own ublk driver, SERIES-debug for its
