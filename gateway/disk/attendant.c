@@ -29,6 +29,7 @@
 #define END_WAIT_MS	  1000
 #define END_PAUSE_MS	  5
 #define FIRST_BLOCK_BYTES 4096
+#define IO_TIMEOUT_MS	  2000
 
 static void pause_ms(uint32_t ms)
 {
@@ -49,6 +50,24 @@ static int open_control(struct ublk_control **control)
 	return ret;
 }
 
+/*
+ * Where each tag's request is with the daemon when that dies, the driver of 6.12 notices only when one of
+ * them times out, after the block layer's 30 s; in any other case a timeout changes nothing. The write may
+ * wait for requests.
+ */
+static void set_io_timeout(uint32_t dev_id)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout", dev_id);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || dprintf(fd, "%d", IO_TIMEOUT_MS) < 0)
+		log_debug("%s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
 static void start(const struct attendant_request *request, struct attendant_answer *answer)
 {
 	struct ublk_control *control;
@@ -59,6 +78,8 @@ static void start(const struct attendant_request *request, struct attendant_answ
 	answer->result =
 		ublk_control_start(control, request->dev_id, request->daemon_pid, COMMAND_MS);
 	ublk_control_close(control);
+	if (answer->result == 0)
+		set_io_timeout(request->dev_id);
 }
 
 static int probe_fail(const struct attendant_request *request, struct attendant_answer *answer,

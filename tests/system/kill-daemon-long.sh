@@ -5,7 +5,7 @@
 # cpus: 2
 # timeout-s: 3000
 # modules: ublk_drv
-# allow-dmesg: INFO: task verified_load:.* blocked
+# allow-dmesg: INFO: task verified_load:.* blocked|nbdkit: potentially unexpected fatal signal 6
 # The load waits, as it must, while the daemon is stopped and nobody forces it.
 # suite: long
 
