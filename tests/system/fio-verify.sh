@@ -15,7 +15,6 @@
 
 #          server       connections payload depth
 run_verify nbdkit       4 user-copy 32
-run_verify nbdkit       1 mapped    128
 run_verify nbdkit-no-sr 4 mapped    1
 run_verify nbd-server   4 mapped    128
 run_verify nbd-server   1 user-copy 1
