@@ -29,7 +29,7 @@
 #define END_WAIT_MS	  1000
 #define END_PAUSE_MS	  5
 #define FIRST_BLOCK_BYTES 4096
-#define IO_TIMEOUT_MS	  2000
+#define IO_TIMEOUT_MS	  1000
 
 static void pause_ms(uint32_t ms)
 {
