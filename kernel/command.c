@@ -255,8 +255,9 @@ static int fetch(const struct operands *operands, struct io_uring_cmd *command,
 }
 
 /*
- * A READ's data, from the buffer that the COMMIT names; returns the new result. The slot stays pinned for
- * commit(), which takes the lock anyway. -EBUSY when somebody else has it pinned.
+ * A READ's data, from the buffer that the COMMIT names; returns the new result. The slot stays pinned
+ * for commit(), which takes the lock anyway; not where it was cancelled already. -EBUSY when somebody
+ * else has it pinned.
  */
 static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buffer, int result,
 		       bool *pinned)
@@ -278,7 +279,7 @@ static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buf
 				   min_t(unsigned int, result, blk_rq_bytes(request)));
 }
 
-/* The end of a COMMIT that came too late, or while somebody else copies; the lock is held, and released. */
+/* A COMMIT that came too late, or while somebody else copies. The lock is held, and released. */
 static int commit_refuse(struct ublk_queue *queue, const struct ublk_slot *slot,
 			 struct io_uring_cmd *command, unsigned int issue_flags,
 			 struct request *failed) __releases(&queue->lock)
@@ -286,9 +287,10 @@ static int commit_refuse(struct ublk_queue *queue, const struct ublk_slot *slot,
 	int result = ublk_slot_committable(slot) ? -EBUSY : UBLK_IO_RES_ABORT;
 
 	spin_unlock(&queue->lock);
-	compat_command_done(command, result, issue_flags);
+	/* First, as in ublk_cancel_round(). */
 	if (failed)
 		ublk_request_fail(failed);
+	compat_command_done(command, result, issue_flags);
 	return -EIOCBQUEUED;
 }
 

@@ -263,6 +263,9 @@ void daemon_end(struct daemon *daemon)
 	char error[400];
 
 	process_signal(daemon->pidfd, SIGTERM);
+	/* Somebody may use the disk already: a second one flushes it, and forces its end. */
+	if (process_wait(daemon->pidfd, DAEMON_INSIST_MS))
+		process_signal(daemon->pidfd, SIGTERM);
 	if (process_wait(daemon->pidfd, DAEMON_END_MS) &&
 	    process_kill(daemon->pidfd, DAEMON_KILL_MS))
 		return; /* stuck in the kernel: not even init could reap it */

@@ -51,9 +51,9 @@ static int open_control(struct ublk_control **control)
 }
 
 /*
- * Where each tag's request is with the daemon when that dies, the driver of 6.12 notices only when one of
- * them times out, after the block layer's 30 s; in any other case a timeout changes nothing. The write may
- * wait for requests.
+ * Where each tag's request is with the daemon when that dies, drivers up to about 6.14 have no command
+ * left to cancel, and notice only when a request times out: after 30 s, by default. With a daemon that
+ * lives a privileged device's timeout changes nothing. The write may wait for requests.
  */
 static void set_io_timeout(uint32_t dev_id)
 {
@@ -63,7 +63,8 @@ static void set_io_timeout(uint32_t dev_id)
 	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout", dev_id);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || dprintf(fd, "%d", IO_TIMEOUT_MS) < 0)
-		log_debug("%s: %s", path, strerror(errno));
+		log_info("%s: %s: if this daemon is killed, I/O may hang for 30 s on older kernels",
+			 path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }

@@ -17,7 +17,7 @@ struct serve {
 	uint32_t stop_clients_count;
 	bool stop_forced;
 	bool stop_signalled; /* a signal asked for it, too: whoever sent it reads the log */
-	bool stop_insisted;  /* two signals did: a disk in use is stopped by force */
+	bool stop_insisted;  /* two signals did, soon: a disk in use is stopped by force */
 	bool stop_hurried;   /* the server gets little time: forced, or by a thread (attendant.h) */
 	bool failure_seen;   /* of a queue: said, and the stop begun */
 	uint32_t stop_overdue;	       /* times that the deadline of this stop passed */

@@ -12,10 +12,12 @@
 #include "gateway/common/log.h"
 #include "gateway/disk/serve.h"
 
-/* So long after a signal, or after it was said that the disk is in use and goes on, a signal forces its end. */
+/* So long after a signal, or after it was said that the disk is in use, a signal forces its end. */
 #define SIGNAL_AGAIN_MS 5000
 /* Two senders at the same moment (a service's manager, a person's ^C) mean one stop, not force. */
 #define SIGNAL_GAP_MS 200
+/* More, as long as nobody can have read that the disk is in use. */
+#define SIGNAL_GAP_UNTOLD_MS 500
 /* By then the attendant knows whether the disk is in use; a stop that takes longer waits for the server. */
 #define IN_USE_KNOWN_MS 3000
 /* How long a forced stop lets the server answer before its connections are condemned. */
@@ -202,7 +204,8 @@ void stopping_signal(struct serve *serve)
 	serve->signal_ms = now_ms;
 	stopping_begin(serve, force, 0);
 	/* Whether the disk is in use is not known yet: if not, nobody need suffer. */
-	if (before_ms && now_ms - before_ms < SIGNAL_AGAIN_MS)
+	if (before_ms && now_ms - before_ms >= SIGNAL_GAP_UNTOLD_MS &&
+	    now_ms - before_ms < SIGNAL_AGAIN_MS)
 		serve->stop_insisted = true;
 	serve->stop_signalled = true;
 }

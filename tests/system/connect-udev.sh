@@ -2,7 +2,7 @@
 # goal: udev names a disk by owner and export, its partitions and filesystems too, and forgets them
 # method: run udev with our rule; connect, look at /dev/disk, disconnect, look again
 # kernels: 7.3
-# long-kernels: 6.12
+# long-kernels: 7.3 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test
@@ -94,31 +94,74 @@ starting_disk_is_left_alone() {
 	stop_server slow
 }
 
-# udev reads a slow disk for longer than its links are waited for: a ^C meanwhile takes the disk down.
-interrupted_while_udev_reads() {
+# connect_slow ARGUMENT...: begins a connect whose disk is usable, and which waits for udev, whose reads are slow.
+connect_slow() {
 	start_nbdkit slow 10810 --filter=delay memory 64M rdelay=700ms
 	udevadm monitor --kernel --subsystem-match=block >"$WORK/uevents" &
 	monitor=$!
 	wait_for grep -q '^KERNEL' "$WORK/uevents" || fail "udevadm monitor" "does not start"
-	ublk-nbd connect --owner eve --timeout 60 nbd://localhost:10810/slow >"$WORK/eve" 2>"$WORK/eve.err" &
+	ublk-nbd connect --owner eve --timeout 60 "$@" nbd://localhost:10810/slow >"$WORK/eve" 2>"$WORK/eve.err" &
 	connect=$!
 	check "it becomes usable" wait_for grep -q 'KERNEL.* change ' "$WORK/uevents"
+	kill $monitor
 	sleep 1
 	check "it is not reported yet" test ! -s "$WORK/eve"
+}
+
+interrupt_slow() {
 	kill -INT $connect
 	connect_status=0
 	wait $connect || connect_status=$?
-	kill $monitor
 	check_equal "its exit status" 130 "$connect_status"
+	check_equal "what it printed" "" "$(cat "$WORK/eve")"
 	check "it says so" grep -q 'interrupted: what was made is removed again' "$WORK/eve.err"
+}
+
+# A ^C while udev's links are waited for takes the disk down.
+interrupted_while_udev_reads() {
+	connect_slow
+	interrupt_slow
 	check "nothing is left" wait_for no_device_left
+	stop_server slow
+}
+
+# The same when somebody has it open by then.
+interrupted_while_in_use() {
+	connect_slow
+	# shellcheck disable=SC2016 # the inner shell's
+	sh -c 'exec 3<"$0"; exec sleep 1000' "$(echo /dev/ublkb[0-9]*)" &
+	holder=$!
+	check "it is held open" wait_for test -e "/proc/$holder/fd/3"
+	interrupt_slow
+	kill $holder
+	wait $holder 2>/dev/null
+	check "nothing is left" wait_for no_device_left
+	stop_server slow
+}
+
+# Who waits with --idempotent for one that is interrupted gets a disk that stays.
+interrupted_before_another() {
+	connect_slow --idempotent
+	ublk-nbd connect --owner eve --timeout 60 --idempotent nbd://localhost:10810/slow >"$WORK/other" 2>&1 &
+	other=$!
+	sleep 0.5
+	interrupt_slow
+	other_status=0
+	wait $other || other_status=$?
+	check_equal "the other one's exit status" 0 "$other_status"
+	DISK=$(cat "$WORK/other")
+	check "its disk is there" test -b "$DISK"
+	check_equal "its state" live "$(status_of .state)"
+	disconnect_disk
 	stop_server slow
 }
 
 start_udev
 start_nbdkit s 10809 memory 64M
-for verb in link_comes_and_goes doctor_looks_for_the_rule odd_names partitions_and_filesystems starting_disk_is_left_alone \
-	interrupted_while_udev_reads; do
+verbs="link_comes_and_goes doctor_looks_for_the_rule odd_names partitions_and_filesystems starting_disk_is_left_alone
+	interrupted_while_udev_reads"
+[ -z "${LAB_LONG:-}" ] || verbs="$verbs interrupted_while_in_use interrupted_before_another"
+for verb in $verbs; do
 	umount -l /mnt 2>/dev/null
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	run_case "$(echo $verb | tr _ ' ')" $verb

@@ -216,6 +216,7 @@ defaults_and_wishes() {
 	check_equal "the payload that is chosen" user-copy "$(status_of .payload)"
 	check_equal "the depth that is chosen" 128 "$(status_of .queue_depth)"
 	check_equal "tags in the kernel" 128 "$(cat "/sys/block/${DISK##*/}/mq/0/nr_tags")"
+	check_equal "how soon a dead daemon is noticed, ms" 1000 "$(cat "/sys/block/${DISK##*/}/queue/io_timeout")"
 	disconnect_disk
 	for depth in 1 7 200; do
 		connect_disk --connections 1 --queue-depth $depth --payload mapped $URI
@@ -243,6 +244,24 @@ batches() {
 	disconnect_disk
 }
 
+# Where there is a journal, what the daemon says goes there, with its priority, and into no file.
+says_it_to_the_journal() {
+	journal_stub "$WORK/journal" &
+	stub=$!
+	check "a journal" wait_for test -S /run/systemd/journal/stdout
+	start_nbdkit j 10810 memory 16M
+	connect_disk nbd://localhost:10810
+	before=$(cat /run/ublk-nbd/daemon.log 2>/dev/null | wc -l)
+	stop_server j KILL
+	check "a warning" wait_for grep -q "^<4>${DISK##*/}: .* is given up" "$WORK/journal"
+	check_equal "by the name of" ublk-nbd "$(head -n 1 "$WORK/journal")"
+	check_equal "lines in the file" "$before" "$(cat /run/ublk-nbd/daemon.log 2>/dev/null | wc -l)"
+	ublk-nbd disconnect --force "$DISK"
+	check "nothing is left" wait_for no_device_left
+	kill $stub
+	rm -r /run/systemd/journal
+}
+
 # Under another prefix, with none of it where it was built for: the daemon is found beside its program.
 moved_elsewhere() {
 	mkdir -p /opt/moved/bin /opt/moved/libexec
@@ -260,8 +279,10 @@ moved_elsewhere() {
 
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring defaults_and_wishes batches json_is_valid usable_at_once \
-	idempotent idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground; do
+	idempotent idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground \
+	says_it_to_the_journal; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
+	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
 	run_case "$(echo $verb | tr _ ' ')" $verb
 done
 run_case "moved elsewhere" moved_elsewhere

@@ -100,7 +100,7 @@ static void begin_slow_copy(struct disk_io *io, struct slow_copy *copy)
 	copy->tag = probe_take(&probe, UBLK_IO_OP_WRITE);
 	if (pthread_create(&copy->thread, NULL, slow_copy_run, copy))
 		probe_die("no thread");
-	usleep(200000);
+	slow_memory_await(&copy->memory);
 }
 
 /* While its pages are read the request cannot be ended. */
@@ -152,7 +152,7 @@ static void begin_doomed(struct disk_io *io, struct slow_copy *copy, uint64_t fe
 	usleep(200000);
 	if (pthread_create(&copy->thread, NULL, slow_copy_run, copy))
 		probe_die("no thread");
-	usleep(200000);
+	slow_memory_await(&copy->memory);
 	atomic_store(&owner.end, 1);
 	pthread_join(owner.thread, NULL);
 	probe_expect("the write waits for its reader", -ETIME, disk_io_wait(io, 1500));

@@ -149,7 +149,7 @@ static void one_task_ends(void)
 }
 
 /* A task ends while another one's command stands still in its copy: the request waits for that. */
-static void lost_while_answering(uint32_t op, uint64_t features, uint32_t answer)
+static void lost_while_answering(uint32_t op, uint64_t features, uint32_t answer, int result)
 {
 	struct slow_memory memory = slow_memory_make();
 	struct disk_io io = { 0 };
@@ -158,25 +158,26 @@ static void lost_while_answering(uint32_t op, uint64_t features, uint32_t answer
 	begin(features, &memory, answer);
 	disk_io_start(&io, &probe, op, PAGE_BYTES);
 	copying = who_took(&other);
-	usleep(200000);
+	slow_memory_await(&memory);
 	end_task(other);
 	probe_expect("the request waits for the copy", -ETIME, disk_io_wait(&io, COPY_MS));
 	slow_memory_fill(&memory);
 	probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	end_task(copying);
-	if (copying->result > 0)
-		probe_die("the answer's result is %d", copying->result);
+	probe_expect("the answer", result, copying->result);
 	finish();
 }
 
 static void lost_while_getting_data(void)
 {
-	lost_while_answering(UBLK_IO_OP_WRITE, UBLK_F_NEED_GET_DATA, UBLK_U_IO_NEED_GET_DATA);
+	/* The data came; what becomes of it the next COMMIT tells. */
+	lost_while_answering(UBLK_IO_OP_WRITE, UBLK_F_NEED_GET_DATA, UBLK_U_IO_NEED_GET_DATA,
+			     UBLK_IO_RES_OK);
 }
 
 static void lost_while_committing(void)
 {
-	lost_while_answering(UBLK_IO_OP_READ, 0, COMMIT);
+	lost_while_answering(UBLK_IO_OP_READ, 0, COMMIT, UBLK_IO_RES_ABORT);
 }
 
 const struct probe_case cases_per_io[] = {

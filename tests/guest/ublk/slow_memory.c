@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +38,14 @@ struct slow_memory slow_memory_make(void)
 	    ioctl(memory.fault_fd, UFFDIO_REGISTER, &range))
 		probe_die("userfaultfd: %s", strerror(errno));
 	return memory;
+}
+
+void slow_memory_await(const struct slow_memory *memory)
+{
+	struct pollfd fault = { .fd = memory->fault_fd, .events = POLLIN };
+
+	if (poll(&fault, 1, PROBE_TIMEOUT_MS) != 1 || fault.revents != POLLIN)
+		probe_die("nobody touches the slow memory");
 }
 
 void slow_memory_fill(const struct slow_memory *memory)

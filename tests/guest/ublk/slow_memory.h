@@ -16,6 +16,9 @@ struct slow_memory {
 /* Ends the process with 77 where the kernel has no userfaultfd. */
 struct slow_memory slow_memory_make(void);
 
+/* Until somebody waits. */
+void slow_memory_await(const struct slow_memory *memory);
+
 /* With zeroes; whoever waits goes on. */
 void slow_memory_fill(const struct slow_memory *memory);
 
