@@ -109,9 +109,9 @@ connect_slow() {
 }
 
 interrupt_slow() {
-	kill -INT $connect
+	kill -INT "$connect"
 	connect_status=0
-	wait $connect || connect_status=$?
+	wait "$connect" || connect_status=$?
 	check_equal "its exit status" 130 "$connect_status"
 	check_equal "what it printed" "" "$(cat "$WORK/eve")"
 	check "it says so" grep -q 'interrupted: what was made is removed again' "$WORK/eve.err"
@@ -164,5 +164,5 @@ verbs="link_comes_and_goes doctor_looks_for_the_rule odd_names partitions_and_fi
 for verb in $verbs; do
 	umount -l /mnt 2>/dev/null
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
-	run_case "$(echo $verb | tr _ ' ')" $verb
+	run_case "$(echo "$verb" | tr _ ' ')" "$verb"
 done

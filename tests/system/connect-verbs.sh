@@ -244,6 +244,10 @@ batches() {
 	disconnect_disk
 }
 
+daemon_log_lines() {
+	[ ! -e /run/ublk-nbd/daemon.log ] || wc -l </run/ublk-nbd/daemon.log
+}
+
 # Where there is a journal, what the daemon says goes there, with its priority, and into no file.
 says_it_to_the_journal() {
 	journal_stub "$WORK/journal" &
@@ -251,11 +255,11 @@ says_it_to_the_journal() {
 	check "a journal" wait_for test -S /run/systemd/journal/stdout
 	start_nbdkit j 10810 memory 16M
 	connect_disk nbd://localhost:10810
-	before=$(cat /run/ublk-nbd/daemon.log 2>/dev/null | wc -l)
+	before=$(daemon_log_lines)
 	stop_server j KILL
 	check "a warning" wait_for grep -q "^<4>${DISK##*/}: .* is given up" "$WORK/journal"
 	check_equal "by the name of" ublk-nbd "$(head -n 1 "$WORK/journal")"
-	check_equal "lines in the file" "$before" "$(cat /run/ublk-nbd/daemon.log 2>/dev/null | wc -l)"
+	check_equal "lines in the file" "$before" "$(daemon_log_lines)"
 	ublk-nbd disconnect --force "$DISK"
 	check "nothing is left" wait_for no_device_left
 	kill $stub

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # goal: connect and disconnect, again and again, leave no device, process, file, socket or memory behind
-# method: twenty cycles, every fifth by SIGTERM and every fifth with a killed daemon; an inventory of the
+# method: ten cycles, every fifth by SIGTERM and every fifth with a killed daemon; an inventory of the
 #         system before and after, and the driver can be unloaded
 # kernels: 7.3
 # cpus: 2
@@ -12,6 +12,6 @@
 . /lab/faults.sh
 . /lab/cycles.sh
 
-COUNT=20
+COUNT=10
 CASE_TIMEOUT_S=$((250 * SCALE))
 run_case "$COUNT cycles leave nothing behind" files_and_memory

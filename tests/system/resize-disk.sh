@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # goal: a grown export grows its disk, in use; a shrunk one does not shrink it; an older kernel says why not
 # method: nbdkit's file plugin over a file that is truncated larger and smaller; resize, look, write
-# kernels: 7.3 6.12
+# kernels: 7.3
+# long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test

@@ -124,16 +124,22 @@ hostile_case() {
 INVALID='no valid TLS record|receiving failed|sending failed|closed the connection|no answer'
 CLOSED='closed the connection|receiving failed|sending failed|no valid TLS record'
 
-# faults VERSION KTLS
+ALL_FAULTS="flip flip-header replay drop swap plaintext truncate half-close close-notify flip-received"
+SOME_FAULTS="flip replay truncate close-notify flip-received"
+
+# faults VERSION KTLS FAULT...
 faults() {
+	version=$1
+	ktls=$2
+	shift 2
 	record=$((100 + SEED % 7))
-	for fault in flip flip-header replay drop swap plaintext truncate half-close close-notify flip-received $3; do
+	for fault; do
 		record=$((record + 13))
 		case $fault in
 		flip | flip-header | replay | drop | swap | plaintext) pattern=$INVALID ;;
 		*) pattern=$CLOSED ;;
 		esac
-		hostile_case "TLS $1, --ktls=$2, $fault" condemned "$1" "$2" "$fault" "$record" "$pattern"
+		hostile_case "TLS $version, --ktls=$ktls, $fault" condemned "$version" "$ktls" "$fault" "$record" "$pattern"
 	done
 }
 
@@ -154,6 +160,10 @@ MAX_IO=
 hostile_case "records cut at every byte, TLS 1.2 in the kernel" harmless 1.2 on 1 --pieces walk
 hostile_case "maximal padded records" harmless 1.3 auto 1 --padding 16384
 hostile_case "all at once, 4 connections" with_everything
-faults 1.3 auto ''
-faults 1.2 on hello-request
-[ -z "${LAB_LONG:-}" ] || faults 1.2 off hello-request
+# shellcheck disable=SC2086 # words
+faults 1.3 auto $ALL_FAULTS
+[ -z "${LAB_LONG:-}" ] || SOME_FAULTS=$ALL_FAULTS
+# shellcheck disable=SC2086
+faults 1.2 on $SOME_FAULTS hello-request
+# shellcheck disable=SC2086
+[ -z "${LAB_LONG:-}" ] || faults 1.2 off $ALL_FAULTS hello-request
