@@ -142,7 +142,7 @@ interrupted_while_in_use() {
 # Who waits with --idempotent for one that is interrupted gets a disk that stays.
 interrupted_before_another() {
 	connect_slow --idempotent
-	ublk-nbd connect --owner eve --timeout 60 --idempotent nbd://localhost:10810/slow >"$WORK/other" 2>&1 &
+	ublk-nbd connect --owner eve --timeout 60 --idempotent nbd://localhost:10810/slow >"$WORK/other" 2>"$WORK/other.err" &
 	other=$!
 	sleep 0.5
 	interrupt_slow

@@ -257,7 +257,7 @@ says_it_to_the_journal() {
 	connect_disk nbd://localhost:10810
 	before=$(daemon_log_lines)
 	stop_server j KILL
-	check "a warning" wait_for grep -q "^<4>${DISK##*/}: .* is given up" "$WORK/journal"
+	check "an error" wait_for grep -q "^<3>${DISK##*/}: .* is given up" "$WORK/journal"
 	check_equal "by the name of" ublk-nbd "$(head -n 1 "$WORK/journal")"
 	check_equal "lines in the file" "$before" "$(daemon_log_lines)"
 	ublk-nbd disconnect --force "$DISK"
