@@ -134,23 +134,24 @@ static int give_up(struct daemon *daemon, int exit_code, bool ended)
 	return exit_code;
 }
 
-/* The disk is usable; but as long as it may be taken down again, the lock keeps others from reporting it. */
-static int finish(const struct connect_options *wanted, struct daemon *daemon, int interrupt_fd,
-		  int lock_fd, const json_t *status)
+/* The disk is usable, and may still be taken down: nobody has been told of it. */
+static int await_links(const json_t *status, int interrupt_fd)
 {
-	int exit_code, ret;
+	int ret = udev_wait_links(status_device(status), UDEV_WAIT_MS, interrupt_fd);
 
-	ret = udev_wait_links(status_device(status), UDEV_WAIT_MS, interrupt_fd);
-	if (ret == -EINTR) {
-		exit_code = give_up(daemon, EXIT_CODE_INTERRUPTED, false);
-		close(lock_fd);
-		return exit_code;
-	}
-	close(lock_fd);
+	if (ret == -EINTR)
+		return EXIT_CODE_INTERRUPTED;
 	if (ret == -ETIMEDOUT)
 		output_warning(VERB, "udev did not handle %s within %d s: its links may come later",
 			       status_device(status), UDEV_WAIT_MS / 1000);
-	exit_code = print_device(wanted, status);
+	return EXIT_CODE_OK;
+}
+
+static int finish(const struct connect_options *wanted, struct daemon *daemon, int interrupt_fd,
+		  const json_t *status)
+{
+	int exit_code = print_device(wanted, status);
+
 	if (wanted->config.foreground)
 		exit_code = foreground_run(daemon, interrupt_fd, status_device(status));
 	daemon_release(daemon);
@@ -182,12 +183,13 @@ static int make_disk(const struct connect_options *wanted, int interrupt_fd, int
 	}
 	reader.daemon = &daemon;
 	exit_code = (int)ready_reader_run(&reader, &status, &ended);
-	if (exit_code == EXIT_CODE_OK) {
-		exit_code = finish(wanted, &daemon, interrupt_fd, lock_fd, status);
-	} else {
+	if (exit_code == EXIT_CODE_OK)
+		exit_code = await_links(status, interrupt_fd);
+	if (exit_code != EXIT_CODE_OK)
 		exit_code = give_up(&daemon, exit_code, ended);
-		close(lock_fd);
-	}
+	close(lock_fd);
+	if (exit_code == EXIT_CODE_OK)
+		exit_code = finish(wanted, &daemon, interrupt_fd, status);
 	json_decref(status);
 	return exit_code;
 }

@@ -10,11 +10,10 @@
 
 #include "gateway/common/disk_config.h"
 
-/* How long a daemon that was told to end may take for it before it is killed. */
-#define DAEMON_END_MS  10000
-#define DAEMON_KILL_MS 5000
-/* Then it is told again. */
+/* How long a daemon that was told to end may take for it before it is told again, and then killed. */
 #define DAEMON_INSIST_MS 1000
+#define DAEMON_END_MS	 10000
+#define DAEMON_KILL_MS	 5000
 
 struct daemon {
 	pid_t pid; /* our child */
@@ -39,8 +38,8 @@ int daemon_start(const struct disk_config *config, struct daemon *daemon, char *
 void daemon_log_place(char *out, size_t out_bytes);
 
 /*
- * Tells it to end (SIGTERM, twice if need be), waits DAEMON_END_MS, kills it, and removes what a killed one leaves in
- * the kernel and in the runtime directory. Reaps it.
+ * Tells it to end (SIGTERM, and again after DAEMON_INSIST_MS), waits DAEMON_END_MS, kills it, and
+ * removes what a killed one leaves in the kernel and in the runtime directory. Reaps it.
  */
 void daemon_end(struct daemon *daemon);
 

@@ -49,13 +49,10 @@ disconnect_is_refused() {
 held_open() {
 	start_nbdkit s 10809 memory 16M
 	connect_disk $URI
-	# shellcheck disable=SC2016 # the inner shell's
-	sh -c 'exec 3<"$0"; exec sleep 1000' "$DISK" &
-	holder=$!
+	hold_open "$DISK"
 	expect_exit "disconnect while a program has it open" 6 ublk-nbd disconnect "$DISK"
-	said "$DISK" "$holder|sleep"
-	kill $holder
-	wait $holder 2>/dev/null
+	said "$DISK" "$HOLDER|sleep"
+	let_go
 	disconnect_disk
 	stop_server s
 }
@@ -138,10 +135,7 @@ term_twice_early() {
 	start_nbdkit s 10809 memory 16M
 	connect_disk $URI
 	DAEMON=$(status_of .pid)
-	# shellcheck disable=SC2016 # the inner shell's
-	sh -c 'exec 3<"$0"; exec sleep 1000' "$DISK" &
-	holder=$!
-	check "it is held open" wait_for test -e "/proc/$holder/fd/3"
+	hold_open "$DISK"
 	before=$(complaints)
 	kill -TERM "$DAEMON"
 	sleep 0.7
@@ -150,8 +144,7 @@ term_twice_early() {
 	check "the holder has its time" kill -0 "$DAEMON"
 	check "it ends" wait_for gone "$DAEMON"
 	check_equal "complaints" "$before" "$(complaints)"
-	kill $holder
-	wait $holder 2>/dev/null
+	let_go
 	check "nothing is left" wait_for no_device_left
 	stop_server s
 }
@@ -161,9 +154,7 @@ term_beside_disconnect() {
 	start_nbdkit s 10809 memory 16M
 	connect_disk $URI
 	DAEMON=$(status_of .pid)
-	# shellcheck disable=SC2016 # the inner shell's
-	sh -c 'exec 3<"$0"; exec sleep 1000' "$DISK" &
-	holder=$!
+	hold_open "$DISK"
 	before=$(complaints)
 	ublk-nbd disconnect "$DISK" >/dev/null 2>&1 &
 	beside=$!
@@ -176,8 +167,7 @@ term_beside_disconnect() {
 	kill -TERM "$DAEMON"
 	check "a second one ends it" wait_for gone "$DAEMON"
 	wait $beside
-	kill $holder
-	wait $holder 2>/dev/null
+	let_go
 	check "nothing is left" wait_for no_device_left
 	stop_server s
 }

@@ -128,13 +128,9 @@ interrupted_while_udev_reads() {
 # The same when somebody has it open by then.
 interrupted_while_in_use() {
 	connect_slow
-	# shellcheck disable=SC2016 # the inner shell's
-	sh -c 'exec 3<"$0"; exec sleep 1000' "$(echo /dev/ublkb[0-9]*)" &
-	holder=$!
-	check "it is held open" wait_for test -e "/proc/$holder/fd/3"
+	hold_open "$(echo /dev/ublkb[0-9]*)"
 	interrupt_slow
-	kill $holder
-	wait $holder 2>/dev/null
+	let_go
 	check "nothing is left" wait_for no_device_left
 	stop_server slow
 }
@@ -152,6 +148,7 @@ interrupted_before_another() {
 	DISK=$(cat "$WORK/other")
 	check "its disk is there" test -b "$DISK"
 	check_equal "its state" live "$(status_of .state)"
+	check "udev has read it" udevadm settle --timeout=30
 	disconnect_disk
 	stop_server slow
 }

@@ -5,15 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "tests/guest/ublk/options.h"
 #include "tests/guest/ublk/probe.h"
 
 #define FETCH	   UBLK_U_IO_FETCH_REQ

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -42,17 +41,6 @@ static void share(void)
 		      0);
 	if (shared == MAP_FAILED)
 		probe_die("no memory");
-}
-
-static void await(atomic_int *flag, const char *what)
-{
-	uint64_t end_ms = probe_now_ms() + PROBE_TIMEOUT_MS;
-
-	while (!atomic_load(flag)) {
-		if (probe_now_ms() > end_ms)
-			probe_die("%s: waited too long", what);
-		usleep(1000);
-	}
 }
 
 /* --- the daemon ---------------------------------------------------------------------------------------- */
@@ -200,7 +188,7 @@ static void one_death(const struct daemon *daemon)
 	pid_t child = daemon_begin(daemon);
 	uint32_t id;
 
-	await(&shared->ready, "the daemon");
+	probe_await(&shared->ready, "the daemon");
 	id = shared->probe.info.dev_id;
 	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
 	usleep(150000);
@@ -286,7 +274,7 @@ static void idle(enum death death)
 	uint64_t lost_ms;
 	uint32_t id;
 
-	await(&shared->ready, "the daemon");
+	probe_await(&shared->ready, "the daemon");
 	id = shared->probe.info.dev_id;
 	lost_ms = probe_now_ms();
 	if (death == DEATH_THREAD)
@@ -348,7 +336,7 @@ static void before_start(void)
 			for (;;)
 				pause();
 		}
-		await(&shared->ready, "the daemon");
+		probe_await(&shared->ready, "the daemon");
 		end_child(child);
 		delete_device(probe->info.dev_id);
 	}
@@ -379,7 +367,7 @@ static void h01_killed_while_stopping(void)
 		struct disk_io io = { 0 };
 		pid_t child = daemon_begin(&daemon);
 
-		await(&shared->ready, "the daemon");
+		probe_await(&shared->ready, "the daemon");
 		stopper.id = shared->probe.info.dev_id;
 		disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
 		usleep(150000);
@@ -422,7 +410,7 @@ static void h09_killed_while_stopping_itself(void)
 		for (;;)
 			pause();
 	}
-	await(&shared->ready, "the daemon");
+	probe_await(&shared->ready, "the daemon");
 	disk_io_start(&io, probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
 	usleep(500000);
 	end_child(child);
@@ -443,7 +431,7 @@ static void h10_deleted_while_waiting(void)
 		pid_t child = daemon_begin(&daemon);
 		uint32_t id;
 
-		await(&shared->ready, "the daemon");
+		probe_await(&shared->ready, "the daemon");
 		id = shared->probe.info.dev_id;
 		disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
 		usleep(150000);
@@ -468,7 +456,7 @@ static void h04_deleted_after_fail_io(void)
 	pid_t child = daemon_begin(&daemon);
 	uint32_t id;
 
-	await(&shared->ready, "the daemon");
+	probe_await(&shared->ready, "the daemon");
 	id = shared->probe.info.dev_id;
 	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
 	usleep(150000);
@@ -488,16 +476,10 @@ static void stalls(uint64_t features, bool killed)
 	struct daemon daemon = { .features = features, .place = PLACE_OWNED };
 	struct disk_io io = { 0 };
 	pid_t child = daemon_begin(&daemon);
-	char path[80];
-	FILE *file;
 	int status;
 
-	await(&shared->ready, "the daemon");
-	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/io_timeout",
-		 shared->probe.info.dev_id);
-	file = fopen(path, "w");
-	if (!file || fputs("1000", file) < 0 || fclose(file))
-		probe_die("%s cannot be written", path);
+	probe_await(&shared->ready, "the daemon");
+	probe_set_queue(shared->probe.info.dev_id, "io_timeout", "1000");
 	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
 	if (killed) {
 		probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));

@@ -192,22 +192,14 @@ static void expect_places(struct io_uring *ring, const char *data)
 /* No scheduler, which would hold some back, and no merging. */
 static int open_plain(void)
 {
-	static const char *const files[][2] = { { "scheduler", "none" },
-						{ "nomerges", "2" },
-						{ "nr_requests", "4096" } };
-	char path[80];
+	uint32_t id = probe.info.dev_id;
+	char path[CONTROL_PATH_BYTES];
 	int disk;
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/%s", probe.info.dev_id,
-			 files[i][0]);
-		file = fopen(path, "w");
-		if (!file || fputs(files[i][1], file) < 0 || fclose(file))
-			probe_die("%s: %s", path, strerror(errno));
-	}
-	snprintf(path, sizeof(path), "/dev/ublkb%u", probe.info.dev_id);
+	probe_set_queue(id, "scheduler", "none");
+	probe_set_queue(id, "nomerges", "2");
+	probe_set_queue(id, "nr_requests", "4096");
+	snprintf(path, sizeof(path), "/dev/ublkb%u", id);
 	disk = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	if (disk < 0)
 		probe_die("%s: %s", path, strerror(errno));

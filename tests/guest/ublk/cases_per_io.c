@@ -54,17 +54,6 @@ static void *task_run(void *argument)
 	return NULL;
 }
 
-static void await(const atomic_int *flag, const char *what)
-{
-	uint64_t end_ms = probe_now_ms() + PROBE_TIMEOUT_MS;
-
-	while (!atomic_load(flag)) {
-		if (probe_now_ms() > end_ms)
-			probe_die("%s: waited too long", what);
-		usleep(1000);
-	}
-}
-
 static void begin(uint64_t features, const struct slow_memory *memory, uint32_t answer)
 {
 	probe_add(&probe, UBLK_F_PER_IO_DAEMON | features, TASKS);
@@ -75,7 +64,7 @@ static void begin(uint64_t features, const struct slow_memory *memory, uint32_t 
 		tasks[tag].answer = answer;
 		if (pthread_create(&tasks[tag].thread, NULL, task_run, &tasks[tag]))
 			probe_die("no thread");
-		await(&tasks[tag].fetched, "a task that fetches");
+		probe_await(&tasks[tag].fetched, "a task that fetches");
 	}
 	probe_start(&probe);
 }

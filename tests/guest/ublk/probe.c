@@ -101,6 +101,28 @@ void probe_await_state(uint32_t id, int state)
 	}
 }
 
+void probe_set_queue(uint32_t id, const char *name, const char *value)
+{
+	char path[80];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/%s", id, name);
+	file = fopen(path, "w");
+	if (!file || fputs(value, file) < 0 || fclose(file))
+		probe_die("%s cannot be written: %s", path, strerror(errno));
+}
+
+void probe_await(const atomic_int *flag, const char *what)
+{
+	uint64_t end_ms = probe_now_ms() + PROBE_TIMEOUT_MS;
+
+	while (!atomic_load(flag)) {
+		if (probe_now_ms() > end_ms)
+			probe_die("%s: waited too long", what);
+		usleep(1000);
+	}
+}
+
 void probe_need(struct probe *probe, uint64_t features)
 {
 	uint64_t there = 0;

@@ -124,6 +124,12 @@ int disk_io_wait(struct disk_io *io, uint32_t timeout_ms);
 int probe_control(uint32_t op, uint32_t id, uint64_t data);
 int probe_state(uint32_t id); /* UBLK_S_DEV_*, or -errno */
 
+/* Writes to a file of the disk's queue in sysfs. */
+void probe_set_queue(uint32_t id, const char *name, const char *value);
+
+/* Waits until another thread or process sets it; dies, and says what for, after PROBE_TIMEOUT_MS. */
+void probe_await(const atomic_int *flag, const char *what);
+
 /* Waits for a condition on the device's state; dies after PROBE_TIMEOUT_MS. */
 void probe_await_state(uint32_t id, int state);
 

@@ -54,6 +54,19 @@ said() {
 	done
 }
 
+# hold_open DEVICE: a program, HOLDER, has it open from now on, and does nothing else.
+hold_open() {
+	# shellcheck disable=SC2016 # the inner shell's
+	sh -c 'exec 3<"$0"; exec sleep 1000' "$1" &
+	HOLDER=$!
+	check "it is held open" wait_for test -e "/proc/$HOLDER/fd/3"
+}
+
+let_go() {
+	kill "$HOLDER"
+	wait "$HOLDER" 2>/dev/null
+}
+
 # no_device_left: nothing of a disk is in the kernel, in /dev or in the runtime directory.
 no_device_left() {
 	data_left=$(ls -d /dev/ublkb* /dev/ublkc* /sys/block/ublkb* /run/ublk-nbd/*.json \
