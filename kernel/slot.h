@@ -29,6 +29,8 @@
 #ifndef UBLK_SLOT_H
 #define UBLK_SLOT_H
 
+#include <linux/bits.h>
+#include <linux/compiler.h>
 #include <linux/types.h>
 
 struct io_uring_cmd;
@@ -43,7 +45,6 @@ enum ublk_slot_state {
 	UBLK_SLOT_OWNED,
 	UBLK_SLOT_ORPHANED,
 	UBLK_SLOT_DOOMED,
-	UBLK_SLOT_STATES
 };
 
 /* What becomes of a request that the daemon will not commit. */
@@ -62,8 +63,41 @@ struct ublk_slot {
 	struct task_struct *task; /* that fetched first, a reference; NULL before */
 };
 
-/* Makes a move of the drawing above; any other is the driver's own mistake, and said once. */
-void ublk_slot_move(struct ublk_slot *slot, enum ublk_slot_state to);
+/* The drawing above: the states, a bit each, from which a slot may come to this one. */
+static inline u8 ublk_slot_origins(enum ublk_slot_state to)
+{
+	switch (to) {
+	case UBLK_SLOT_EMPTY:
+		return BIT(UBLK_SLOT_PARKED) | BIT(UBLK_SLOT_SENDING) | BIT(UBLK_SLOT_ASKED) |
+		       BIT(UBLK_SLOT_OWNED) | BIT(UBLK_SLOT_ORPHANED) | BIT(UBLK_SLOT_DOOMED);
+	case UBLK_SLOT_PARKED:
+		return BIT(UBLK_SLOT_EMPTY) | BIT(UBLK_SLOT_SENDING) | BIT(UBLK_SLOT_ASKED) |
+		       BIT(UBLK_SLOT_OWNED);
+	case UBLK_SLOT_SENDING:
+		return BIT(UBLK_SLOT_PARKED);
+	case UBLK_SLOT_ASKED:
+	case UBLK_SLOT_ORPHANED:
+		return BIT(UBLK_SLOT_SENDING);
+	case UBLK_SLOT_OWNED:
+		return BIT(UBLK_SLOT_SENDING) | BIT(UBLK_SLOT_ASKED);
+	case UBLK_SLOT_DOOMED:
+		return BIT(UBLK_SLOT_SENDING) | BIT(UBLK_SLOT_ASKED) | BIT(UBLK_SLOT_OWNED);
+	}
+	return 0;
+}
+
+void ublk_slot_warn(const struct ublk_slot *slot, enum ublk_slot_state to);
+
+/*
+ * All moves of a slot are made here; one that is not drawn is the driver's own mistake, and said once.
+ * Inline, because most callers know the state: then the table is one constant.
+ */
+static __always_inline void ublk_slot_move(struct ublk_slot *slot, enum ublk_slot_state to)
+{
+	if (unlikely(!(ublk_slot_origins(to) & BIT(slot->state))))
+		ublk_slot_warn(slot, to);
+	WRITE_ONCE(slot->state, to);
+}
 
 /* The slot's request is with the daemon, which may read or write its data and commit it. */
 static inline bool ublk_slot_committable(const struct ublk_slot *slot)
