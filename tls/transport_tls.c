@@ -196,6 +196,7 @@ static ssize_t tls_open(struct transport *transport, const void *buf, size_t len
 	struct tls_transport *tls = tls_of(transport);
 	size_t used_bytes = 0;
 	int ret = 1, error;
+	bool alerted;
 
 	tls->buffers.in = buf;
 	tls->buffers.in_bytes = len;
@@ -213,12 +214,13 @@ static ssize_t tls_open(struct transport *transport, const void *buf, size_t len
 		return tls->buffers.in_bytes || SSL_pending(tls->ssl) ? -ENOSPC
 								      : (ssize_t)used_bytes;
 	error = SSL_get_error(tls->ssl, ret);
-	if (error == SSL_ERROR_WANT_READ && !tls->buffers.overflow)
+	if (error == SSL_ERROR_ZERO_RETURN)
+		transport->ended = true;
+	if (transport->ended || (error == SSL_ERROR_WANT_READ && !tls->buffers.overflow))
 		return (ssize_t)used_bytes;
-	if (used_bytes > 0 && error == SSL_ERROR_ZERO_RETURN)
-		return (ssize_t)used_bytes;
+	alerted = ERR_GET_REASON(ERR_peek_last_error()) >= SSL_AD_REASON_OFFSET;
 	ERR_clear_error();
-	return error == SSL_ERROR_ZERO_RETURN ? -ECONNRESET : -EBADMSG;
+	return alerted ? -ECONNABORTED : -EBADMSG;
 }
 
 /* Directions that the kernel does not handle leave the socket for the buffers. */

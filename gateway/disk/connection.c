@@ -14,6 +14,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/queue.h"
+#include "tls/tls.h"
 
 /* A receive brings at most this much through staging: one that is copied on from there is large,
  * to bring many replies at once; with mapped buffers large payloads bypass it. */
@@ -274,6 +275,11 @@ void connection_condemn(struct connection *connection, int error, const char *fo
 		report_loss(connection, error);
 	}
 	abandon(connection);
+}
+
+bool connection_met_damage(const struct connection *connection, int result)
+{
+	return result == -EBADMSG && transport_tls_describe(connection->transport);
 }
 
 void connection_drain(struct connection *connection)

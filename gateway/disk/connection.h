@@ -29,6 +29,9 @@
 #include "proto/reply.h"
 #include "tls/transport.h"
 
+#define CONNECTION_DAMAGED_TEXT                                                                    \
+	"what arrived is no valid TLS record: damaged, forged or out of order"
+
 enum connection_state {
 	CONNECTION_DEAD,
 	CONNECTION_LIVE,
@@ -102,6 +105,8 @@ void connection_condemn(struct connection *connection, int error, const char *fo
 	__attribute__((format(printf, 3, 4)));
 /* Ends it in good order, after DISC has left: the same, without a word. */
 void connection_leave(struct connection *connection);
+/* A socket with kernel TLS says that what arrived is damaged to whoever asks first: a send, too. */
+bool connection_met_damage(const struct connection *connection, int result);
 /* Called whenever an SQE of a condemned connection came back: makes it DEAD when it was the last. */
 void connection_drain(struct connection *connection);
 

@@ -16,7 +16,7 @@
 
 /* From here on it pays to wait for the whole rest of a payload instead of taking what is there. */
 #define WHOLE_PAYLOAD_BYTES (16u << 10)
-#define DAMAGED		    "what arrived is no valid TLS record: damaged, forged or out of order"
+#define CLOSED		    "the server closed the connection"
 
 static struct wire_request *wire_request_of(struct nbd_request *nbd)
 {
@@ -193,25 +193,26 @@ static void take_received(struct connection *connection, size_t len)
 
 	if (connection->arrived)
 		n = open_arrived(connection, len);
-	if (n >= 0)
-		parse(connection, connection->staging, (size_t)n);
-	else if (n == -ECONNRESET)
-		connection_condemn(connection, 0, "the server closed the connection");
-	else
-		connection_condemn(connection, (int)-n, DAMAGED);
+	if (n < 0) {
+		connection_condemn(connection, (int)-n, "%s",
+				   n == -ECONNABORTED ? "the server ended TLS with an alert"
+						      : CONNECTION_DAMAGED_TEXT);
+		return;
+	}
+	parse(connection, connection->staging, (size_t)n);
+	if (connection->transport->ended)
+		connection_condemn(connection, 0, CLOSED);
 }
 
 /* The kernel gives data alone; of another record it only says that there is one. */
 static const char *failure_text(const struct connection *connection, int result)
 {
-	bool secured = transport_tls_describe(connection->transport) != NULL;
-
 	if (!result)
-		return "the server closed the connection";
-	if (secured && result == -EIO)
+		return CLOSED;
+	if (result == -EIO && transport_tls_describe(connection->transport))
 		return "receiving failed: the server ended TLS, or sent a record that is no data";
-	if (secured && result == -EBADMSG)
-		return DAMAGED;
+	if (connection_met_damage(connection, result))
+		return CONNECTION_DAMAGED_TEXT;
 	return "receiving failed";
 }
 

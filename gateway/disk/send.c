@@ -190,7 +190,10 @@ void send_completed(struct connection *connection, int result)
 		if (result == -EINTR || result == -EAGAIN)
 			arm(connection);
 		else
-			connection_condemn(connection, -result, "sending failed");
+			connection_condemn(connection, -result, "%s",
+					   connection_met_damage(connection, result)
+						   ? CONNECTION_DAMAGED_TEXT
+						   : "sending failed");
 		return;
 	}
 	if (batch_advance(&connection->batch, (uint32_t)result))

@@ -118,11 +118,19 @@ hostile_case() {
 	tls_case "$@"
 }
 
-# The kernel says EBADMSG of a record that is not authentic, to whoever asks first, receiver or sender,
-# EIO of one that is no data, EINVAL or
-# EMSGSIZE of a header that cannot be.
-INVALID='no valid TLS record|receiving failed|sending failed|closed the connection|no answer'
-CLOSED='closed the connection|receiving failed|sending failed|no valid TLS record'
+# reason_of KTLS FAULT: what the daemon must say of it. Of a header that cannot be, the kernel says EINVAL
+# or EMSGSIZE, to whoever asks first, receiver or sender; where its length has grown, only the deadline
+# tells. Of a record that is no data the kernel says EIO. A server that has closed may answer with a reset.
+reason_of() {
+	case $2:$1 in
+	flip-header:on) echo 'no valid TLS record|receiving failed|sending failed|no answer' ;;
+	flip-header:*) echo 'no valid TLS record|no answer' ;;
+	flip-received:*) echo 'ended TLS|receiving failed$|sending failed$' ;;
+	close-notify:on | hello-request:on) echo 'ended TLS' ;;
+	truncate:* | half-close:* | close-notify:*) echo 'closed the connection' ;;
+	*) echo 'no valid TLS record' ;;
+	esac
+}
 
 ALL_FAULTS="flip flip-header replay drop swap plaintext truncate half-close close-notify flip-received"
 SOME_FAULTS="flip replay truncate close-notify flip-received"
@@ -135,11 +143,8 @@ faults() {
 	record=$((100 + SEED % 7))
 	for fault; do
 		record=$((record + 13))
-		case $fault in
-		flip | flip-header | replay | drop | swap | plaintext) pattern=$INVALID ;;
-		*) pattern=$CLOSED ;;
-		esac
-		hostile_case "TLS $version, --ktls=$ktls, $fault" condemned "$version" "$ktls" "$fault" "$record" "$pattern"
+		hostile_case "TLS $version, --ktls=$ktls, $fault" condemned "$version" "$ktls" "$fault" "$record" \
+			"$(reason_of "$ktls" "$fault")"
 	done
 }
 
@@ -154,8 +159,10 @@ MAX_IO=4096
 hostile_case "tiny records, TLS 1.3" harmless 1.3 off 1 --records tiny
 hostile_case "tiny records, TLS 1.2 in the kernel" harmless 1.2 on 1 --records tiny
 hostile_case "byte by byte, TLS 1.3" harmless 1.3 off 1 --pieces bytes
-hostile_case "byte by byte, TLS 1.2 in the kernel" harmless 1.2 on 1 --pieces bytes
-hostile_case "records cut at every byte, TLS 1.3" harmless 1.3 off 1 --pieces walk
+[ -z "${LAB_LONG:-}" ] || {
+	hostile_case "byte by byte, TLS 1.2 in the kernel" harmless 1.2 on 1 --pieces bytes
+	hostile_case "records cut at every byte, TLS 1.3" harmless 1.3 off 1 --pieces walk
+}
 MAX_IO=
 hostile_case "records cut at every byte, TLS 1.2 in the kernel" harmless 1.2 on 1 --pieces walk
 hostile_case "maximal padded records" harmless 1.3 auto 1 --padding 16384

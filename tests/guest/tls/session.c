@@ -46,9 +46,15 @@ static void count_updates(int write, int version, int type, const void *bytes, s
 
 	(void)version;
 	(void)ssl;
-	if (!write && type == SSL3_RT_HANDSHAKE && count > 0 &&
-	    *(const uint8_t *)bytes == SSL3_MT_KEY_UPDATE)
+	if (write)
+		return;
+	if (type == SSL3_RT_HEADER && ++session->records_of_key > session->records_of_key_max)
+		session->records_of_key_max = session->records_of_key;
+	if (type == SSL3_RT_HANDSHAKE && count > 0 &&
+	    *(const uint8_t *)bytes == SSL3_MT_KEY_UPDATE) {
 		session->updates_heard++;
+		session->records_of_key = 0;
+	}
 }
 
 static void set_cipher(void)
@@ -129,6 +135,7 @@ bool session_open(struct session *session, int fd, uint32_t number)
 
 void session_arm(struct session *session, uint32_t number)
 {
+	session->records_of_key = 0;
 	session->wire.armed = true;
 	session->wire.faulty = options.fault && number >= options.fault_from;
 }
@@ -240,9 +247,10 @@ void session_close(struct session *session)
 		wire_flush(&session->wire);
 	}
 	printf("end: records=%llu tickets=%u updates_sent=%u updates_asked=%u updates_heard=%u "
-	       "error=%s\n",
+	       "records_of_key_max=%u error=%s\n",
 	       (unsigned long long)session->wire.records, session->tickets, session->updates_sent,
-	       session->updates_asked, session->updates_heard, reason ? reason : "-");
+	       session->updates_asked, session->updates_heard, session->records_of_key_max,
+	       reason ? reason : "-");
 	ERR_clear_error();
 	SSL_free(session->ssl);
 }

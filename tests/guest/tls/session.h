@@ -16,6 +16,7 @@ struct session {
 	SSL *ssl;
 	/* What was said and heard; for the line that a connection prints at its end. */
 	uint32_t tickets, updates_sent, updates_asked, updates_heard;
+	uint32_t records_of_key, records_of_key_max; /* received with one key of the client's */
 	uint64_t records_since_update;
 };
 

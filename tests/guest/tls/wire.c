@@ -118,12 +118,13 @@ static bool flip(struct wire *wire, uint8_t *record, size_t from, size_t to)
 	return true;
 }
 
+/* Behind all that the SSL object has written: each record's number is part of the next one's cipher. */
 static bool farewell(struct wire *wire)
 {
 	uint8_t *bytes;
 	long count;
 
-	BIO_reset(wire->out); /* what was written behind it is not sent */
+	BIO_reset(wire->out);
 	SSL_shutdown(wire->ssl);
 	count = BIO_get_mem_data(wire->out, &bytes);
 	socket_send(wire->fd, bytes, (size_t)count);
@@ -168,7 +169,8 @@ static bool do_fault(struct wire *wire, uint8_t *record, size_t count)
 	case FAULT_HALF_CLOSE:
 		return end_and_listen(wire, true);
 	case FAULT_CLOSE_NOTIFY:
-		return farewell(wire);
+		wire->leaves = true;
+		break;
 	case FAULT_PLAINTEXT:
 		if (!send_plaintext(wire))
 			return false;
@@ -222,6 +224,8 @@ bool wire_flush(struct wire *wire)
 		assert(length <= count - at);
 		good = send_record(wire, bytes + at, length);
 	}
+	if (good && wire->leaves)
+		good = farewell(wire);
 	return end_flush(wire, good);
 }
 

@@ -21,6 +21,7 @@ struct wire {
 	BIO *in, *out; /* the SSL object owns them */
 	bool armed;    /* the transfer has begun: faults may happen */
 	bool faulty;   /* options.fault is this connection's */
+	bool leaves;   /* FAULT_CLOSE_NOTIFY, once what is written has been sent */
 	bool over;     /* nothing is sent any more */
 	uint64_t random;
 	uint64_t records;    /* of application data, sent since armed */
