@@ -17,6 +17,7 @@ LAB_TIMEOUT_S=120	# wall clock, the whole guest
 LAB_SCALE=${UBLK_NBD_SCALE:-1}	# a whole number: all deadlines times this, for slow builds
 LAB_DEBUG_SLOWER=3	# so many times as the plain one is the debug kernel, at times
 LAB_ICOUNT=0		# 1: count instructions
+LAB_QEMU=		# the emulator, once it is prepared
 KVM_NODE=/dev/kvm
 LAB_USER_NET=		# not empty: the host's servers are at 10.0.2.2
 LAB_KERNEL_ARGS=
@@ -37,7 +38,7 @@ kvm_works() {
 		echo info status
 		sleep 0.2
 		echo quit
-	} | timeout 10 qemu-system-x86_64 -M q35 -accel kvm -cpu host -m 64 -display none -nodefaults \
+	} | timeout 10 "$LAB_QEMU" -M q35 -accel kvm -cpu host -m 64 -display none -nodefaults \
 		-monitor stdio 2>&1) || return 1
 	[[ $said == *'VM status: running'* ]]
 }
@@ -168,7 +169,8 @@ kernel_image() {
 boot_prepare() {
 	local work=$1 kernel base modules package
 	local -a images
-	need qemu-system-x86_64 cpio timeout setpriv
+	need cpio timeout setpriv
+	LAB_QEMU=$("$LAB_VM/fetch-emulator") || die "no emulator"
 	# What a sanitizer keeps of freed memory, and knows of the rest.
 	[[ ! $LAB_BUILD =~ address ]] || LAB_MEMORY_MB=$((LAB_MEMORY_MB + 512))
 	kernel=$(kernel_folder 2>"$work/fetch.log") || {
@@ -196,7 +198,7 @@ boot_prepare() {
 BOOT_CPU=max,erms=off,fsrm=off,-la57
 
 boot_arguments() {
-	BOOT_QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+	BOOT_QEMU=("$LAB_QEMU" -nodefaults -no-user-config -display none -no-reboot
 		-m "$LAB_MEMORY_MB" -smp "$LAB_CPUS")
 	BOOT_APPEND="console=ttyS0 loglevel=7 panic=-1 mitigations=off random.trust_cpu=1 $LAB_KERNEL_ARGS"
 	if [ "$LAB_ICOUNT" = 1 ]; then
