@@ -10,7 +10,7 @@
 # timeout-s: 400
 # modules: ublk_drv
 # sanitizers: address,undefined
-# suite: test
+# suite: long
 
 # shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these
 . /lab/faults.sh

@@ -5,6 +5,7 @@
 # long-kernels: 7.3 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
+# load: 75
 # suite: test
 
 . /lab/data.sh

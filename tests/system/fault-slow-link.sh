@@ -9,6 +9,7 @@
 # cpus: 2
 # timeout-s: 240
 # modules: ublk_drv
+# load: 70
 # suite: test
 # allow-dmesg: I/O error
 

@@ -3,7 +3,7 @@
 # method: mkfs, mount, unpack a tree, fsck; reconnect and read all again; delete, fstrim, look at the
 #   server's log and at its map of allocated blocks
 # kernels: 7.3 6.1-own
-# long-kernels: 6.12 6.12-own 7.3-own
+# long-kernels: 6.12 6.1-own 6.12-own 7.3-own
 # memory-mb: 1536
 # timeout-s: 600
 # modules: ublk_drv ext4 xfs
@@ -58,6 +58,7 @@ trim_frees() {
 
 fs_make_tree
 for fs in ext4 xfs; do
+	[ "$LAB_SERIES$fs${LAB_LONG:-}" != 6.1xfs ] || continue
 	clean_slate
 	run_case "$fs" filesystem "$fs"
 done

@@ -16,14 +16,14 @@ REQUEST_BYTES=65536
 
 # policy MINIMUM PREFERRED MAXIMUM
 policy() {
-	start_logged s 10809 --filter=blocksize-policy memory 24M blocksize-minimum="$1" \
+	start_logged s 10809 --filter=blocksize-policy memory 8M blocksize-minimum="$1" \
 		blocksize-preferred="$2" blocksize-maximum="$3" blocksize-error-policy=error
 }
 
 # Unaligned, small and large requests, to the end of the disk, and back.
 use_disk() {
-	check "random load" disk_torture -d 16 -b 8M -n 400 -t -z -u $URI "$DISK"
-	check "large writes" dd if=/dev/urandom of="$DISK" bs=1M count=8 oflag=direct seek=16
+	check "random load" disk_torture -d 16 -b 4M -n 300 -t -z -u $URI "$DISK"
+	check "large writes" dd if=/dev/urandom of="$DISK" bs=1M count=3 oflag=direct seek=4
 	same_bytes $URI
 	check_equal "requests that failed" 0 "$(status_of .stats.errors)"
 	disconnect_disk
@@ -80,8 +80,8 @@ block_size_option() {
 maximum() {
 	policy "$1" 4096 "$2"
 	connect_disk $URI
-	check "write" dd if=/dev/urandom of="$DISK" bs=1M count=16 oflag=direct
-	check "read" dd if="$DISK" of=/dev/null bs=1M count=16 iflag=direct
+	check "write" dd if=/dev/urandom of="$DISK" bs=1M count=4 oflag=direct
+	check "read" dd if="$DISK" of=/dev/null bs=1M count=4 iflag=direct
 	check_equal "the largest request" "$2" "$(seen s count_max)"
 	check_equal "block requests of 1 MiB" 1024 "$(limit_of max_sectors_kb)"
 	use_disk

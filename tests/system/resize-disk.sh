@@ -96,7 +96,7 @@ never_shrinks() {
 
 server_is_gone() {
 	start_file --timeout 5 --connect-timeout 5
-	stop_server s
+	stop_server s KILL
 	expect_exit "resize" 3 ublk-nbd resize "$DISK"
 	said '10809'
 	disconnect_any

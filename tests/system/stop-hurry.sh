@@ -8,6 +8,7 @@
 # cpus: 2
 # timeout-s: 300
 # modules: ublk_drv
+# load: 50
 # suite: test
 
 # shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these

@@ -6,6 +6,7 @@
 #   find what has to be there: TLS 1.3's traffic secrets of the running connection (OpenSSL makes the
 #   next keys of them when a KeyUpdate comes, so that they are allowed), and a key in a process of ours
 # kernels: 7.3
+# long-kernels: 7.3
 # memory-mb: 1536
 # timeout-s: 400
 # modules: ublk_drv tls
@@ -226,7 +227,7 @@ tls_case "the search finds what is there" the_search
 tls_case "certificate, TLS 1.3" by_ec 1.3 off
 tls_case "certificate, TLS 1.2" by_ec 1.2 off
 tls_case "certificate, TLS 1.2 in the kernel" by_ec 1.2 on
-tls_case "certificate with an RSA key, TLS 1.3" by_rsa 1.3
+[ -z "${LAB_LONG:-}" ] || tls_case "certificate with an RSA key, TLS 1.3" by_rsa 1.3
 tls_case "key with a passphrase, TLS 1.3" by_encrypted
 tls_case "shared key, TLS 1.3" by_psk
 tls_case "shared key, TLS 1.2" by_psk tls1.3

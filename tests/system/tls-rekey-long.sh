@@ -3,7 +3,7 @@
 #   connection
 # method: --tls-rekey-records makes the daemon renew its key often, the tests' own server renews its
 #   own as often and asks for the daemon's each time, among tickets and records of all sizes; a verified
-#   load runs for minutes; the server counts the KeyUpdates it heard
+#   load runs for minutes; the server counts the KeyUpdates it heard, and the records between two of them
 # kernels: 7.3
 # memory-mb: 1536
 # timeout-s: 1500
@@ -41,9 +41,15 @@ rekeyed() {
 	asked=$(server_count updates_asked)
 	heard=$(server_count updates_heard)
 	note "records $(server_count records), KeyUpdates asked for $asked, heard $heard, tickets $(server_count tickets)"
-	[ "$asked" -ge $((LOAD_S / 12)) ] || fail "the server" "has asked only $asked times: the test shows nothing"
-	# Each request is answered, and more come of the daemon's own accord.
+	# The server asks each time, once every so many records; a connection's last ones are not enough for it.
+	due=$(($(server_count records) / records - connections))
+	[ "$due" -ge $((LOAD_S / 12)) ] || fail "the load" "was too small: $due requests for new keys were due"
+	[ "$asked" -ge "$due" ] || fail "the server" "has asked $asked times, $due were due"
+	# Each request is answered, and more come of the daemon's own accord: no key is used for longer.
 	[ "$heard" -gt "$asked" ] || fail "the daemon" "was asked $asked times and has renewed its key $heard times"
+	longest=$(sed -n 's/^end: .*records_of_key_max=\([0-9]*\).*/\1/p' "$WORK/s.log" | sort -n | tail -n 1)
+	note "records with one key of the daemon's: $longest at most"
+	[ "$longest" -le "$records" ] || fail "the daemon" "has sent $longest records with one key, $records are allowed"
 }
 
 note "seed $SEED, $LOAD_S s each"

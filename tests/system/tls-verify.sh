@@ -4,6 +4,7 @@
 # method: nbdkit (GnuTLS) that requires TLS; fio with crc32c, a filesystem, what status says; wrong
 #   CA, wrong name, wrong key, plain servers, each with its exit code and message
 # kernels: 7.3
+# long-kernels: 7.3
 # memory-mb: 1536
 # timeout-s: 240
 # modules: ublk_drv ext4 vsock_loopback
@@ -191,7 +192,8 @@ tls_case "certificates, 1 connection" with_certificates 1 user-copy
 tls_case "certificates, 4 connections" with_certificates 4 mapped
 tls_case "a shared key" with_psk 2
 tls_case "ext4" a_filesystem
-tls_case "over a unix socket" over "$WORK/s.sock" "nbds+unix:///?socket=$WORK/s.sock" "unix:$WORK/s.sock"
+[ -z "${LAB_LONG:-}" ] ||
+	tls_case "over a unix socket" over "$WORK/s.sock" "nbds+unix:///?socket=$WORK/s.sock" "unix:$WORK/s.sock"
 tls_case "over vsock" over vsock:10809 nbds+vsock://1 vsock:1:10809
 tls_case "files that change under a disk" rotated
 tls_case "--tls-verify=no" unverified

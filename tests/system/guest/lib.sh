@@ -191,7 +191,13 @@ lab_finish() {
 
 # wait_for COMMAND...: until it succeeds, at most WAIT_TIMEOUT_S. Silent; fails when time is up.
 wait_for() {
-	lab_end=$(($(cut -d. -f1 /proc/uptime) + WAIT_TIMEOUT_S))
+	lab_within "$WAIT_TIMEOUT_S" "$@"
+}
+
+# lab_within SECONDS COMMAND...
+lab_within() {
+	lab_end=$(($(cut -d. -f1 /proc/uptime) + $1))
+	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$(cut -d. -f1 /proc/uptime)" -lt "$lab_end" ] || return 1
 		sleep 0.1
@@ -308,13 +314,15 @@ start_nbd_server() {
 	wait_listen "$lab_name" "$lab_address"
 }
 
-# stop_server NAME [SIGNAL]: ends it and waits until it is gone. A server that watches its client (the
-# hostile one does) has no complaint.
+# stop_server NAME [SIGNAL]: ends it and waits until it is gone. One that waits for its clients to go, as
+# nbdkit does, is killed after a while, and that is said. A server that watches its client (the hostile one
+# does) has no complaint.
 stop_server() {
 	[ -s "$WORK/$1.pid" ] || return 0
 	lab_stop=$(server_pid "$1")
 	kill "-${2:-TERM}" "$lab_stop" 2>/dev/null
-	if ! wait_for gone "$lab_stop"; then
+	if ! lab_within $((5 * ${LAB_SCALE:-1})) gone "$lab_stop"; then
+		note "the server $1 does not end by SIG${2:-TERM}: SIGKILL"
 		kill -KILL "$lab_stop" 2>/dev/null
 		wait_for gone "$lab_stop" || fail "server $1" "does not end, even by SIGKILL"
 	fi
