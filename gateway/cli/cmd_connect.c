@@ -183,8 +183,10 @@ static int make_disk(const struct connect_options *wanted, int interrupt_fd, int
 	}
 	reader.daemon = &daemon;
 	exit_code = (int)ready_reader_run(&reader, &status, &ended);
-	if (exit_code == EXIT_CODE_OK)
+	if (exit_code == EXIT_CODE_OK) {
+		ended = false; /* it serves the disk until it is told to end */
 		exit_code = await_links(status, interrupt_fd);
+	}
 	if (exit_code != EXIT_CODE_OK)
 		exit_code = give_up(&daemon, exit_code, ended);
 	close(lock_fd);
