@@ -42,9 +42,8 @@ struct transport_ops {
 	ssize_t (*seal)(struct transport *transport, const void *buf, size_t len, void *out,
 			size_t out_bytes);
 	/* NULL where direct_rx. Takes len socket bytes (all are kept), writes the NBD bytes that are
-	 * complete; returns how many (0 is normal), or -errno: -EBADMSG what arrived is damaged,
-	 * -ECONNABORTED the peer gave up, and said so. Sets ended when the peer has said that nothing
-	 * follows them. Queue thread. */
+	 * complete; returns how many (0 is normal), or -errno. What came before the stream's end is
+	 * still given: over is set then, and returned from the next call on. Queue thread. */
 	ssize_t (*open)(struct transport *transport, const void *buf, size_t len, void *out,
 			size_t out_bytes);
 	/* Frees the transport and closes its socket. Any thread, once no other uses it. */
@@ -55,7 +54,9 @@ struct transport {
 	const struct transport_ops *ops;
 	int fd; /* connected, non-blocking is not set; owned */
 	bool direct_tx, direct_rx;
-	bool ended; /* by open(): the peer's stream is over, as it should be, by a close_notify */
+	/* By open(): 0 while more may come; -ECONNRESET the peer ended it in good order (close_notify),
+	 * -ECONNABORTED by an alert, -EBADMSG what arrived is damaged. */
+	int over;
 	/* Of the ring's sends: MSG_WAITALL where the socket takes it. Kernel TLS does not
 	 * (EOPNOTSUPP), and a send of less than all is then the ring's to go on with. */
 	int send_flags;

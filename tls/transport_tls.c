@@ -157,12 +157,14 @@ static void tls_close(struct transport *transport)
 /* Renews the sending key in time; TLS 1.2 has no such thing. */
 static void renew_key(struct tls_transport *tls, size_t len)
 {
-	tls->records_sealed += len / SSL3_RT_MAX_PLAIN_LENGTH + 1;
+	size_t records = len / SSL3_RT_MAX_PLAIN_LENGTH + 1;
+
+	tls->records_sealed += records;
 	if (tls->records_sealed < tls->options.rekey_records ||
 	    SSL_version(tls->ssl) != TLS1_3_VERSION)
 		return;
 	if (SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
-		tls->records_sealed = 0;
+		tls->records_sealed = records; /* these leave under the new one */
 }
 
 static ssize_t tls_seal(struct transport *transport, const void *buf, size_t len, void *out,
@@ -190,14 +192,30 @@ static ssize_t tls_seal(struct transport *transport, const void *buf, size_t len
 	return result;
 }
 
+/* After an SSL_read_ex() that will never give any more. */
+static int why_over(struct tls_transport *tls, int ret)
+{
+	unsigned long error = ERR_peek_last_error();
+	int reason = ERR_GET_REASON(error) - SSL_AD_REASON_OFFSET;
+
+	if (SSL_get_error(tls->ssl, ret) == SSL_ERROR_ZERO_RETURN)
+		return -ECONNRESET;
+	ERR_clear_error();
+	/* OpenSSL's reasons are 1000 and an alert's number, for those that the peer has sent. */
+	return ERR_GET_LIB(error) == ERR_LIB_SSL && reason >= 0 && reason <= UINT8_MAX
+		       ? -ECONNABORTED
+		       : -EBADMSG;
+}
+
 static ssize_t tls_open(struct transport *transport, const void *buf, size_t len, void *out,
 			size_t out_bytes)
 {
 	struct tls_transport *tls = tls_of(transport);
 	size_t used_bytes = 0;
-	int ret = 1, error;
-	bool alerted;
+	int ret = 1;
 
+	if (transport->over)
+		return transport->over;
 	tls->buffers.in = buf;
 	tls->buffers.in_bytes = len;
 	ERR_clear_error();
@@ -213,14 +231,9 @@ static ssize_t tls_open(struct transport *transport, const void *buf, size_t len
 	if (ret == 1) /* room for all of len's plain bytes is the caller's to give */
 		return tls->buffers.in_bytes || SSL_pending(tls->ssl) ? -ENOSPC
 								      : (ssize_t)used_bytes;
-	error = SSL_get_error(tls->ssl, ret);
-	if (error == SSL_ERROR_ZERO_RETURN)
-		transport->ended = true;
-	if (transport->ended || (error == SSL_ERROR_WANT_READ && !tls->buffers.overflow))
-		return (ssize_t)used_bytes;
-	alerted = ERR_GET_REASON(ERR_peek_last_error()) >= SSL_AD_REASON_OFFSET;
-	ERR_clear_error();
-	return alerted ? -ECONNABORTED : -EBADMSG;
+	if (SSL_get_error(tls->ssl, ret) != SSL_ERROR_WANT_READ || tls->buffers.overflow)
+		transport->over = why_over(tls, ret);
+	return used_bytes || !transport->over ? (ssize_t)used_bytes : transport->over;
 }
 
 /* Directions that the kernel does not handle leave the socket for the buffers. */

@@ -186,6 +186,16 @@ static ssize_t open_arrived(struct connection *connection, size_t arrived_bytes)
 				    connection->staging, connection->staging_bytes);
 }
 
+static void condemn_over(struct connection *connection, int over)
+{
+	if (over == -ECONNRESET)
+		connection_condemn(connection, 0, CLOSED);
+	else if (over == -ECONNABORTED)
+		connection_condemn(connection, -over, "the server ended TLS with an alert");
+	else
+		connection_condemn(connection, -over, CONNECTION_DAMAGED_TEXT);
+}
+
 /* What was received into staging, or for TLS has to get there. */
 static void take_received(struct connection *connection, size_t len)
 {
@@ -193,15 +203,12 @@ static void take_received(struct connection *connection, size_t len)
 
 	if (connection->arrived)
 		n = open_arrived(connection, len);
-	if (n < 0) {
-		connection_condemn(connection, (int)-n, "%s",
-				   n == -ECONNABORTED ? "the server ended TLS with an alert"
-						      : CONNECTION_DAMAGED_TEXT);
-		return;
-	}
-	parse(connection, connection->staging, (size_t)n);
-	if (connection->transport->ended)
-		connection_condemn(connection, 0, CLOSED);
+	if (n > 0)
+		parse(connection, connection->staging, (size_t)n);
+	else if (n < 0 && !connection->transport->over)
+		connection_condemn(connection, (int)-n, "what arrived cannot be opened");
+	if (connection->transport->over)
+		condemn_over(connection, connection->transport->over);
 }
 
 /* The kernel gives data alone; of another record it only says that there is one. */

@@ -295,6 +295,7 @@ static void deliver(struct stream *stream, size_t piece)
 		must(n <= (ssize_t)(step + 2 * TLS_RECORD_BYTES_MAX));
 		must(!stream->failed || n < 0);
 		stream->failed = n < 0;
+		must(stream->client->over != -ECONNRESET || stream->closed);
 		must(!stream->failed || stream->touched || stream->closed);
 		for (ssize_t i = 0; i < n; i++)
 			must(opened[i] == byte_at(stream->opened + (uint64_t)i));

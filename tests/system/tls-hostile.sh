@@ -119,13 +119,14 @@ hostile_case() {
 }
 
 # reason_of KTLS FAULT: what the daemon must say of it. Of a header that cannot be, the kernel says EINVAL
-# or EMSGSIZE, to whoever asks first, receiver or sender; where its length has grown, only the deadline
+# or EMSGSIZE, to whoever asks first, receiver or sender; where a length has grown, only the deadline
 # tells. Of a record that is no data the kernel says EIO. A server that has closed may answer with a reset.
 reason_of() {
 	case $2:$1 in
 	flip-header:on) echo 'no valid TLS record|receiving failed|sending failed|no answer' ;;
 	flip-header:*) echo 'no valid TLS record|no answer' ;;
-	flip-received:*) echo 'ended TLS|receiving failed$|sending failed$' ;;
+	flip-received:*) echo 'ended TLS|receiving failed$|sending failed$|no answer' ;;
+	hello-request:off) echo 'ended TLS|receiving failed$|sending failed$' ;;
 	close-notify:on | hello-request:on) echo 'ended TLS' ;;
 	truncate:* | half-close:* | close-notify:*) echo 'closed the connection' ;;
 	*) echo 'no valid TLS record' ;;

@@ -41,8 +41,8 @@ rekeyed() {
 	asked=$(server_count updates_asked)
 	heard=$(server_count updates_heard)
 	note "records $(server_count records), KeyUpdates asked for $asked, heard $heard, tickets $(server_count tickets)"
-	# The server asks each time, once every so many records; a connection's last ones are not enough for it.
-	due=$(($(server_count records) / records - connections))
+	# The server asks once every so many records of data; a connection's last ones are not enough for it.
+	due=$((($(server_count records) - $(server_count tickets) - $(server_count updates_sent)) / records - connections))
 	[ "$due" -ge $((LOAD_S / 12)) ] || fail "the load" "was too small: $due requests for new keys were due"
 	[ "$asked" -ge "$due" ] || fail "the server" "has asked $asked times, $due were due"
 	# Each request is answered, and more come of the daemon's own accord: no key is used for longer.
