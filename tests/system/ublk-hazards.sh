@@ -2,8 +2,8 @@
 # goal: a ublk driver withstands each hazard that is known: wrong commands, wrong answers, deaths of the
 #       daemon in each state, stops and deletions in the middle of it
 # method: a daemon driven by hand, one case each (tests/guest/ublk_hazards.c); kernel/README.md has the
-#       table of hazards and cases. HAZARDS in the environment: only these. (tests/stock-hazards runs
-#       them on the kernels' own drivers)
+#       table of hazards and cases. HAZARDS in the environment: only these; HAZARDS_STOP: none after one
+#       that fails. (tests/stock-hazards runs them on the kernels' own drivers)
 # kernels: 7.3-own 6.1-own
 # long-kernels: 6.12-own
 # cpus: 4
@@ -38,5 +38,6 @@ one() {
 for hazard in ${HAZARDS:-$(ublk_hazards --list)}; do
 	run_case "$hazard" one "$hazard"
 	no_ublk || remove_devices
+	[ -z "${HAZARDS_STOP:-}" ] || [ ! -s "$LAB_STATE/failed" ] || break
 done
 check "the driver can be unloaded" modprobe -r ublk_drv

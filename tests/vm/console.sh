@@ -9,6 +9,7 @@ CONSOLE_FAULTS=(
 	'BUG: '
 	'kernel BUG at'
 	'Oops'
+	'int3: [0-9a-f]{4} \[#'
 	'Kernel panic'
 	'general protection fault'
 	'unable to handle'
