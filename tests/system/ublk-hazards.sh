@@ -38,6 +38,6 @@ one() {
 for hazard in ${HAZARDS:-$(ublk_hazards --list)}; do
 	run_case "$hazard" one "$hazard"
 	no_ublk || remove_devices
-	[ -z "${HAZARDS_STOP:-}" ] || [ ! -s "$LAB_STATE/failed" ] || break
+	[ -z "${HAZARDS_STOP:-}" ] || ! lab_has_failed || break
 done
 check "the driver can be unloaded" modprobe -r ublk_drv

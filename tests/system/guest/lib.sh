@@ -184,7 +184,12 @@ lab_move_up() {
 
 # Called by the lab at the end of the test: the exit code says whether something failed.
 lab_finish() {
-	[ ! -s "$LAB_STATE/failed" ]
+	! lab_has_failed
+}
+
+# lab_has_failed: some case or check did.
+lab_has_failed() {
+	[ -s "$LAB_STATE/failed" ]
 }
 
 # --- waiting -----------------------------------------------------------------------------------
