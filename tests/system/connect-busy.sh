@@ -5,7 +5,7 @@
 # long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
-# load: 75
+# load: 70
 # suite: test
 # allow-dmesg: I/O error|EXT4-fs error|EXT4-fs \(ublkb[0-9]+\)|JBD2|Aborting journal
 

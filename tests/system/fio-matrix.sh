@@ -12,6 +12,7 @@
 . /lab/data.sh
 . /lab/fio.sh
 
+FIO_TORTURE=800
 SEED=${SEED:-$(date +%s)}
 for server in ${SERVERS:-nbdkit nbdkit-no-sr nbd-server qemu-nbd}; do
 	for connections in ${CONNECTIONS:-1 4}; do

@@ -7,6 +7,7 @@
 # memory-mb: 2560
 # timeout-s: 600
 # modules: ublk_drv
+# load: 140
 # suite: test
 
 . /lab/data.sh

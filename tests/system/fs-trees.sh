@@ -7,6 +7,7 @@
 # memory-mb: 1536
 # timeout-s: 600
 # modules: ublk_drv ext4 xfs
+# load: 85
 # suite: test
 
 . /lab/data.sh

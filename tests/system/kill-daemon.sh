@@ -10,6 +10,7 @@
 # modules: ublk_drv
 # allow-dmesg: INFO: task verified_load:.* blocked|nbdkit: potentially unexpected fatal signal 6
 # The load waits, as it must, while the daemon is stopped and nobody forces it.
+# load: 55
 # suite: test
 
 # shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these

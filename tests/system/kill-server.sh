@@ -7,6 +7,7 @@
 # cpus: 2
 # timeout-s: 500
 # modules: ublk_drv
+# load: 85
 # suite: test
 
 # shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these

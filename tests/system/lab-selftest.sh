@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 # goal: the lab itself works: the kernel boots, has what it should have, and failures are seen
 # method: look at the driver's node and module, at the tools, and run checks that must fail
-# kernels: 7.3 6.12 6.1
+# kernels: 7.3 6.1
+# long-kernels: 6.12
 # timeout-s: 180
+# load: 65
 # suite: test
 
 note "kernel $(uname -r)"

@@ -22,7 +22,7 @@ policy() {
 
 # Unaligned, small and large requests, to the end of the disk, and back.
 use_disk() {
-	check "random load" disk_torture -d 16 -b 4M -n 300 -t -z -u $URI "$DISK"
+	check "random load" disk_torture -d 16 -b 4M -n 150 -m 512K -t -z -u $URI "$DISK"
 	check "large writes" dd if=/dev/urandom of="$DISK" bs=1M count=3 oflag=direct seek=4
 	same_bytes $URI
 	check_equal "requests that failed" 0 "$(status_of .stats.errors)"

@@ -152,9 +152,11 @@ faults() {
 note "seed $SEED"
 make_pki
 LOAD_S=${LOAD_S:-3}
-hostile_case "tickets" with_tickets off 1
+[ -z "${LAB_LONG:-}" ] || {
+	hostile_case "tickets" with_tickets off 1
+	hostile_case "KeyUpdates" with_key_updates off 1
+}
 hostile_case "tickets, kernel TLS asked for, 4 connections" with_tickets on 4
-hostile_case "KeyUpdates" with_key_updates off 1
 hostile_case "KeyUpdates, kernel TLS asked for, 4 connections" with_key_updates on 4
 MAX_IO=4096
 hostile_case "tiny records, TLS 1.3" harmless 1.3 off 1 --records tiny

@@ -5,6 +5,7 @@
 # long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv vsock_loopback
+# load: 90
 # suite: test
 
 . /lab/data.sh

@@ -4,12 +4,13 @@
 # method: a daemon driven by hand, one case each (tests/guest/ublk_hazards.c); kernel/README.md has the
 #       table of hazards and cases. HAZARDS in the environment: only these; HAZARDS_STOP: none after one
 #       that fails. (tests/stock-hazards runs them on the kernels' own drivers)
-# kernels: 7.3-own 6.1-own
-# long-kernels: 6.12-own
+# kernels: 6.1-own
+# long-kernels: 6.12-own 7.3-own
 # cpus: 4
 # memory-mb: 1024
 # timeout-s: 600
 # modules: ublk_drv
+# load: 85
 # suite: test
 # allow-dmesg: I/O error|unable to read partition table
 

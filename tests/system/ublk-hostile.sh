@@ -7,6 +7,7 @@
 # memory-mb: 1024
 # timeout-s: 300
 # modules: ublk_drv
+# load: 130
 # suite: test
 
 # shellcheck disable=SC1091

@@ -126,7 +126,7 @@ fio_row() {
 	fio_check_spread
 	[ "$(status_of .stats.trims)" -gt 0 ] || fail "trims" "none was sent"
 	check "what was trimmed reads as zeroes" cmp -n $((TRIMS_MB << 20)) "$DISK" /dev/zero
-	check "torture" disk_torture -d "$4" -b 16M -n 800 -s "$SEED" -t -z -u "$TARGET" "$DISK"
+	check "torture" disk_torture -d "$4" -b 16M -n "${FIO_TORTURE:-250}" -s "$SEED" -t -z -u "$TARGET" "$DISK"
 	check_equal "block requests that failed" 0 "$(status_of .stats.errors)"
 	check_equal "connections lost" 0 "$(status_of .stats.connections_lost)"
 	sync "$DISK"
