@@ -50,6 +50,8 @@ partitions_and_filesystems() {
 	connect_disk --owner carol nbd://localhost/parts
 	printf 'label: gpt\nsize=16M, name=one\nsize=+, name=two\n' | sfdisk -q "$DISK" || fail "sfdisk" "does not write"
 	check "partitions" wait_for test -b "${DISK}p2"
+	# What is written between udev's look at a new device and its watch, udev never sees.
+	udevadm settle
 	check "mkfs" mkfs.ext4 -q -F -L label-of-mine -U 01234567-89ab-cdef-0123-456789abcdef "${DISK}p2"
 	check "a partition's link" wait_for test "$LINKS/carol/parts-part2" -ef "${DISK}p2"
 	check "the new filesystem's link" wait_for test /dev/disk/by-label/label-of-mine -ef "${DISK}p2"
