@@ -9,7 +9,7 @@
 # cpus: 1
 # timeout-s: 600
 # modules: ublk_drv
-# suite: test
+# suite: long
 
 # shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these
 . /lab/faults.sh
