@@ -139,6 +139,7 @@ interrupted_while_udev_reads() {
 interrupted_while_in_use() {
 	connect_slow
 	hold_open "$(echo /dev/ublkb[0-9]*)"
+	INTERRUPTED_MS=30000 # the killed daemon's device is removed by connect, behind those reads, too
 	interrupt_slow
 	let_go
 	check "nothing is left" wait_for no_device_left
