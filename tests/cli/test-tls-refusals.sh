@@ -95,6 +95,7 @@ as_server() {
 	cp "$folder/cert.pem" "$folder/server-cert.pem"
 	cp "$folder/key.pem" "$folder/server-key.pem"
 	cp "$PKI/ca/cert.pem" "$folder/ca-cert.pem"
+	cp "$PKI/dh-params.pem" "$folder/"
 	for issuer in "$@"; do
 		cat "$PKI/$issuer/cert.pem" >>"$folder/server-cert.pem"
 	done
@@ -117,6 +118,8 @@ make_pki() {
 	list_of ca "$PKI/old.crl" -crl_lastupdate 20200101000000Z -crl_nextupdate 20200601000000Z
 	openssl_quiet ca -config "$PKI/ca/conf" -revoke "$PKI/revoked/cert.pem"
 	list_of ca "$PKI/revoked.crl"
+	# Without it qemu-nbd looks for a safe prime of its own at each start.
+	openssl_quiet genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out "$PKI/dh-params.pem"
 	long_chain
 	for name in good revoked expired future lonely; do
 		as_server $name
@@ -362,6 +365,7 @@ versions() {
 psk_serves() {
 	mkdir -p "$PKI/psks"
 	cp "$PKI/psk" "$PKI/psks/keys.psk"
+	cp "$PKI/dh-params.pem" "$PKI/psks/"
 	serve qemu-nbd --socket="$SOCKET" --read-only --persistent --tls-creds t --object \
 		"tls-creds-psk,id=t,dir=$PKI/psks,endpoint=server,priority=NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:$1" \
 		--format=raw "$PKI/psk"

@@ -143,6 +143,7 @@ qemu_nbd_psk() {
 	any_cipher
 	mkdir -p "$PKI/qemu"
 	cp "$PKI/psk" "$PKI/qemu/keys.psk"
+	cp "$PKI/dh-params.pem" "$PKI/qemu/"
 	rm -f "$WORK/disk"
 	truncate -s 8M "$WORK/disk"
 	start_qemu_nbd s "$TLS_PORT" -f raw --object "tls-creds-psk,id=tls0,endpoint=server,dir=$PKI/qemu" \

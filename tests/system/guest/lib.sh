@@ -257,6 +257,7 @@ lab_wait_ready() {
 	shift
 	if ! wait_for lab_ready_or_gone "$lab_server" "$@" || gone "$(server_pid "$lab_server")"; then
 		sed 's/^/# /' "$WORK/$lab_server.log"
+		ps -o pid,stat,time,args -p "$(server_pid "$lab_server")" | sed 's/^/# /'
 		fail "server $lab_server" "does not get ready: $*"
 	fi
 }

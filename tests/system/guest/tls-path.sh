@@ -42,6 +42,9 @@ make_pki() {
 	issue ca "" "Lab CA"
 	issue server ca localhost subjectAltName=DNS:localhost,IP:127.0.0.1
 	issue client ca client subjectAltName=DNS:client
+	# Without this file qemu-nbd looks for a safe prime of its own at each start: seconds, or a minute.
+	openssl genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out "$PKI/dh-params.pem" >"$WORK/openssl.log" 2>&1 ||
+		die "openssl genpkey: $(cat "$WORK/openssl.log")"
 }
 
 # start_tls NAME OPTION...: the tests' own server, whose export is $WORK/export, waited for.
