@@ -103,20 +103,6 @@ static inline bool compat_command_ring_closed(struct io_uring_cmd *command)
 
 /* --- user memory -------------------------------------------------------------------------------- */
 
-/* direction: ITER_DEST to write to the user's memory, ITER_SOURCE to read it. */
-static inline int compat_import_user(int direction, void __user *buffer, size_t length_bytes,
-				     struct iov_iter *iter)
-{
-#if KERNEL_AT_LEAST(6, 4)
-	return import_ubuf(direction, buffer, length_bytes, iter);
-#else
-	if (!access_ok(buffer, length_bytes))
-		return -EFAULT;
-	iov_iter_ubuf(iter, direction, buffer, length_bytes);
-	return 0;
-#endif
-}
-
 static inline void compat_vm_never_writable(struct vm_area_struct *area)
 {
 #if KERNEL_AT_LEAST(6, 3)

@@ -2,6 +2,7 @@
 /* copy.c - walks a request's pages. */
 #include <linux/blk-mq.h>
 #include <linux/highmem.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include "compat.h"
@@ -15,62 +16,88 @@
 #endif
 
 /*
- * Within pages of the block layer's: the checks of copy_to_iter(), of what object the bytes belong to,
- * say nothing here and cost up to a tenth of a large request.
+ * Copies within a page to or from the user's side, and moves that on. Returns the bytes copied. The callees
+ * are those with an underscore: the checks of the plain ones, of what object the kernel's bytes belong to,
+ * say nothing about the block layer's pages and cost up to a tenth of a large request.
  */
-static size_t copy_part(const struct bio_vec *part, size_t skip_bytes, struct iov_iter *iter)
-{
-	size_t length_bytes = part->bv_len - skip_bytes;
-	char *page = kmap_local_page(part->bv_page);
-	char *data = page + part->bv_offset + skip_bytes;
-	size_t copied_bytes;
+typedef size_t copy_part_fn(void *data, size_t length_bytes, void *user_side);
 
-	if (iov_iter_rw(iter) == ITER_DEST)
-		copied_bytes = _copy_to_iter(data, length_bytes, iter);
-	else
-		copied_bytes = _copy_from_iter(data, length_bytes, iter);
-	kunmap_local(page);
+static __always_inline size_t part_to_iter(void *data, size_t length_bytes, void *iter)
+{
+	return _copy_to_iter(data, length_bytes, iter);
+}
+
+static __always_inline size_t part_from_iter(void *data, size_t length_bytes, void *iter)
+{
+	return _copy_from_iter(data, length_bytes, iter);
+}
+
+/* A single buffer needs no iterator, whose making and use cost more than a small copy. */
+static __always_inline size_t part_to_user(void *data, size_t length_bytes, void *user_side)
+{
+	void __user **buffer = user_side;
+	size_t copied_bytes = length_bytes - _copy_to_user(*buffer, data, length_bytes);
+
+	*buffer += copied_bytes;
 	return copied_bytes;
 }
 
-size_t ublk_copy_iter(struct request *request, size_t offset_bytes, struct iov_iter *iter)
+static __always_inline size_t part_from_user(void *data, size_t length_bytes, void *user_side)
+{
+	void __user **buffer = user_side;
+	size_t copied_bytes = length_bytes - _copy_from_user(data, *buffer, length_bytes);
+
+	*buffer += copied_bytes;
+	return copied_bytes;
+}
+
+/* Ends at the first part that is not copied whole: what comes behind has no place then. */
+static __always_inline size_t copy_parts(struct request *request, size_t offset_bytes,
+					 size_t want_bytes, copy_part_fn *copy_part,
+					 void *user_side)
 {
 	struct req_iterator walk;
 	struct bio_vec part;
-	size_t done_bytes = 0, want_bytes, copied_bytes;
+	size_t done_bytes = 0, length_bytes, copied_bytes;
+	char *page;
 
 	for_each_part(part, request, walk) {
 		if (offset_bytes >= part.bv_len) {
 			offset_bytes -= part.bv_len;
 			continue;
 		}
-		want_bytes = min_t(size_t, part.bv_len - offset_bytes, iov_iter_count(iter));
-		if (!want_bytes)
-			break;
-		copied_bytes = copy_part(&part, offset_bytes, iter);
+		length_bytes = min_t(size_t, part.bv_len - offset_bytes, want_bytes - done_bytes);
+		page = kmap_local_page(part.bv_page);
+		copied_bytes =
+			copy_part(page + part.bv_offset + offset_bytes, length_bytes, user_side);
+		kunmap_local(page);
 		done_bytes += copied_bytes;
-		if (copied_bytes != want_bytes)
-			break;
+		if (copied_bytes != length_bytes || done_bytes == want_bytes)
+			return done_bytes;
 		offset_bytes = 0;
 	}
 	return done_bytes;
 }
 
-static size_t copy_user(struct request *request, int direction, u64 buffer, size_t length_bytes)
+size_t ublk_copy_iter(struct request *request, size_t offset_bytes, struct iov_iter *iter)
 {
-	struct iov_iter iter;
+	size_t want_bytes = iov_iter_count(iter);
 
-	if (compat_import_user(direction, u64_to_user_ptr(buffer), length_bytes, &iter))
-		return 0;
-	return ublk_copy_iter(request, 0, &iter);
+	if (iov_iter_rw(iter) == ITER_DEST)
+		return copy_parts(request, offset_bytes, want_bytes, part_to_iter, iter);
+	return copy_parts(request, offset_bytes, want_bytes, part_from_iter, iter);
 }
 
 size_t ublk_copy_to_user(struct request *request, u64 buffer, size_t length_bytes)
 {
-	return copy_user(request, ITER_DEST, buffer, length_bytes);
+	void __user *user_side = u64_to_user_ptr(buffer);
+
+	return copy_parts(request, 0, length_bytes, part_to_user, &user_side);
 }
 
 size_t ublk_copy_from_user(struct request *request, u64 buffer, size_t length_bytes)
 {
-	return copy_user(request, ITER_SOURCE, buffer, length_bytes);
+	void __user *user_side = u64_to_user_ptr(buffer);
+
+	return copy_parts(request, 0, length_bytes, part_from_user, &user_side);
 }
