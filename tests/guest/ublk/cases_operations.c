@@ -40,10 +40,11 @@ static struct ublk_params everything(void)
 	};
 }
 
-/* A file of the disk's queue in sysfs. */
-static void expect_limit(const char *name, const char *wanted)
+/* A file of the disk's queue in sysfs, its line's end removed. */
+static const char *limit(const char *name)
 {
-	char path[80], value[40] = "";
+	static char value[40];
+	char path[80];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/%s", probe.info.dev_id, name);
@@ -52,8 +53,15 @@ static void expect_limit(const char *name, const char *wanted)
 		probe_die("%s: %s", path, strerror(errno));
 	fclose(file);
 	value[strcspn(value, "\n")] = '\0';
+	return value;
+}
+
+static void expect_limit(const char *name, const char *wanted)
+{
+	const char *value = limit(name);
+
 	if (strcmp(value, wanted))
-		probe_die("%s: wanted %s, is %s", path, wanted, value);
+		probe_die("%s: wanted %s, is %s", name, wanted, value);
 }
 
 static void start_with(struct ublk_params params)
@@ -133,6 +141,15 @@ static void params_read_back(void)
 	expect_limit("dma_alignment", "1023");
 	expect_limit("max_segments", "5");
 	expect_limit("max_segment_size", "32768");
+	probe_end(&probe);
+}
+
+/* One queue: no scheduler is put before it where the kernel has one (6.1 here; elsewhere it is a module). */
+static void no_scheduler(void)
+{
+	start_with(probe_params_plain());
+	if (!strstr(limit("scheduler"), "[none]"))
+		probe_die("the scheduler is %s", limit("scheduler"));
 	probe_end(&probe);
 }
 
@@ -240,6 +257,7 @@ static void depth_4096(void)
 const struct probe_case cases_operations[] = {
 	{ "operations", operations },
 	{ "params-read-back", params_read_back },
+	{ "no-scheduler", no_scheduler },
 	{ "depth-4096", depth_4096 },
 	{ NULL, NULL },
 };
