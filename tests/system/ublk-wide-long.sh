@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # goal: a ublk driver serves 1 to 16 queues at depth 1 to 1024 and loses no byte
 # method: a guest with 16 CPUs, a file behind the disk, fio with verification; what was granted is compared
-# kernels: 7.3-own 6.1-own
+# kernels: 7.3-own 6.1-own 6.12-own 7.3 6.12
 # cpus: 16
 # memory-mb: 3072
 # timeout-s: 1800
