@@ -27,7 +27,6 @@ static struct command_place *command_place(struct io_uring_cmd *command)
 struct operands {
 	struct ublk_queue *queue;
 	struct ublk_slot *slot;
-	u32 opcode;
 	u16 tag;
 	s32 result;
 	u64 buffer;
