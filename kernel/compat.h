@@ -12,7 +12,7 @@
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
-#include <linux/uio.h>
+#include <linux/uaccess.h>
 #include <linux/version.h>
 
 #define KERNEL_AT_LEAST(major, minor) (LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0))
@@ -102,6 +102,30 @@ static inline bool compat_command_ring_closed(struct io_uring_cmd *command)
 #endif
 
 /* --- user memory -------------------------------------------------------------------------------- */
+
+/*
+ * copy_to_user() and copy_from_user() without their check of what object the kernel's bytes belong to; they
+ * return the bytes that are left.
+ */
+static inline unsigned long compat_copy_to_user(void __user *to, const void *from,
+						unsigned long length_bytes)
+{
+#if KERNEL_AT_LEAST(6, 12) && defined(INLINE_COPY_TO_USER)
+	return _inline_copy_to_user(to, from, length_bytes);
+#else
+	return _copy_to_user(to, from, length_bytes);
+#endif
+}
+
+static inline unsigned long compat_copy_from_user(void *to, const void __user *from,
+						  unsigned long length_bytes)
+{
+#if KERNEL_AT_LEAST(6, 12) && defined(INLINE_COPY_FROM_USER)
+	return _inline_copy_from_user(to, from, length_bytes);
+#else
+	return _copy_from_user(to, from, length_bytes);
+#endif
+}
 
 static inline void compat_vm_never_writable(struct vm_area_struct *area)
 {

@@ -2,7 +2,6 @@
 /* copy.c - walks a request's pages. */
 #include <linux/blk-mq.h>
 #include <linux/highmem.h>
-#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include "compat.h"
@@ -16,9 +15,9 @@
 #endif
 
 /*
- * Copies within a page to or from the user's side, and moves that on. Returns the bytes copied. The callees
- * are those with an underscore: the checks of the plain ones, of what object the kernel's bytes belong to,
- * say nothing about the block layer's pages and cost up to a tenth of a large request.
+ * Copies within one part to or from the user's side, and advances that. Returns the bytes copied. What is
+ * called leaves out a check, of what object the kernel's bytes belong to, which says nothing about the block
+ * layer's pages and costs up to a tenth of a large request.
  */
 typedef size_t copy_part_fn(void *data, size_t length_bytes, void *user_side);
 
@@ -36,7 +35,7 @@ static __always_inline size_t part_from_iter(void *data, size_t length_bytes, vo
 static __always_inline size_t part_to_user(void *data, size_t length_bytes, void *user_side)
 {
 	void __user **buffer = user_side;
-	size_t copied_bytes = length_bytes - _copy_to_user(*buffer, data, length_bytes);
+	size_t copied_bytes = length_bytes - compat_copy_to_user(*buffer, data, length_bytes);
 
 	*buffer += copied_bytes;
 	return copied_bytes;
@@ -45,7 +44,7 @@ static __always_inline size_t part_to_user(void *data, size_t length_bytes, void
 static __always_inline size_t part_from_user(void *data, size_t length_bytes, void *user_side)
 {
 	void __user **buffer = user_side;
-	size_t copied_bytes = length_bytes - _copy_from_user(data, *buffer, length_bytes);
+	size_t copied_bytes = length_bytes - compat_copy_from_user(data, *buffer, length_bytes);
 
 	*buffer += copied_bytes;
 	return copied_bytes;

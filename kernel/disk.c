@@ -85,7 +85,7 @@ int ublk_disk_tags_init(struct ublk_device *device)
 	device->tags.nr_hw_queues = device->info.nr_hw_queues;
 	device->tags.queue_depth = device->info.queue_depth;
 	device->tags.numa_node = NUMA_NO_NODE;
-	/* The daemon's own queue is a scheduler; one in front of it costs a quarter of a small request. */
+	/* The order is the daemon's business; a scheduler in front costs a quarter of a small request. */
 	device->tags.flags = COMPAT_TAG_SET_FLAGS | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	device->tags.driver_data = device;
 	return blk_mq_alloc_tag_set(&device->tags);

@@ -221,6 +221,10 @@ static void h19_partial_copy(void)
 	tag = probe_take(&probe, UBLK_IO_OP_READ);
 	probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, (uintptr_t)area);
 	probe_expect("a READ from nowhere", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
+	tag = probe_take(&probe, UBLK_IO_OP_READ);
+	probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, 0xffff888000000000ULL);
+	probe_expect("a READ from the kernel", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	probe_end(&probe);
 }
 
