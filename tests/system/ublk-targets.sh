@@ -111,7 +111,12 @@ resize() {
 	check "the file has it" cmp -n $((1 << 20)) -i $((63 << 20)) "$DISK" "$WORK/file"
 	delete_disk
 	serve --size ${SIZE_MB}M
-	refused EOPNOTSUPP resize --id "$ID" --size 64M
+	# The kernel's own driver does not look whether the feature was asked for.
+	if [ "$LAB_OWN_DRIVER" = 1 ]; then
+		refused EOPNOTSUPP resize --id "$ID" --size 64M
+	else
+		check "resize where it was not asked for" ublk_server resize --id "$ID" --size 64M
+	fi
 	delete_disk
 }
 
