@@ -7,7 +7,6 @@
 
 #define PAGE_BYTES 4096u
 #define USER_END   0x7ffffffff000ULL
-#define KERNEL	   0xffff888000000000ULL
 
 int arena_make(struct arena *arena)
 {
@@ -44,7 +43,7 @@ uint64_t arena_any(const struct arena *arena, struct dice *dice)
 	case 3:
 		return (uintptr_t)arena->beyond + dice_below(dice, PAGE_BYTES);
 	case 4:
-		return KERNEL | dice_next(dice) >> 17;
+		return ARENA_KERNEL | dice_next(dice) >> 17;
 	case 5:
 		return 1ULL << 63 | dice_next(dice);
 	case 6:

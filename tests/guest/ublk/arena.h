@@ -11,8 +11,10 @@
 
 #include "tests/guest/ublk/dice.h"
 
-#define ARENA_BYTES (4u << 20)
-#define ARENA_SLACK (1u << 20) /* as much follows any address of arena_good() */
+#define ARENA_BYTES  (4u << 20)
+#define ARENA_SLACK  (1u << 20) /* as much follows any address of arena_good() */
+
+#define ARENA_KERNEL 0xffff888000000000ULL /* where x86-64's kernel has memory mapped */
 
 struct arena {
 	char *memory;	 /* ARENA_BYTES to read and write, then a page that nobody may touch */

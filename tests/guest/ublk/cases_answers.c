@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/guest/ublk/arena.h"
 #include "tests/guest/ublk/probe.h"
 
 #define FETCH	   UBLK_U_IO_FETCH_REQ
@@ -179,7 +180,7 @@ static void add_with_cache(void)
 static void bad_buffer_write(void)
 {
 	char *none = mmap(NULL, PROBE_BUFFER_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	void *addresses[] = { none, (void *)8, (void *)probe_die, (void *)0xffff888000000000ULL };
+	void *addresses[] = { none, (void *)8, (void *)probe_die, (void *)ARENA_KERNEL };
 	struct disk_io io = { 0 };
 
 	add_with_cache();
@@ -223,7 +224,7 @@ static void h19_partial_copy(void)
 	probe_expect("a READ from nowhere", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	disk_io_start(&io, &probe, UBLK_IO_OP_READ, PAGE_BYTES);
 	tag = probe_take(&probe, UBLK_IO_OP_READ);
-	probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, 0xffff888000000000ULL);
+	probe_send_at(&probe, COMMIT, tag, PAGE_BYTES, ARENA_KERNEL);
 	probe_expect("a READ from the kernel", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	probe_end(&probe);
 }

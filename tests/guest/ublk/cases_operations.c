@@ -62,7 +62,7 @@ static void expect_queue_file(const char *name, const char *wanted)
 	const char *value = queue_file(name);
 
 	if (strcmp(value, wanted))
-		probe_die("%s: wanted %s, is %s", name, wanted, value);
+		probe_die("queue/%s: wanted %s, is %s", name, wanted, value);
 }
 
 static void start_with(struct ublk_params params)
