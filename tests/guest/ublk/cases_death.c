@@ -78,6 +78,7 @@ static pid_t daemon_begin(const struct daemon *daemon)
 	pthread_t thread;
 	pid_t child;
 
+	probe_need(NULL, daemon->features);
 	share();
 	child = fork();
 	if (child)
@@ -220,6 +221,7 @@ static const uint64_t policies[] = {
 	UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO,
 };
 
+/* With each policy that the driver has. */
 static void deaths(enum place place, enum death death)
 {
 	const uint64_t asks = place == PLACE_ASKED ? UBLK_F_NEED_GET_DATA : 0;
@@ -229,7 +231,8 @@ static void deaths(enum place place, enum death death)
 					 .place = place,
 					 .death = death };
 
-		one_death(&daemon);
+		if (probe_lists(daemon.features))
+			one_death(&daemon);
 	}
 }
 

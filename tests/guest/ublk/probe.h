@@ -61,7 +61,10 @@ uint64_t probe_now_ms(void);
 /* How much slower than a plain guest this one is: LAB_SCALE, 1 at least. */
 uint32_t probe_scale(void);
 
-/* Ends the process with 77 where the driver does not grant all of this. */
+/* Does the driver list all of this? Says what it lists where not; ours has to, and the end is here. */
+bool probe_lists(uint64_t features);
+
+/* Ends the process with 77 where the driver does not list all of this. */
 void probe_need(struct probe *probe, uint64_t features);
 
 /* What most tests ask of ADD_DEV, one queue, and of SET_PARAMS. */
