@@ -189,8 +189,8 @@ static bool queue_ring_closed(const struct ublk_queue *queue)
 	return false;
 }
 
-/* Counts the tasks that serve the queue; true when one of them is on its way out, or its ring gone. */
-static bool queue_lost(struct ublk_queue *queue, unsigned int *tasks)
+/* One of the tasks that serve the queue is on its way out, or its ring gone. */
+static bool queue_lost(struct ublk_queue *queue)
 {
 	bool lost = false;
 	u16 tag;
@@ -198,17 +198,11 @@ static bool queue_lost(struct ublk_queue *queue, unsigned int *tasks)
 	if (!queue->fetched)
 		return false;
 	spin_lock(&queue->lock);
-	if (queue->task) {
-		++*tasks;
+	if (queue->task)
 		lost = task_dying(queue->task);
-	} else {
-		for (tag = 0; tag < queue->depth && !lost; tag++) {
-			if (!queue->slots[tag].task)
-				continue;
-			++*tasks;
-			lost = task_dying(queue->slots[tag].task);
-		}
-	}
+	else
+		for (tag = 0; tag < queue->depth && !lost; tag++)
+			lost = queue->slots[tag].task && task_dying(queue->slots[tag].task);
 	lost = lost || queue_ring_closed(queue);
 	spin_unlock(&queue->lock);
 	return lost;
@@ -217,22 +211,22 @@ static bool queue_lost(struct ublk_queue *queue, unsigned int *tasks)
 static void watch_run(struct work_struct *work)
 {
 	struct ublk_device *device = container_of(work, struct ublk_device, watch.work);
-	u32 round = ublk_cancel_this_round(device);
-	unsigned int tasks = 0;
+	u32 round;
 	u16 id;
 
+	if (!ublk_device_round(device, &round))
+		return;
 	for (id = 0; id < device->info.nr_hw_queues; id++) {
-		if (queue_lost(device->queues[id], &tasks)) {
+		if (queue_lost(device->queues[id])) {
 			set_bit(UBLK_DEVICE_LOST, &device->flags);
 			break;
 		}
 	}
 	if (test_bit(UBLK_DEVICE_LOST, &device->flags))
 		ublk_cancel_round(device, round);
+	ublk_device_end_round_later(device);
 	/* Once lost, too: a FETCH or COMMIT that was under way may have parked a command since. */
-	if (tasks)
-		queue_delayed_work(system_unbound_wq, &device->watch,
-				   msecs_to_jiffies(UBLK_WATCH_MS));
+	queue_delayed_work(system_unbound_wq, &device->watch, msecs_to_jiffies(UBLK_WATCH_MS));
 }
 
 void ublk_cancel_init(struct ublk_device *device)

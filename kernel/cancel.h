@@ -2,9 +2,10 @@
 /*
  * cancel.h - the daemon is gone: finds it out, and takes back what it had.
  *
- * What tells of the loss: a poll of the fetching tasks at most UBLK_WATCH_MS apart, while there are
- * any - the authority on every kernel; the ring's cancel notice (6.7), a flush of the char device
- * in the dying task, and task work that runs elsewhere than in the daemon only make it faster.
+ * What tells of the loss: a poll of the fetching tasks, and of who has the char device's file, at most
+ * UBLK_WATCH_MS apart, during a round - the authority on every kernel; the ring's cancel notice (6.7),
+ * a flush of the char device in the dying task, and task work that runs elsewhere than in the daemon
+ * only make it faster.
  *
  * Policy, for each request:
  *
@@ -26,7 +27,7 @@
 
 void ublk_cancel_init(struct ublk_device *device);
 
-/* Starts to watch the daemon: a tag was fetched. */
+/* Starts to watch the daemon: a round has begun. */
 void ublk_cancel_watch(struct ublk_device *device);
 
 /* The daemon may be gone, or is: marks it so where `gone`, and looks at once. Never sleeps. */

@@ -16,16 +16,13 @@
 static int char_open(struct inode *inode, struct file *file)
 {
 	struct ublk_device *device = container_of(inode->i_cdev, struct ublk_device, cdev);
+	int result = ublk_device_begin_round(device, file);
 
-	if (test_and_set_bit(UBLK_DEVICE_OPEN, &device->flags))
-		return -EBUSY;
-	/* After the bit: DEL_DEV sets the other and then looks at this one's holder no more. */
-	if (test_bit(UBLK_DEVICE_DELETED, &device->flags)) {
-		clear_bit_unlock(UBLK_DEVICE_OPEN, &device->flags);
-		return -ENODEV;
-	}
+	if (result)
+		return result;
 	get_device(&device->dev);
 	file->private_data = device;
+	ublk_cancel_watch(device);
 	return 0;
 }
 
@@ -37,13 +34,11 @@ static int char_flush(struct file *file, fl_owner_t owner)
 	return 0;
 }
 
-/* No command is left and no mapping; requests that the daemon had may be. */
+/* No command is left and no mapping; requests that the daemon had may be, unless the round was ended. */
 static int char_release(struct inode *inode, struct file *file)
 {
 	struct ublk_device *device = file->private_data;
 
-	set_bit(UBLK_DEVICE_LOST, &device->flags);
-	ublk_cancel_round(device, ublk_cancel_this_round(device));
 	ublk_device_end_round(device);
 	ublk_device_put(device);
 	return 0;

@@ -243,7 +243,6 @@ static int fetch(const struct operands *operands, struct io_uring_cmd *command,
 	spin_unlock(&queue->lock);
 
 	compat_command_cancelable(command, issue_flags);
-	ublk_cancel_watch(device);
 	/* Once parked and unlocked the command may end, and with it the last hold on the device. */
 	spin_lock(&queue->lock);
 	park(slot, command, operands->buffer);

@@ -27,6 +27,9 @@ static unsigned long next_serial;
 static DECLARE_WAIT_QUEUE_HEAD(devices_gone);
 static struct class *char_class;
 static dev_t char_numbers;
+struct workqueue_struct *ublk_slow_workqueue;
+
+static void device_closing(struct work_struct *work);
 
 static void device_free(struct ublk_device *device)
 {
@@ -79,6 +82,7 @@ static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info
 	atomic_set(&device->unfetched, info->nr_hw_queues * info->queue_depth);
 	ublk_cancel_init(device);
 	ublk_disk_init(device);
+	INIT_WORK(&device->closing, device_closing);
 	for (id = 0; id < info->nr_hw_queues; id++) {
 		device->queues[id] = ublk_queue_alloc(device, id, info->queue_depth);
 		if (!device->queues[id]) {
@@ -265,18 +269,74 @@ static void device_lose_daemon(struct ublk_device *device)
 	}
 }
 
-void ublk_device_end_round(struct ublk_device *device)
+int ublk_device_begin_round(struct ublk_device *device, struct file *file)
+{
+	if (test_and_set_bit(UBLK_DEVICE_OPEN, &device->flags))
+		return -EBUSY;
+	/* After the bit: DEL_DEV sets the other and then looks at this one's holder no more. */
+	if (test_bit(UBLK_DEVICE_DELETED, &device->flags)) {
+		clear_bit_unlock(UBLK_DEVICE_OPEN, &device->flags);
+		return -ENODEV;
+	}
+	spin_lock(&device->daemon_lock);
+	device->file = file;
+	spin_unlock(&device->daemon_lock);
+	return 0;
+}
+
+bool ublk_device_round(struct ublk_device *device, u32 *round)
+{
+	bool there;
+
+	spin_lock(&device->daemon_lock);
+	there = device->file;
+	*round = ublk_cancel_this_round(device);
+	spin_unlock(&device->daemon_lock);
+	return there;
+}
+
+/* Nobody has the round's file: no command can come, and there is none, since each has the file. */
+static bool round_closed(const struct ublk_device *device)
+{
+	return device->file && !file_count(device->file);
+}
+
+/* No more commands, and the round's number, if it is to be ended. */
+static bool close_round(struct ublk_device *device, u32 *round)
+{
+	bool closed;
+
+	spin_lock(&device->daemon_lock);
+	closed = round_closed(device);
+	if (closed) {
+		set_bit(UBLK_DEVICE_LOST, &device->flags);
+		*round = ublk_cancel_this_round(device);
+	}
+	spin_unlock(&device->daemon_lock);
+	return closed;
+}
+
+/* The file's release and the work may both come here; the second finds the round ended. */
+static void end_this_round(struct ublk_device *device, u32 round)
 {
 	struct pid *daemon;
 	int id;
 
 	mutex_lock(&device->mutex);
+	if (ublk_cancel_this_round(device) != round) {
+		mutex_unlock(&device->mutex);
+		return;
+	}
+	/* Before the round's number and LOST change: who finds the file there finds those of its round. */
+	spin_lock(&device->daemon_lock);
+	device->file = NULL;
+	spin_unlock(&device->daemon_lock);
 	device_lose_daemon(device);
 	device->info.ublksrv_pid = -1;
 	/* Backwards: the first queue's number is the round's, and changes last. */
 	for (id = device->info.nr_hw_queues - 1; id >= 0; id--)
 		ublk_queue_end_round(device->queues[id]);
-	/* Only now: while there were tasks to watch, a control command's look queued the next one. */
+	/* Only now: while there was a file to watch, a control command's look queued the next one. */
 	cancel_delayed_work_sync(&device->watch);
 	spin_lock(&device->daemon_lock);
 	daemon = device->daemon;
@@ -292,19 +352,56 @@ void ublk_device_end_round(struct ublk_device *device)
 	mutex_unlock(&device->mutex);
 }
 
+void ublk_device_end_round(struct ublk_device *device)
+{
+	u32 round;
+
+	if (!close_round(device, &round))
+		return;
+	ublk_cancel_round(device, round);
+	end_this_round(device, round);
+}
+
+static void device_closing(struct work_struct *work)
+{
+	struct ublk_device *device = container_of(work, struct ublk_device, closing);
+
+	ublk_device_end_round(device);
+	ublk_device_put(device);
+}
+
+void ublk_device_end_round_later(struct ublk_device *device)
+{
+	bool closed;
+
+	spin_lock(&device->daemon_lock);
+	closed = round_closed(device);
+	spin_unlock(&device->daemon_lock);
+	if (!closed)
+		return;
+	get_device(&device->dev);
+	if (!queue_work(ublk_slow_workqueue, &device->closing))
+		put_device(&device->dev);
+}
+
 int ublk_devices_init(void)
 {
 	int result;
 
+	ublk_slow_workqueue = alloc_workqueue("ublk_slow", WQ_UNBOUND, 0);
+	if (!ublk_slow_workqueue)
+		return -ENOMEM;
 	result = alloc_chrdev_region(&char_numbers, 0, UBLK_MINORS, "ublk-char");
 	if (result)
-		return result;
+		goto no_numbers;
 	char_class = compat_class_create("ublk-char");
-	if (IS_ERR(char_class)) {
-		unregister_chrdev_region(char_numbers, UBLK_MINORS);
-		return PTR_ERR(char_class);
-	}
-	return 0;
+	if (!IS_ERR(char_class))
+		return 0;
+	result = PTR_ERR(char_class);
+	unregister_chrdev_region(char_numbers, UBLK_MINORS);
+no_numbers:
+	destroy_workqueue(ublk_slow_workqueue);
+	return result;
 }
 
 static bool none_left(void)
@@ -349,4 +446,5 @@ void ublk_devices_exit(void)
 	idr_destroy(&devices);
 	class_destroy(char_class);
 	unregister_chrdev_region(char_numbers, UBLK_MINORS);
+	destroy_workqueue(ublk_slow_workqueue);
 }

@@ -9,8 +9,12 @@
  *                      └─STOP_DEV─ QUIESCED or FAIL_IO
  *
  * The state is changed under the mutex only. A *round* is the time from one opening of the char
- * device to its release: within it every tag is fetched first by the task that serves it. A device
- * that lost its daemon (UBLK_DEVICE_LOST) takes no commands until the round ends.
+ * device until nobody has that file any more: within it every tag is fetched first by the task that
+ * serves it. A device that lost its daemon (UBLK_DEVICE_LOST) takes no commands until the round ends.
+ *
+ * The file's release may be late: where a kernel thread dropped the last reference, the kernel calls it
+ * from one work for all files, which may be at the release of a disk just then, and wait for a page
+ * to be written that waits for this device's next daemon. So the watch (cancel.h) ends a round, too.
  *
  * References: the id's (from ADD_DEV to DEL_DEV), each open char device's, the disk's (until its
  * free_disk), and short ones of control commands and works. The last put gives the id back.
@@ -32,7 +36,7 @@
 #define UBLK_MAX_QUEUES 4096 /* the ABI's: 12 bits in a USER_COPY offset */
 
 enum ublk_device_flag {
-	UBLK_DEVICE_OPEN,     /* the char device has its one opener */
+	UBLK_DEVICE_OPEN,     /* the char device has its one opener: there is a round */
 	UBLK_DEVICE_LOST,     /* the daemon is gone or told to go; until the round ends */
 	UBLK_DEVICE_STOPPING, /* its disk is being removed: no request waits for a successor */
 	UBLK_DEVICE_CLOSED,   /* TRY_STOP_DEV found the disk unused: no more openers */
@@ -54,14 +58,19 @@ struct ublk_device {
 	bool counted;		 /* among the unprivileged ones */
 	atomic_t unfetched;	 /* slots whose first FETCH of this round is to come */
 	struct completion ready; /* unfetched has reached 0, or the device was deleted */
+	struct file *file;	 /* the round's; daemon_lock; NULL: no round, or it has been ended */
 	struct pid *daemon;	 /* the process that fetches; under daemon_lock, a reference */
 	struct mm_struct *mm;	 /* that may map descriptors, only compared; daemon_lock */
 	spinlock_t daemon_lock;
 	struct delayed_work watch;   /* looks whether the daemon's tasks live; cancel.c */
+	struct work_struct closing;  /* ends the round of a file that nobody has */
 	struct work_struct scan;     /* reads the partition table; disk.c */
 	struct work_struct removal;  /* removes the disk of a daemon that is gone; disk.c */
 	struct ublk_queue *queues[]; /* info.nr_hw_queues of them */
 };
+
+/* Works that may wait for I/O or for a device's mutex: neither may delay others' works. */
+extern struct workqueue_struct *ublk_slow_workqueue;
 
 /* Sets up what all devices share. 0 or a negative errno; the exit waits until none is left. */
 int ublk_devices_init(void);
@@ -88,8 +97,19 @@ int ublk_device_wait_gone(u32 id, unsigned long serial);
 int ublk_device_wait_ready(struct ublk_device *device);
 bool ublk_device_ready(const struct ublk_device *device);
 
-/* The char device was released: all slots are EMPTY, nobody else has the device open. */
+/* The char device's new file begins a round. 0, -EBUSY: there is one, -ENODEV: the device was deleted. */
+int ublk_device_begin_round(struct ublk_device *device, struct file *file);
+
+/* Whether there is a round, and its number (cancel.h). */
+bool ublk_device_round(struct ublk_device *device, u32 *round);
+
+/*
+ * Ends the round if nobody has its file any more: takes back what the daemon had, and decides what becomes
+ * of the device. Does nothing while somebody has, or where it is being ended already. May sleep for long.
+ */
 void ublk_device_end_round(struct ublk_device *device);
+/* The same from a work; never sleeps. */
+void ublk_device_end_round_later(struct ublk_device *device);
 
 static inline bool ublk_device_has(const struct ublk_device *device, u64 feature)
 {

@@ -15,9 +15,6 @@
 /* Of a millisecond or two each. */
 #define OPEN_LOCK_TRIES 100
 
-/* A removal waits for I/O, a scan reads: neither may delay others' works. */
-static struct workqueue_struct *slow_workqueue;
-
 static blk_status_t disk_queue(struct blk_mq_hw_ctx *context, const struct blk_mq_queue_data *data)
 {
 	blk_mq_start_request(data->rq);
@@ -157,7 +154,7 @@ static void disk_scan_start(struct ublk_device *device)
 	if (ublk_device_has(device, UBLK_F_NO_AUTO_PART_SCAN))
 		clear_bit(GD_SUPPRESS_PART_SCAN, &device->disk->state);
 	else
-		queue_work(slow_workqueue, &device->scan);
+		queue_work(ublk_slow_workqueue, &device->scan);
 }
 
 int ublk_disk_start(struct ublk_device *device)
@@ -239,17 +236,6 @@ int ublk_disk_close_unused(struct ublk_device *device)
 void ublk_disk_remove_later(struct ublk_device *device)
 {
 	get_device(&device->dev);
-	if (!queue_work(slow_workqueue, &device->removal))
+	if (!queue_work(ublk_slow_workqueue, &device->removal))
 		put_device(&device->dev);
-}
-
-int ublk_disk_workqueue_init(void)
-{
-	slow_workqueue = alloc_workqueue("ublk_slow", WQ_UNBOUND, 0);
-	return slow_workqueue ? 0 : -ENOMEM;
-}
-
-void ublk_disk_workqueue_exit(void)
-{
-	destroy_workqueue(slow_workqueue);
 }

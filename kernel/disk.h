@@ -27,7 +27,4 @@ int ublk_disk_close_unused(struct ublk_device *device);
 /* Removes the disk of a daemon that is gone, from a work. */
 void ublk_disk_remove_later(struct ublk_device *device);
 
-int ublk_disk_workqueue_init(void);
-void ublk_disk_workqueue_exit(void);
-
 #endif

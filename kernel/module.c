@@ -12,26 +12,17 @@
 
 #include "control.h"
 #include "device.h"
-#include "disk.h"
 
 static int __init ublk_init(void)
 {
 	int result;
 
-	result = ublk_disk_workqueue_init();
-	if (result)
-		return result;
 	result = ublk_devices_init();
 	if (result)
-		goto no_devices;
+		return result;
 	result = ublk_control_init();
 	if (result)
-		goto no_control;
-	return 0;
-no_control:
-	ublk_devices_exit();
-no_devices:
-	ublk_disk_workqueue_exit();
+		ublk_devices_exit();
 	return result;
 }
 
@@ -39,7 +30,6 @@ static void __exit ublk_exit(void)
 {
 	ublk_control_exit();
 	ublk_devices_exit();
-	ublk_disk_workqueue_exit();
 }
 
 module_init(ublk_init);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,11 +277,117 @@ static void file_outlives_daemon(void)
 	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
 }
 
+/* --- hazard 24 ---------------------------------------------------------------------------------------- */
+
+/* What the processes of this case tell each other. */
+struct closing {
+	uint32_t id;
+	atomic_int open, gone, writing, served;
+};
+
+static struct closing *closing_share(void)
+{
+	struct closing *closing = mmap(NULL, sizeof(*closing), PROT_READ | PROT_WRITE,
+				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (closing == MAP_FAILED)
+		probe_die("no memory");
+	return closing;
+}
+
+/* Leaves a dirty page, and a read at work that has the disk's last reference. */
+static void write_and_die(uint32_t id)
+{
+	struct io_uring ring;
+	char path[CONTROL_PATH_BYTES];
+	int direct, cached;
+	void *data;
+
+	snprintf(path, sizeof(path), "/dev/ublkb%u", id);
+	cached = open(path, O_RDWR);
+	direct = open(path, O_RDONLY | O_DIRECT);
+	if (cached < 0 || direct < 0 || io_uring_queue_init(DEPTH, &ring, 0) ||
+	    posix_memalign(&data, PAGE_BYTES, PAGE_BYTES))
+		_exit(2);
+	memset(data, 0x5a, PAGE_BYTES);
+	if (pwrite(cached, data, PAGE_BYTES, 0) != PAGE_BYTES)
+		_exit(3);
+	close(cached);
+	io_uring_prep_read(probe_sqe(&ring), direct, data, PAGE_BYTES, PROBE_SIZE_BYTES / 2);
+	io_uring_submit(&ring);
+	close(direct);
+	_exit(0);
+}
+
+/* Answers the read, whose end closes the disk, which writes the page: that is not answered. */
+static void serve_the_close(struct closing *closing)
+{
+	uint16_t tag;
+
+	probe_run(&probe, UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE, DEPTH);
+	closing->id = probe.info.dev_id;
+	atomic_store(&closing->open, 1);
+	tag = probe_take(&probe, UBLK_IO_OP_READ);
+	probe_await(&closing->gone, "the disk's user");
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, PAGE_BYTES);
+	probe_take(&probe, UBLK_IO_OP_WRITE);
+	atomic_store(&closing->writing, 1);
+	for (;;)
+		pause();
+}
+
+/* The kernel closes files in one work, which waits for the page now; the char device stands behind it. */
+static void h24_closed_behind_a_disk(void)
+{
+	struct closing *closing = closing_share();
+	pid_t user, daemon, successor;
+	uint32_t id;
+
+	probe_need(NULL, UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE);
+	daemon = fork();
+	if (!daemon)
+		serve_the_close(closing);
+	probe_await(&closing->open, "the daemon");
+	id = closing->id;
+	user = fork();
+	if (!user)
+		write_and_die(id);
+	probe_expect("the disk's user", 0, await_end(user));
+	atomic_store(&closing->gone, 1);
+	probe_await(&closing->writing, "the page");
+	kill(daemon, SIGKILL);
+	await_end(daemon);
+	probe_await_state(id, UBLK_S_DEV_QUIESCED);
+	probe_expect("START_USER_RECOVERY", 0,
+		     probe_control(UBLK_U_CMD_START_USER_RECOVERY, id, 0));
+	successor = fork();
+	if (!successor) {
+		probe.info = probe_info_plain();
+		probe.info.dev_id = id;
+		probe.info.queue_depth = DEPTH;
+		probe_open(&probe, 0);
+		probe_fetch_all(&probe);
+		probe_expect("END_USER_RECOVERY", 0,
+			     probe_control(UBLK_U_CMD_END_USER_RECOVERY, id, (uint64_t)getpid()));
+		probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ,
+			   probe_take(&probe, UBLK_IO_OP_WRITE), PAGE_BYTES);
+		atomic_store(&closing->served, 1);
+		for (;;)
+			probe_serve(&probe, 1000);
+	}
+	probe_await(&closing->served, "the page, by the successor");
+	probe_expect("STOP_DEV", 0, probe_control(UBLK_U_CMD_STOP_DEV, id, 0));
+	kill(successor, SIGKILL);
+	await_end(successor);
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
+}
+
 const struct probe_case cases_races[] = {
 	{ "h05-fetch-and-close", h05_fetch_and_close },
 	{ "h07-stop-and-die", h07_stop_and_die },
 	{ "h11-scan-unanswered", h11_scan_unanswered },
 	{ "h12-last-reference", h12_last_reference },
 	{ "h08-file-outlives-daemon", file_outlives_daemon },
+	{ "h24-closed-behind-a-disk", h24_closed_behind_a_disk },
 	{ NULL, NULL },
 };
