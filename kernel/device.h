@@ -58,9 +58,9 @@ struct ublk_device {
 	bool counted;		 /* among the unprivileged ones */
 	atomic_t unfetched;	 /* slots whose first FETCH of this round is to come */
 	struct completion ready; /* unfetched has reached 0, or the device was deleted */
-	struct file *file;	 /* the round's; daemon_lock; NULL: no round, or it has been ended */
-	struct pid *daemon;	 /* the process that fetches; under daemon_lock, a reference */
-	struct mm_struct *mm;	 /* that may map descriptors, only compared; daemon_lock */
+	struct file *file;    /* the round's; daemon_lock; NULL: no round, or it has been ended */
+	struct pid *daemon;   /* the process that fetches; under daemon_lock, a reference */
+	struct mm_struct *mm; /* that may map descriptors, only compared; daemon_lock */
 	spinlock_t daemon_lock;
 	struct delayed_work watch;   /* looks whether the daemon's tasks live; cancel.c */
 	struct work_struct closing;  /* ends the round of a file that nobody has */
