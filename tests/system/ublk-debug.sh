@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 # goal: what tests cannot see, the kernel's own checkers do: our driver touches no memory that is not its
 #       own, takes no lock in the wrong order, sleeps nowhere it must not, and leaks nothing
-# method: a debug kernel (KASAN, lockdep, kmemleak); fio in each way of moving data, random commands with
-#       kills, each allocation of ADD_DEV, START_DEV and a request failing once; any report fails the test
+# method: a debug kernel (KASAN, lockdep, kmemleak, page_owner); fio in each way of moving data, random
+#       commands with kills, each allocation of ADD_DEV, START_DEV and a request failing once; any report
+#       fails the test, and any page that the driver has at the end
 # kernels: 6.1-debug
 # cpus: 2
 # memory-mb: 2048
 # timeout-s: 700
 # allow-dmesg: use-after-free debug is enabled
 # modules: ublk_drv
+# kernel-args: page_owner=on
 # suite: debug
 
 # shellcheck disable=SC1091
@@ -50,6 +52,28 @@ failing_allocations() {
 	check "no device is left" no_ublk
 }
 
+PAGES=/sys/kernel/debug/page_owner
+
+# driver_pages: the records of pages that the driver asked for and has; what the kernel's own caches took
+# on its behalf, they keep (kmemleak looks into those).
+driver_pages() {
+	awk 'BEGIN { RS = ""; ORS = "\n\n" } /\[ublk_drv\]/ && !/allocate_slab|pcpu_/' $PAGES
+}
+
+# pages_are_seen: the check that follows can fail.
+pages_are_seen() {
+	serve --size 16M --queues 2 --depth 32
+	driver_pages >"$WORK/pages"
+	grep -q ublk_queue_alloc "$WORK/pages" || fail "page_owner" "no page of a device that is there"
+	delete_disk
+}
+
+no_driver_pages() {
+	driver_pages >"$WORK/pages"
+	sed 's/^/# /' "$WORK/pages" | head -n 60
+	[ ! -s "$WORK/pages" ]
+}
+
 # debug_case NAME COMMAND...: whatever the last one has left.
 debug_case() {
 	remove_devices
@@ -64,5 +88,7 @@ debug_case "each allocation fails once" failing_allocations
 debug_case "random commands and kills" hostile_siege 3 --seconds "${HOSTILE_SECONDS:-60}" \
 	${HOSTILE_SEED:+--seed $HOSTILE_SEED}
 debug_case "a normal device works" hostile_normal_device
+debug_case "pages are seen" pages_are_seen
 remove_devices
+check "no page is left" no_driver_pages
 check "the driver can be unloaded" modprobe -r ublk_drv
