@@ -226,7 +226,7 @@ static void watch_run(struct work_struct *work)
 		ublk_cancel_round(device, round);
 	ublk_device_end_round_later(device);
 	/* Once lost, too: a FETCH or COMMIT that was under way may have parked a command since. */
-	queue_delayed_work(system_unbound_wq, &device->watch, msecs_to_jiffies(UBLK_WATCH_MS));
+	queue_delayed_work(ublk_watches, &device->watch, msecs_to_jiffies(UBLK_WATCH_MS));
 }
 
 void ublk_cancel_init(struct ublk_device *device)
@@ -236,12 +236,12 @@ void ublk_cancel_init(struct ublk_device *device)
 
 void ublk_cancel_watch(struct ublk_device *device)
 {
-	queue_delayed_work(system_unbound_wq, &device->watch, msecs_to_jiffies(UBLK_WATCH_MS));
+	queue_delayed_work(ublk_watches, &device->watch, msecs_to_jiffies(UBLK_WATCH_MS));
 }
 
 void ublk_cancel_lost(struct ublk_device *device)
 {
-	mod_delayed_work(system_unbound_wq, &device->watch, 0);
+	mod_delayed_work(ublk_watches, &device->watch, 0);
 	flush_delayed_work(&device->watch);
 }
 
@@ -249,5 +249,5 @@ void ublk_cancel_suspect(struct ublk_device *device, bool gone)
 {
 	if (gone)
 		set_bit(UBLK_DEVICE_LOST, &device->flags);
-	mod_delayed_work(system_unbound_wq, &device->watch, 0);
+	mod_delayed_work(ublk_watches, &device->watch, 0);
 }

@@ -34,12 +34,12 @@ static int char_flush(struct file *file, fl_owner_t owner)
 	return 0;
 }
 
-/* No command is left and no mapping; requests that the daemon had may be, unless the round was ended. */
+/* No command is left and no mapping; requests that the daemon had may be, unless a work ended the round. */
 static int char_release(struct inode *inode, struct file *file)
 {
 	struct ublk_device *device = file->private_data;
 
-	ublk_device_end_round(device);
+	ublk_device_release_round(device, file);
 	ublk_device_put(device);
 	return 0;
 }

@@ -27,7 +27,7 @@ static unsigned long next_serial;
 static DECLARE_WAIT_QUEUE_HEAD(devices_gone);
 static struct class *char_class;
 static dev_t char_numbers;
-struct workqueue_struct *ublk_slow_workqueue;
+struct workqueue_struct *ublk_watches, *ublk_endings;
 
 static void device_closing(struct work_struct *work);
 
@@ -329,6 +329,7 @@ static void end_this_round(struct ublk_device *device, u32 round)
 	}
 	/* Before the round's number and LOST change: who finds the file there finds those of its round. */
 	spin_lock(&device->daemon_lock);
+	device->ending = device->file;
 	device->file = NULL;
 	spin_unlock(&device->daemon_lock);
 	device_lose_daemon(device);
@@ -336,12 +337,16 @@ static void end_this_round(struct ublk_device *device, u32 round)
 	/* Backwards: the first queue's number is the round's, and changes last. */
 	for (id = device->info.nr_hw_queues - 1; id >= 0; id--)
 		ublk_queue_end_round(device->queues[id]);
-	/* Only now: while there was a file to watch, a control command's look queued the next one. */
+	/*
+	 * After the file is gone from sight: a look that finds it queues the next one. Before LOST, OPEN and
+	 * the caller's reference go: a look may set the one, and needs the other.
+	 */
 	cancel_delayed_work_sync(&device->watch);
 	spin_lock(&device->daemon_lock);
 	daemon = device->daemon;
 	device->daemon = NULL;
 	device->mm = NULL;
+	device->ending = NULL;
 	spin_unlock(&device->daemon_lock);
 	put_pid(daemon);
 	if (!test_bit(UBLK_DEVICE_DELETED, &device->flags))
@@ -352,7 +357,7 @@ static void end_this_round(struct ublk_device *device, u32 round)
 	mutex_unlock(&device->mutex);
 }
 
-void ublk_device_end_round(struct ublk_device *device)
+static void end_closed_round(struct ublk_device *device)
 {
 	u32 round;
 
@@ -362,11 +367,27 @@ void ublk_device_end_round(struct ublk_device *device)
 	end_this_round(device, round);
 }
 
+/* Who waits for the file's release may open the device next: the round is over by then. */
+void ublk_device_release_round(struct ublk_device *device, const struct file *file)
+{
+	bool ending;
+
+	end_closed_round(device);
+	spin_lock(&device->daemon_lock);
+	ending = device->ending == file;
+	spin_unlock(&device->daemon_lock);
+	/* A work does it, and has the mutex. Nobody waits for another file's round here. */
+	if (ending) {
+		mutex_lock(&device->mutex);
+		mutex_unlock(&device->mutex);
+	}
+}
+
 static void device_closing(struct work_struct *work)
 {
 	struct ublk_device *device = container_of(work, struct ublk_device, closing);
 
-	ublk_device_end_round(device);
+	end_closed_round(device);
 	ublk_device_put(device);
 }
 
@@ -380,17 +401,20 @@ void ublk_device_end_round_later(struct ublk_device *device)
 	if (!closed)
 		return;
 	get_device(&device->dev);
-	if (!queue_work(ublk_slow_workqueue, &device->closing))
+	if (!queue_work(ublk_endings, &device->closing))
 		put_device(&device->dev);
 }
 
 int ublk_devices_init(void)
 {
-	int result;
+	int result = -ENOMEM;
 
-	ublk_slow_workqueue = alloc_workqueue("ublk_slow", WQ_UNBOUND, 0);
-	if (!ublk_slow_workqueue)
-		return -ENOMEM;
+	ublk_watches = alloc_workqueue("ublk_watches", WQ_UNBOUND, 0);
+	if (!ublk_watches)
+		return result;
+	ublk_endings = alloc_workqueue("ublk_endings", WQ_UNBOUND, 0);
+	if (!ublk_endings)
+		goto no_endings;
 	result = alloc_chrdev_region(&char_numbers, 0, UBLK_MINORS, "ublk-char");
 	if (result)
 		goto no_numbers;
@@ -400,7 +424,9 @@ int ublk_devices_init(void)
 	result = PTR_ERR(char_class);
 	unregister_chrdev_region(char_numbers, UBLK_MINORS);
 no_numbers:
-	destroy_workqueue(ublk_slow_workqueue);
+	destroy_workqueue(ublk_endings);
+no_endings:
+	destroy_workqueue(ublk_watches);
 	return result;
 }
 
@@ -446,5 +472,6 @@ void ublk_devices_exit(void)
 	idr_destroy(&devices);
 	class_destroy(char_class);
 	unregister_chrdev_region(char_numbers, UBLK_MINORS);
-	destroy_workqueue(ublk_slow_workqueue);
+	destroy_workqueue(ublk_endings);
+	destroy_workqueue(ublk_watches);
 }

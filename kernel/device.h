@@ -16,8 +16,9 @@
  * from one work for all files, which may be at the release of a disk just then, and wait for a page
  * to be written that waits for this device's next daemon. So the watch (cancel.h) ends a round, too.
  *
- * References: the id's (from ADD_DEV to DEL_DEV), each open char device's, the disk's (until its
- * free_disk), and short ones of control commands and works. The last put gives the id back.
+ * References: the id's (from ADD_DEV to DEL_DEV), each file's of the char device until its release, the
+ * disk's (until its free_disk), and short ones of control commands and works. The last put gives the id
+ * back.
  */
 #ifndef UBLK_DEVICE_H
 #define UBLK_DEVICE_H
@@ -36,7 +37,7 @@
 #define UBLK_MAX_QUEUES 4096 /* the ABI's: 12 bits in a USER_COPY offset */
 
 enum ublk_device_flag {
-	UBLK_DEVICE_OPEN,     /* the char device has its one opener: there is a round */
+	UBLK_DEVICE_OPEN,     /* a round is being begun, is there, or is being ended */
 	UBLK_DEVICE_LOST,     /* the daemon is gone or told to go; until the round ends */
 	UBLK_DEVICE_STOPPING, /* its disk is being removed: no request waits for a successor */
 	UBLK_DEVICE_CLOSED,   /* TRY_STOP_DEV found the disk unused: no more openers */
@@ -58,7 +59,8 @@ struct ublk_device {
 	bool counted;		 /* among the unprivileged ones */
 	atomic_t unfetched;	 /* slots whose first FETCH of this round is to come */
 	struct completion ready; /* unfetched has reached 0, or the device was deleted */
-	struct file *file;    /* the round's; daemon_lock; NULL: no round, or it has been ended */
+	struct file *file; /* the round's; NULL: there is none, or it is being ended; daemon_lock */
+	struct file *ending;  /* whose round is being ended, never followed; daemon_lock */
 	struct pid *daemon;   /* the process that fetches; under daemon_lock, a reference */
 	struct mm_struct *mm; /* that may map descriptors, only compared; daemon_lock */
 	spinlock_t daemon_lock;
@@ -69,8 +71,11 @@ struct ublk_device {
 	struct ublk_queue *queues[]; /* info.nr_hw_queues of them */
 };
 
-/* Works that may wait for I/O or for a device's mutex: neither may delay others' works. */
-extern struct workqueue_struct *ublk_slow_workqueue;
+/*
+ * A watch is what ends I/O of a daemon that is gone; an ending may wait for that, and for a device's mutex.
+ * Scans (disk.c) may wait for both and have a queue of their own: however many wait in one, the next go on.
+ */
+extern struct workqueue_struct *ublk_watches, *ublk_endings;
 
 /* Sets up what all devices share. 0 or a negative errno; the exit waits until none is left. */
 int ublk_devices_init(void);
@@ -100,15 +105,16 @@ bool ublk_device_ready(const struct ublk_device *device);
 /* The char device's new file begins a round. 0, -EBUSY: there is one, -ENODEV: the device was deleted. */
 int ublk_device_begin_round(struct ublk_device *device, struct file *file);
 
-/* Whether there is a round, and its number (cancel.h). */
+/* Whether there is a round that is not being ended, and its number (cancel.h). */
 bool ublk_device_round(struct ublk_device *device, u32 *round);
 
 /*
- * Ends the round if nobody has its file any more: takes back what the daemon had, and decides what becomes
- * of the device. Does nothing while somebody has, or where it is being ended already. May sleep for long.
+ * Ends the file's round, unless that was done: takes back what the daemon had, and decides what becomes of
+ * the device. Another may open it afterwards. May sleep for long.
  */
-void ublk_device_end_round(struct ublk_device *device);
-/* The same from a work; never sleeps. */
+void ublk_device_release_round(struct ublk_device *device, const struct file *file);
+
+/* Ends the round, from a work, if nobody has its file any more. Never sleeps. */
 void ublk_device_end_round_later(struct ublk_device *device);
 
 static inline bool ublk_device_has(const struct ublk_device *device, u64 feature)

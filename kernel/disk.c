@@ -15,6 +15,8 @@
 /* Of a millisecond or two each. */
 #define OPEN_LOCK_TRIES 100
 
+static struct workqueue_struct *scans;
+
 static blk_status_t disk_queue(struct blk_mq_hw_ctx *context, const struct blk_mq_queue_data *data)
 {
 	blk_mq_start_request(data->rq);
@@ -154,7 +156,7 @@ static void disk_scan_start(struct ublk_device *device)
 	if (ublk_device_has(device, UBLK_F_NO_AUTO_PART_SCAN))
 		clear_bit(GD_SUPPRESS_PART_SCAN, &device->disk->state);
 	else
-		queue_work(ublk_slow_workqueue, &device->scan);
+		queue_work(scans, &device->scan);
 }
 
 int ublk_disk_start(struct ublk_device *device)
@@ -236,6 +238,17 @@ int ublk_disk_close_unused(struct ublk_device *device)
 void ublk_disk_remove_later(struct ublk_device *device)
 {
 	get_device(&device->dev);
-	if (!queue_work(ublk_slow_workqueue, &device->removal))
+	if (!queue_work(ublk_endings, &device->removal))
 		put_device(&device->dev);
+}
+
+int ublk_disks_init(void)
+{
+	scans = alloc_workqueue("ublk_scans", WQ_UNBOUND, 0);
+	return scans ? 0 : -ENOMEM;
+}
+
+void ublk_disks_exit(void)
+{
+	destroy_workqueue(scans);
 }

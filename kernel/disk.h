@@ -27,4 +27,8 @@ int ublk_disk_close_unused(struct ublk_device *device);
 /* Removes the disk of a daemon that is gone, from a work. */
 void ublk_disk_remove_later(struct ublk_device *device);
 
+/* Before the first device, and after the last. 0 or -ENOMEM. */
+int ublk_disks_init(void);
+void ublk_disks_exit(void);
+
 #endif

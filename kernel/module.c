@@ -12,17 +12,26 @@
 
 #include "control.h"
 #include "device.h"
+#include "disk.h"
 
 static int __init ublk_init(void)
 {
 	int result;
 
-	result = ublk_devices_init();
+	result = ublk_disks_init();
 	if (result)
 		return result;
+	result = ublk_devices_init();
+	if (result)
+		goto no_devices;
 	result = ublk_control_init();
 	if (result)
-		ublk_devices_exit();
+		goto no_control;
+	return 0;
+no_control:
+	ublk_devices_exit();
+no_devices:
+	ublk_disks_exit();
 	return result;
 }
 
@@ -30,6 +39,7 @@ static void __exit ublk_exit(void)
 {
 	ublk_control_exit();
 	ublk_devices_exit();
+	ublk_disks_exit();
 }
 
 module_init(ublk_init);

@@ -382,6 +382,31 @@ static void h24_closed_behind_a_disk(void)
 	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
 }
 
+/* Whoever has seen the opener go may open the device: his round is over by then. No command holds it. */
+static void h24_reopened_at_once(void)
+{
+	char path[CONTROL_PATH_BYTES];
+	int status, fd;
+	pid_t opener;
+
+	probe_add(&probe, 0, UBLK_MAX_QUEUE_DEPTH);
+	snprintf(path, sizeof(path), "/dev/ublkc%u", probe.info.dev_id);
+	for (int i = 0; i < 10 * repeats(); i++) {
+		opener = fork();
+		if (!opener) {
+			probe_open_char(&probe);
+			_exit(0);
+		}
+		if (waitpid(opener, &status, 0) != opener || status)
+			probe_die("the opener's status is %#x", status);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			probe_die("round %d: %s: %s", i, path, strerror(errno));
+		close(fd);
+	}
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+}
+
 const struct probe_case cases_races[] = {
 	{ "h05-fetch-and-close", h05_fetch_and_close },
 	{ "h07-stop-and-die", h07_stop_and_die },
@@ -389,5 +414,6 @@ const struct probe_case cases_races[] = {
 	{ "h12-last-reference", h12_last_reference },
 	{ "h08-file-outlives-daemon", file_outlives_daemon },
 	{ "h24-closed-behind-a-disk", h24_closed_behind_a_disk },
+	{ "h24-reopened-at-once", h24_reopened_at_once },
 	{ NULL, NULL },
 };
