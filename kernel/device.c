@@ -346,7 +346,6 @@ static void end_this_round(struct ublk_device *device, u32 round)
 	daemon = device->daemon;
 	device->daemon = NULL;
 	device->mm = NULL;
-	device->ending = NULL;
 	spin_unlock(&device->daemon_lock);
 	put_pid(daemon);
 	if (!test_bit(UBLK_DEVICE_DELETED, &device->flags))
@@ -354,6 +353,9 @@ static void end_this_round(struct ublk_device *device, u32 round)
 	atomic_set(&device->unfetched, device->info.nr_hw_queues * device->info.queue_depth);
 	clear_bit(UBLK_DEVICE_LOST, &device->flags);
 	clear_bit_unlock(UBLK_DEVICE_OPEN, &device->flags);
+	spin_lock(&device->daemon_lock);
+	device->ending = NULL;
+	spin_unlock(&device->daemon_lock);
 	mutex_unlock(&device->mutex);
 }
 
