@@ -44,6 +44,15 @@ static bool in_daemon(const struct ublk_slot *slot)
 #define NOT_DELIVERED (-EFAULT)
 
 /*
+ * What a killed task was at is broken off: a copy ends early, a system call is interrupted. That says
+ * something about the task, and nothing about the request, which has the fate of a lost daemon's.
+ */
+static bool broken_off(void)
+{
+	return fatal_signal_pending(current);
+}
+
+/*
  * Copies a WRITE's data with the slot pinned; the lock is held, released, and held again. A buffer
  * that cannot be written now will not be later, so trying again would never end: the request fails.
  * *failed is to be failed once the lock is released.
@@ -65,9 +74,12 @@ static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct
 		return UBLK_IO_RES_ABORT;
 	if (whole)
 		return UBLK_IO_RES_OK;
-	*failed = request;
 	slot->request = NULL;
 	ublk_slot_move(slot, UBLK_SLOT_PARKED);
+	if (broken_off() && ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE)
+		ublk_request_requeue(request);
+	else
+		*failed = request;
 	return NOT_DELIVERED;
 }
 
@@ -277,7 +289,7 @@ static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buf
 				   min_t(unsigned int, result, blk_rq_bytes(request)));
 }
 
-/* A COMMIT that came too late, or while somebody else copies. The lock is held, and released. */
+/* A COMMIT that came too late, while somebody else copies, or broken off. The lock is held, and released. */
 static int commit_refuse(struct ublk_queue *queue, const struct ublk_slot *slot,
 			 struct io_uring_cmd *command, unsigned int issue_flags,
 			 struct request *failed) __releases(&queue->lock)
@@ -324,7 +336,8 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 	spin_lock(&queue->lock);
 	if (pinned)
 		failed = ublk_cancel_unpin(queue, slot, &unused);
-	if (unlikely(!ublk_slot_committable(slot) || slot->pins))
+	if (unlikely(!ublk_slot_committable(slot) || slot->pins ||
+		     (!ublk_request_whole(slot->request, result) && broken_off())))
 		return commit_refuse(queue, slot, command, issue_flags, failed);
 	request = slot->request;
 	slot->request = NULL;

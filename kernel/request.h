@@ -19,6 +19,13 @@ static inline bool ublk_request_has_data(const struct request *request)
 	return req_op(request) == REQ_OP_READ || req_op(request) == REQ_OP_WRITE;
 }
 
+/* The daemon's result says that all of it is done. */
+static inline bool ublk_request_whole(const struct request *request, int result)
+{
+	return result >= 0 &&
+	       (!ublk_request_has_data(request) || (unsigned int)result >= blk_rq_bytes(request));
+}
+
 /*
  * Ends the request with the daemon's result: bytes done, or a negative errno. More bytes than it
  * has count as all; what a short READ or WRITE left is sent to the daemon again; none, or less than

@@ -2,7 +2,7 @@
 /*
  * cases_death.c - a daemon dies, whole or one thread of it, with a request in each state that a slot
  * has, under each policy of recovery: the request fails or waits, as the policy says, within a second;
- * a successor serves what waits; nothing is left. Hazards 1, 2, 3, 4, 8, 9, 10 of kernel/README.md.
+ * a successor serves what waits; nothing is left. Hazards 1, 2, 3, 4, 8, 9, 10, 25 of kernel/README.md.
  */
 #include <errno.h>
 #include <signal.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tests/guest/ublk/probe.h"
+#include "tests/guest/ublk/slow_memory.h"
 
 #define DEPTH	   4
 #define PAGE_BYTES 4096u
@@ -23,6 +24,8 @@ enum place {
 	PLACE_SENDING, /* on its way: the daemon's thread does not look */
 	PLACE_ASKED,   /* the daemon was asked for a buffer */
 	PLACE_OWNED,   /* the daemon has it */
+	PLACE_GIVEN,   /* a WRITE's data is being copied to the daemon */
+	PLACE_TAKEN,   /* a READ's data is being copied from it, by its COMMIT */
 };
 
 enum death { DEATH_PROCESS, DEATH_THREAD };
@@ -31,6 +34,7 @@ enum death { DEATH_PROCESS, DEATH_THREAD };
 struct shared {
 	struct probe probe; /* its info is what the test needs */
 	atomic_int ready, die;
+	atomic_int copying; /* stands still in the middle of it */
 };
 
 static struct shared *shared;
@@ -51,23 +55,51 @@ struct daemon {
 	enum death death;
 };
 
+static void *copy_thread(void *memory)
+{
+	slow_memory_await(memory);
+	atomic_store(&shared->copying, 1);
+	return NULL;
+}
+
+/* Memory in which a copy stands still until the daemon is killed; somebody tells of that. */
+static char *slow_buffer(void)
+{
+	static struct slow_memory memory;
+	pthread_t thread;
+
+	memory = slow_memory_make();
+	if (pthread_create(&thread, NULL, copy_thread, &memory))
+		probe_die("no thread");
+	return memory.area;
+}
+
 /* The daemon's thread: serves until the disk is there, then lets one request come to its place. */
 static void *daemon_thread(void *argument)
 {
 	const struct daemon *daemon = argument;
 	struct probe *probe = &shared->probe;
+	const bool copies = daemon->place == PLACE_GIVEN || daemon->place == PLACE_TAKEN;
+	char *slow = copies ? slow_buffer() : NULL;
 	uint16_t tag;
 
 	probe_add(probe, daemon->features, DEPTH);
 	probe_open(probe, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
-	probe_fetch_all(probe);
+	if (daemon->place == PLACE_GIVEN)
+		for (tag = 0; tag < DEPTH; tag++)
+			probe_send_at(probe, UBLK_U_IO_FETCH_REQ, tag, 0, (uintptr_t)slow);
+	else
+		probe_fetch_all(probe);
 	probe_start(probe);
 	atomic_store(&shared->ready, 1);
 	if (daemon->place == PLACE_ASKED)
 		probe_expect("a WRITE asks for a buffer", UBLK_IO_RES_NEED_GET_DATA,
 			     probe_wait(probe, &tag, PROBE_TIMEOUT_MS));
-	else if (daemon->place == PLACE_OWNED)
+	else if (daemon->place == PLACE_OWNED || daemon->place == PLACE_GIVEN)
 		probe_take(probe, UBLK_IO_OP_WRITE);
+	else if (daemon->place == PLACE_TAKEN)
+		probe_ask_at(probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ,
+			     probe_take(probe, UBLK_IO_OP_READ), PAGE_BYTES, (uintptr_t)slow);
 	while (!atomic_load(&shared->die))
 		usleep(1000);
 	return NULL;
@@ -140,7 +172,8 @@ static bool waits(const struct daemon *daemon)
 	if (!(daemon->features & UBLK_F_USER_RECOVERY) ||
 	    daemon->features & UBLK_F_USER_RECOVERY_FAIL_IO)
 		return false;
-	return daemon->place != PLACE_OWNED || daemon->features & UBLK_F_USER_RECOVERY_REISSUE;
+	return (daemon->place != PLACE_OWNED && daemon->place != PLACE_TAKEN) ||
+	       daemon->features & UBLK_F_USER_RECOVERY_REISSUE;
 }
 
 static void expect_failed(struct disk_io *io, uint64_t lost_ms)
@@ -191,8 +224,12 @@ static void one_death(const struct daemon *daemon)
 
 	probe_await(&shared->ready, "the daemon");
 	id = shared->probe.info.dev_id;
-	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	disk_io_start(&io, &shared->probe,
+		      daemon->place == PLACE_TAKEN ? UBLK_IO_OP_READ : UBLK_IO_OP_WRITE,
+		      PAGE_BYTES);
 	usleep(150000);
+	if (daemon->place == PLACE_GIVEN || daemon->place == PLACE_TAKEN)
+		probe_await(&shared->copying, "a copy");
 	lost_ms = probe_now_ms();
 	if (daemon->death == DEATH_THREAD)
 		atomic_store(&shared->die, 1);
@@ -264,6 +301,17 @@ static void process_asked(void)
 static void thread_asked(void)
 {
 	deaths(PLACE_ASKED, DEATH_THREAD);
+}
+
+/* The copy is broken off by the kill; that is no error of the request's. */
+static void killed_while_given(void)
+{
+	deaths(PLACE_GIVEN, DEATH_PROCESS);
+}
+
+static void killed_while_taken(void)
+{
+	deaths(PLACE_TAKEN, DEATH_PROCESS);
 }
 
 /* Nothing was at work: the next request is what tells. With a policy by which the disk stays. */
@@ -508,6 +556,8 @@ const struct probe_case cases_death[] = {
 	{ "h02-death-sending", process_sending },
 	{ "death-asked", process_asked },
 	{ "death-owned", process_owned },
+	{ "killed-while-given-data", killed_while_given },
+	{ "killed-while-committing", killed_while_taken },
 	{ "thread-death-idle", thread_idle },
 	{ "ring-closed", ring_closed },
 	{ "h03-thread-death-sending", thread_sending },
