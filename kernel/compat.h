@@ -21,8 +21,8 @@
 #include <linux/io_uring/cmd.h>
 #else
 #include <linux/io_uring.h>
-#include <linux/io_uring_types.h>
 #endif
+#include <linux/io_uring_types.h>
 
 #if !KERNEL_AT_LEAST(6, 1) || (KERNEL_AT_LEAST(6, 9) && !KERNEL_AT_LEAST(6, 11))
 #error "this driver builds for Linux 6.1 to 6.8, and 6.11 and later"
@@ -75,6 +75,34 @@ static inline const void *compat_command_payload(const struct io_uring_cmd *comm
 	return command->cmd;
 #endif
 }
+
+/*
+ * A command that is told to come again in a worker (-EAGAIN) has a copy of its SQE there; but 6.12's ring
+ * gives it the SQE itself, which may be another command's by then. There the payload is kept in the
+ * command's private area. One that begins in a worker (IOSQE_ASYNC) has a copy on every kernel.
+ */
+#if KERNEL_AT_LEAST(6, 9) && !KERNEL_AT_LEAST(6, 16)
+static inline void compat_command_keep_payload(struct io_uring_cmd *command, size_t length_bytes)
+{
+	memcpy(command->pdu, compat_command_payload(command), length_bytes);
+}
+
+static inline const void *compat_command_kept_payload(struct io_uring_cmd *command)
+{
+	if (cmd_to_io_kiocb(command)->flags & REQ_F_FORCE_ASYNC)
+		return compat_command_payload(command);
+	return command->pdu;
+}
+#else
+static inline void compat_command_keep_payload(struct io_uring_cmd *command, size_t length_bytes)
+{
+}
+
+static inline const void *compat_command_kept_payload(struct io_uring_cmd *command)
+{
+	return compat_command_payload(command);
+}
+#endif
 
 /* From 6.7 on a ring that goes away tells its commands so. */
 #if KERNEL_AT_LEAST(6, 7)

@@ -513,16 +513,17 @@ static u32 full_opcode(u32 code)
 
 static int control_issue(struct io_uring_cmd *io_command, unsigned int issue_flags)
 {
-	const struct ublksrv_ctrl_cmd *payload;
 	struct ublksrv_ctrl_cmd command;
 
-	/* Everything here may sleep: to a worker, with a copy of the SQE. */
-	if (issue_flags & IO_URING_F_NONBLOCK)
-		return -EAGAIN;
+	BUILD_BUG_ON(sizeof(command) > sizeof(io_command->pdu));
 	if (!(issue_flags & IO_URING_F_SQE128))
 		return -EINVAL;
-	payload = compat_command_payload(io_command);
-	memcpy(&command, payload, sizeof(command));
+	/* Everything here may sleep: to a worker, with a copy of the SQE. */
+	if (issue_flags & IO_URING_F_NONBLOCK) {
+		compat_command_keep_payload(io_command, sizeof(command));
+		return -EAGAIN;
+	}
+	memcpy(&command, compat_command_kept_payload(io_command), sizeof(command));
 	return run(full_opcode(READ_ONCE(io_command->cmd_op)), &command);
 }
 
