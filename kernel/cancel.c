@@ -169,7 +169,7 @@ void ublk_cancel_waiting(struct ublk_device *device)
  * requests of this very task) is not marked as exiting yet, but as one that will dump no core any more;
  * nor is one whose core is being dumped, perhaps to its own disk. The group's mark is there at once.
  */
-static bool task_dying(const struct task_struct *task)
+bool ublk_cancel_dying(const struct task_struct *task)
 {
 	return READ_ONCE(task->flags) & (PF_EXITING | PF_POSTCOREDUMP) ||
 	       READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT;
@@ -199,10 +199,10 @@ static bool queue_lost(struct ublk_queue *queue)
 		return false;
 	spin_lock(&queue->lock);
 	if (queue->task)
-		lost = task_dying(queue->task);
+		lost = ublk_cancel_dying(queue->task);
 	else
 		for (tag = 0; tag < queue->depth && !lost; tag++)
-			lost = queue->slots[tag].task && task_dying(queue->slots[tag].task);
+			lost = queue->slots[tag].task && ublk_cancel_dying(queue->slots[tag].task);
 	lost = lost || queue_ring_closed(queue);
 	spin_unlock(&queue->lock);
 	return lost;

@@ -48,6 +48,9 @@ u32 ublk_cancel_this_round(struct ublk_device *device);
  */
 void ublk_cancel_lost(struct ublk_device *device);
 
+/* The task serves nobody any more: it ends, or is about to. */
+bool ublk_cancel_dying(const struct task_struct *task);
+
 /* What becomes of a request of this queue; the queue's lock is held. */
 enum ublk_fate ublk_cancel_fate(const struct ublk_queue *queue, bool seen);
 

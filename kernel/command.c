@@ -2,6 +2,7 @@
 /* command.c - one function per command, and the delivery in between. */
 #include <linux/nospec.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 
 #include "cancel.h"
@@ -45,17 +46,18 @@ static bool in_daemon(const struct ublk_slot *slot)
 
 /*
  * What a killed task was at is broken off: a copy ends early, a system call is interrupted. That says
- * something about the task, and nothing about the request, which has the fate of a lost daemon's.
+ * something about the task, and nothing about the request, which has the fate of a lost daemon's. The
+ * group is marked before its tasks have the signal, and after they took it from the list.
  */
 static bool broken_off(void)
 {
-	return fatal_signal_pending(current);
+	return fatal_signal_pending(current) || ublk_cancel_dying(current);
 }
 
 /*
  * Copies a WRITE's data with the slot pinned; the lock is held, released, and held again. A buffer
- * that cannot be written now will not be later, so trying again would never end: the request fails.
- * *failed is to be failed once the lock is released.
+ * that cannot be written now will not be later, so trying again would never end: the request fails,
+ * unless the copy was broken off. *failed is to be failed once the lock is released.
  */
 static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct request **failed)
 	__must_hold(&queue->lock)
@@ -337,7 +339,7 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 	if (pinned)
 		failed = ublk_cancel_unpin(queue, slot, &unused);
 	if (unlikely(!ublk_slot_committable(slot) || slot->pins ||
-		     (!ublk_request_whole(slot->request, result) && broken_off())))
+		     (ublk_request_fails(slot->request, result) && broken_off())))
 		return commit_refuse(queue, slot, command, issue_flags, failed);
 	request = slot->request;
 	slot->request = NULL;

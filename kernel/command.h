@@ -25,8 +25,8 @@ blk_status_t ublk_command_queue(struct ublk_queue *queue, struct request *reques
 /*
  * The char device's uring_cmd. Checked in this order: opcode, queue and tag, task, the slot's
  * state, the operands. -EOPNOTSUPP unknown opcode; -EINVAL queue, tag, task, state or operand;
- * -EBUSY the slot was fetched already, or its data is being copied; -ENODEV the device is being
- * cancelled. GET_DATA returns 0, or -EFAULT where the buffer cannot be written.
+ * -EBUSY the slot was fetched already, its data is being copied, or the COMMIT was broken off by a kill;
+ * -ENODEV the device is being cancelled. GET_DATA returns 0, or -EFAULT where the buffer cannot be written.
  */
 int ublk_command_issue(struct io_uring_cmd *command, unsigned int issue_flags);
 

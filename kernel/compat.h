@@ -21,8 +21,8 @@
 #include <linux/io_uring/cmd.h>
 #else
 #include <linux/io_uring.h>
-#endif
 #include <linux/io_uring_types.h>
+#endif
 
 #if !KERNEL_AT_LEAST(6, 1) || (KERNEL_AT_LEAST(6, 9) && !KERNEL_AT_LEAST(6, 11))
 #error "this driver builds for Linux 6.1 to 6.8, and 6.11 and later"
@@ -79,19 +79,21 @@ static inline const void *compat_command_payload(const struct io_uring_cmd *comm
 /*
  * A command that is told to come again in a worker (-EAGAIN) has a copy of its SQE there; but 6.12's ring
  * gives it the SQE itself, which may be another command's by then. There the payload is kept in the
- * command's private area. One that begins in a worker (IOSQE_ASYNC) has a copy on every kernel.
+ * command's private area, and a flag, which the ring makes anew for each command and lets no user set,
+ * says so: one behind a link may begin in a worker.
  */
 #if KERNEL_AT_LEAST(6, 9) && !KERNEL_AT_LEAST(6, 16)
+#define COMPAT_PAYLOAD_KEPT (1U << 24)
 static inline void compat_command_keep_payload(struct io_uring_cmd *command, size_t length_bytes)
 {
 	memcpy(command->pdu, compat_command_payload(command), length_bytes);
+	command->flags |= COMPAT_PAYLOAD_KEPT;
 }
 
 static inline const void *compat_command_kept_payload(struct io_uring_cmd *command)
 {
-	if (cmd_to_io_kiocb(command)->flags & REQ_F_FORCE_ASYNC)
-		return compat_command_payload(command);
-	return command->pdu;
+	return command->flags & COMPAT_PAYLOAD_KEPT ? command->pdu
+						    : compat_command_payload(command);
 }
 #else
 static inline void compat_command_keep_payload(struct io_uring_cmd *command, size_t length_bytes)

@@ -518,7 +518,7 @@ static int control_issue(struct io_uring_cmd *io_command, unsigned int issue_fla
 	BUILD_BUG_ON(sizeof(command) > sizeof(io_command->pdu));
 	if (!(issue_flags & IO_URING_F_SQE128))
 		return -EINVAL;
-	/* Everything here may sleep: to a worker, with a copy of the SQE. */
+	/* Everything here may sleep: to a worker. */
 	if (issue_flags & IO_URING_F_NONBLOCK) {
 		compat_command_keep_payload(io_command, sizeof(command));
 		return -EAGAIN;

@@ -95,12 +95,12 @@ void ublk_request_end(struct request *request, int result)
 {
 	unsigned int done_bytes;
 
-	if (likely(ublk_request_whole(request, result))) {
-		end_whole(request, BLK_STS_OK);
+	if (unlikely(result < 0)) {
+		end_whole(request, status_of(result));
 		return;
 	}
-	if (result < 0) {
-		end_whole(request, status_of(result));
+	if (!ublk_request_has_data(request) || likely(result >= blk_rq_bytes(request))) {
+		end_whole(request, BLK_STS_OK);
 		return;
 	}
 	done_bytes = round_down(result, queue_logical_block_size(request->q));

@@ -4,6 +4,7 @@
 #define UBLK_REQUEST_H
 
 #include <linux/blk-mq.h>
+#include <linux/blkdev.h>
 
 #include "slot.h"
 #include "ublk_cmd.h"
@@ -19,11 +20,11 @@ static inline bool ublk_request_has_data(const struct request *request)
 	return req_op(request) == REQ_OP_READ || req_op(request) == REQ_OP_WRITE;
 }
 
-/* The daemon's result says that all of it is done. */
-static inline bool ublk_request_whole(const struct request *request, int result)
+/* With this result of the daemon's the request would end with an error, not the least of it done. */
+static inline bool ublk_request_fails(const struct request *request, int result)
 {
-	return result >= 0 &&
-	       (!ublk_request_has_data(request) || (unsigned int)result >= blk_rq_bytes(request));
+	return result < 0 || (ublk_request_has_data(request) && result < blk_rq_bytes(request) &&
+			      result < queue_logical_block_size(request->q));
 }
 
 /*

@@ -23,6 +23,8 @@
  *    ORPHANED   yes      no       the task work that is still under way, wherever it runs
  *    DOOMED     maybe    yes      the last unpin: somebody is copying to or from the request's pages
  *
+ * "Unwritable" is the daemon's buffer, for good or because a kill broke the copy off.
+ *
  * "Cancel" is the loss of the daemon (cancel.h): it is found by a poll if by nothing else, so no
  * state waits for ever on a daemon that is gone.
  */

@@ -220,6 +220,50 @@ static void h16_rewritten_sqe(void)
 	probe_end(&probe);
 }
 
+/* One behind a link begins in the worker that did the one before: each has its own operands there. */
+static void linked_commands(void)
+{
+	struct ublksrv_ctrl_dev_info infos[2];
+	struct io_uring_cqe *cqe;
+	struct io_uring ring;
+
+	probe_add(&probe, 0, DEPTH);
+	if (io_uring_queue_init(4, &ring, IORING_SETUP_SQE128))
+		probe_die("no ring");
+	for (int i = 0; i < 50; i++) {
+		memset(infos, 0, sizeof(infos));
+		for (int j = 0; j < 2; j++) {
+			/* The second asks for a device that there is, the first for one that there is not. */
+			const struct ublksrv_ctrl_cmd command = {
+				.dev_id = j ? probe.info.dev_id : probe.info.dev_id + 1,
+				.queue_id = UINT16_MAX,
+				.addr = (uintptr_t)&infos[j],
+				.len = sizeof(infos[j]),
+			};
+			struct io_uring_sqe *sqe = probe_sqe(&ring);
+
+			memset(sqe, 0, 2 * sizeof(*sqe));
+			sqe->opcode = IORING_OP_URING_CMD;
+			sqe->flags = j ? 0 : IOSQE_IO_HARDLINK | (i & 1 ? IOSQE_ASYNC : 0);
+			sqe->fd = probe.control.fd;
+			sqe->cmd_op = UBLK_U_CMD_GET_DEV_INFO;
+			sqe->user_data = (uint64_t)j;
+			memcpy(sqe->cmd, &command, sizeof(command));
+		}
+		io_uring_submit(&ring);
+		for (int j = 0; j < 2; j++) {
+			if (io_uring_wait_cqe(&ring, &cqe))
+				probe_die("no answer");
+			probe_expect(cqe->user_data ? "GET_DEV_INFO" : "GET_DEV_INFO of no device",
+				     cqe->user_data ? 0 : -ENODEV, cqe->res);
+			io_uring_cqe_seen(&ring, cqe);
+		}
+		probe_expect("the depth", DEPTH, infos[1].queue_depth);
+	}
+	io_uring_queue_exit(&ring);
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+}
+
 /* Nor in those of I/O commands, which a slot keeps for long, submitted directly or through a worker. */
 static void h16_rewritten_io_sqe(void)
 {
@@ -379,6 +423,7 @@ const struct probe_case cases_commands[] = {
 	{ "h17-another-thread", wrong_task },
 	{ "h17-another-process", wrong_process },
 	{ "h06-half-fetched", h06_half_fetched },
+	{ "h16-linked-commands", linked_commands },
 	{ "h16-rewritten-sqe", h16_rewritten_sqe },
 	{ "h16-rewritten-io-sqe", h16_rewritten_io_sqe },
 	{ "h18-in-a-worker", h18_in_a_worker },
