@@ -110,7 +110,7 @@ static pid_t daemon_begin(const struct daemon *daemon)
 	pthread_t thread;
 	pid_t child;
 
-	probe_need(NULL, daemon->features);
+	probe_need(daemon->features);
 	share();
 	child = fork();
 	if (child)

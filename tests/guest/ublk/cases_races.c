@@ -343,7 +343,7 @@ static void h24_closed_behind_a_disk(void)
 	pid_t user, daemon, successor;
 	uint32_t id;
 
-	probe_need(NULL, UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE);
+	probe_need(UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE);
 	daemon = fork();
 	if (!daemon)
 		serve_the_close(closing);

@@ -89,7 +89,7 @@ static void h22_unprivileged(void)
 	uint32_t id;
 	pid_t child;
 
-	probe_need(NULL, UBLK_F_UNPRIVILEGED_DEV);
+	probe_need(UBLK_F_UNPRIVILEGED_DEV);
 	if (chmod(CONTROL_PATH, 0666))
 		probe_die("chmod");
 	probe.info = probe_info_plain();
@@ -155,7 +155,7 @@ static void h22_cap(void)
 {
 	struct ublksrv_ctrl_dev_info info = probe_info_plain();
 
-	probe_need(NULL, UBLK_F_UNPRIVILEGED_DEV);
+	probe_need(UBLK_F_UNPRIVILEGED_DEV);
 	info.flags |= UBLK_F_UNPRIVILEGED_DEV;
 	set_cap("1");
 	probe_expect("the first ADD_DEV", 0, probe_add_with(&probe, info));
@@ -272,7 +272,7 @@ static void h22_plain_user(void)
 	int status = -1;
 	pid_t child;
 
-	probe_need(NULL, UBLK_F_UNPRIVILEGED_DEV);
+	probe_need(UBLK_F_UNPRIVILEGED_DEV);
 	if (id == MAP_FAILED || chmod(CONTROL_PATH, 0666))
 		probe_die("no shared memory, or no chmod");
 	*id = UINT32_MAX;

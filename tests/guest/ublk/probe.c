@@ -151,13 +151,10 @@ bool probe_lists(uint64_t features)
 	return false;
 }
 
-void probe_need(struct probe *probe, uint64_t features)
+void probe_need(uint64_t features)
 {
 	if (!probe_lists(features))
 		_exit(EXIT_SKIP);
-	if (probe && features & ~probe->info.flags)
-		probe_die("the driver lists %#llx and does not grant it",
-			  (unsigned long long)(features & ~probe->info.flags));
 }
 
 struct ublksrv_ctrl_dev_info probe_info_plain(void)
@@ -203,7 +200,7 @@ void probe_add(struct probe *probe, uint64_t features, uint16_t depth)
 	int ret;
 
 	if (features)
-		probe_need(NULL, features);
+		probe_need(features);
 	ret = control_open(&probe->control);
 	if (ret < 0)
 		probe_die("/dev/ublk-control: %s", strerror(-ret));

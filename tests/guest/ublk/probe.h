@@ -65,7 +65,7 @@ uint32_t probe_scale(void);
 bool probe_lists(uint64_t features);
 
 /* Ends the process with 77 where the driver does not list all of this. */
-void probe_need(struct probe *probe, uint64_t features);
+void probe_need(uint64_t features);
 
 /* What most tests ask of ADD_DEV, one queue, and of SET_PARAMS. */
 struct ublksrv_ctrl_dev_info probe_info_plain(void);
