@@ -55,11 +55,11 @@ failing_allocations() {
 PAGES=/sys/kernel/debug/page_owner
 
 # driver_pages: the records of pages that the driver asked for and has; what the kernel's own caches took
-# on its behalf, and KASAN's notes, they keep (kmemleak looks into the slabs).
+# on its behalf, KASAN's notes and the kernel's page tables stay (kmemleak looks into the slabs).
 driver_pages() {
 	# A record has to fit into what is asked for at a time.
 	dd if=$PAGES bs=4096 of="$WORK/owners" 2>"$WORK/dd.err" || fail "page_owner" "$(cat "$WORK/dd.err")"
-	awk 'BEGIN { RS = ""; ORS = "\n\n" } /\[ublk_drv\]/ && !/\(slab|pcpu_|kasan_/' "$WORK/owners"
+	awk 'BEGIN { RS = ""; ORS = "\n\n" } /\[ublk_drv\]/ && !/\(slab|pcpu_|kasan_|__p(te|md|ud|4d)_alloc/' "$WORK/owners"
 }
 
 # pages_are_seen: the check that follows can fail.

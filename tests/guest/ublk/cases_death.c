@@ -95,8 +95,13 @@ static void *daemon_thread(void *argument)
 	if (daemon->place == PLACE_ASKED)
 		probe_expect("a WRITE asks for a buffer", UBLK_IO_RES_NEED_GET_DATA,
 			     probe_wait(probe, &tag, PROBE_TIMEOUT_MS));
-	else if (daemon->place == PLACE_OWNED || daemon->place == PLACE_GIVEN)
+	else if (daemon->place == PLACE_OWNED)
 		probe_take(probe, UBLK_IO_OP_WRITE);
+	else if (daemon->place == PLACE_GIVEN)
+		/* It is taken only if its tag has another buffer, since a READ of the partition
+		 * table was answered from there: what is missing then comes to the slow one. */
+		probe_ask_at(probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ,
+			     probe_take(probe, UBLK_IO_OP_WRITE), 512, (uintptr_t)slow);
 	else if (daemon->place == PLACE_TAKEN)
 		probe_ask_at(probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ,
 			     probe_take(probe, UBLK_IO_OP_READ), PAGE_BYTES, (uintptr_t)slow);
