@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # goal: a ublk driver makes and ends devices for ever, under I/O
 # method: 500 times add, start, stop, delete, with reads and writes at work
-# kernels: 7.3-own 6.1-own
+# kernels: 7.3-own 6.1-own 6.12-own
 # cpus: 4
 # timeout-s: 1800
 # modules: ublk_drv

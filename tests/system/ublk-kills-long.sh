@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # goal: no byte is lost when the daemon is killed, however often, and no request fails
 # method: 200 times kill -9 at depth 64 under a load that verifies, and recovery (REISSUE)
-# kernels: 7.3-own 6.1-own
+# kernels: 7.3-own 6.1-own 6.12-own
 # cpus: 4
 # timeout-s: 1800
 # modules: ublk_drv

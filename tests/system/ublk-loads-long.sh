@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # goal: a ublk driver's module can be loaded and unloaded for ever
 # method: 100 times, with devices served, killed, left over
-# kernels: 7.3-own 6.1-own
+# kernels: 7.3-own 6.1-own 6.12-own
 # cpus: 2
 # timeout-s: 900
 # suite: long
