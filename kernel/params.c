@@ -8,7 +8,16 @@
 #define SUPPORTED                                                                                  \
 	(UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD | UBLK_PARAM_TYPE_DMA_ALIGN |             \
 	 UBLK_PARAM_TYPE_SEGMENT)
-#define SHIFT_MAX 30
+#define SHIFT_MAX	30
+#define GRANULARITY_MAX (1U << 31) /* above, the block layer may cut a discard to pieces of nothing */
+
+/* Sectors of a block; of the smallest that there is, while the daemon has not said which. */
+static u32 block_sectors(const struct ublk_params *params)
+{
+	if (!(params->types & UBLK_PARAM_TYPE_BASIC))
+		return 1;
+	return 1U << (params->basic.logical_bs_shift - SECTOR_SHIFT);
+}
 
 static int check_basic(const struct ublk_param_basic *basic, u32 max_io_bytes)
 {
@@ -31,8 +40,11 @@ static int check_basic(const struct ublk_param_basic *basic, u32 max_io_bytes)
 	return 0;
 }
 
-static int check_discard(const struct ublk_param_discard *discard)
+static int check_discard(const struct ublk_param_discard *discard, u32 block_bytes)
 {
+	if (discard->discard_granularity % block_bytes ||
+	    discard->discard_granularity > GRANULARITY_MAX)
+		return -EINVAL;
 	if (discard->max_discard_sectors && discard->max_discard_segments != 1)
 		return -EINVAL;
 	if ((discard->max_discard_sectors || discard->max_write_zeroes_sectors) &&
@@ -63,7 +75,7 @@ int ublk_params_check(struct ublk_params *params, u32 max_io_bytes)
 	if (params->types & UBLK_PARAM_TYPE_BASIC)
 		result = check_basic(&params->basic, max_io_bytes);
 	if (!result && params->types & UBLK_PARAM_TYPE_DISCARD)
-		result = check_discard(&params->discard);
+		result = check_discard(&params->discard, block_sectors(params) << SECTOR_SHIFT);
 	if (!result && params->types & UBLK_PARAM_TYPE_DMA_ALIGN)
 		result = check_dma(&params->dma);
 	if (!result && params->types & UBLK_PARAM_TYPE_SEGMENT)
@@ -100,18 +112,26 @@ static void limits_alignment(const struct ublk_params *params, struct queue_limi
 		limits->dma_alignment = max(limits->dma_alignment, limits->logical_block_size - 1);
 }
 
+/* Of whole blocks, whatever the most is that the daemon can do. */
+static void limits_discard(const struct ublk_params *params, struct queue_limits *limits)
+{
+	const struct ublk_param_discard *discard = &params->discard;
+	u32 sectors = block_sectors(params);
+
+	limits->discard_alignment = discard->discard_alignment;
+	limits->discard_granularity = discard->discard_granularity;
+	limits->max_hw_discard_sectors = round_down(discard->max_discard_sectors, sectors);
+	limits->max_write_zeroes_sectors = round_down(discard->max_write_zeroes_sectors, sectors);
+	limits->max_discard_segments = discard->max_discard_segments;
+}
+
 void ublk_params_limits(const struct ublk_params *params, struct queue_limits *limits,
 			struct compat_disk_features *features)
 {
 	memset(limits, 0, sizeof(*limits));
 	limits_basic(&params->basic, limits, features);
-	if (params->types & UBLK_PARAM_TYPE_DISCARD) {
-		limits->discard_alignment = params->discard.discard_alignment;
-		limits->discard_granularity = params->discard.discard_granularity;
-		limits->max_hw_discard_sectors = params->discard.max_discard_sectors;
-		limits->max_write_zeroes_sectors = params->discard.max_write_zeroes_sectors;
-		limits->max_discard_segments = params->discard.max_discard_segments;
-	}
+	if (params->types & UBLK_PARAM_TYPE_DISCARD)
+		limits_discard(params, limits);
 	if (params->types & UBLK_PARAM_TYPE_DMA_ALIGN)
 		limits->dma_alignment = params->dma.alignment;
 	if (params->types & UBLK_PARAM_TYPE_SEGMENT) {
