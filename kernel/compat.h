@@ -188,6 +188,16 @@ static inline struct class *compat_class_create(const char *name)
 
 /* --- disks -------------------------------------------------------------------------------------- */
 
+/* Until bd_abort_claiming(): nobody opens the disk for himself. -EBUSY: somebody has. */
+static inline int compat_claim(struct block_device *disk, void *holder)
+{
+#if KERNEL_AT_LEAST(6, 5)
+	return bd_prepare_to_claim(disk, holder, NULL);
+#else
+	return bd_prepare_to_claim(disk, holder);
+#endif
+}
+
 /* COMPAT_DISK_OPEN(name) { body }: a block device's open(); the body sees `disk`. */
 #if KERNEL_AT_LEAST(6, 5)
 #define COMPAT_DISK_OPEN(name) static int name(struct gendisk *disk, blk_mode_t mode)

@@ -411,7 +411,8 @@ int ublk_devices_init(void)
 {
 	int result = -ENOMEM;
 
-	ublk_watches = alloc_workqueue("ublk_watches", WQ_UNBOUND, 0);
+	/* On 6.1 this alone ends a dead daemon's I/O, which reclaim may be waiting for. */
+	ublk_watches = alloc_workqueue("ublk_watches", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!ublk_watches)
 		return result;
 	ublk_endings = alloc_workqueue("ublk_endings", WQ_UNBOUND, 0);

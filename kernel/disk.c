@@ -97,10 +97,17 @@ static void disk_scan(struct work_struct *work)
 	struct gendisk *disk = device->disk;
 
 	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	/* Whoever has the disk for himself, a RAID say, wants no partitions of it. */
+	if (compat_claim(disk->part0, device))
+		return;
 	mutex_lock(&disk->open_mutex);
 	if (disk_live(disk) && !test_bit(UBLK_DEVICE_STOPPING, &device->flags))
 		bdev_disk_changed(disk, false);
+	/* The first opener is to read anew what may have changed by then, in blocks of his own size. */
+	if (!disk_openers(disk))
+		invalidate_bdev(disk->part0);
 	mutex_unlock(&disk->open_mutex);
+	bd_abort_claiming(disk->part0, device);
 }
 
 static void disk_removal(struct work_struct *work)

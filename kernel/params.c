@@ -8,8 +8,9 @@
 #define SUPPORTED                                                                                  \
 	(UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD | UBLK_PARAM_TYPE_DMA_ALIGN |             \
 	 UBLK_PARAM_TYPE_SEGMENT)
-#define SHIFT_MAX	30
-#define GRANULARITY_MAX (1U << 31) /* above, the block layer may cut a discard to pieces of nothing */
+#define SHIFT_MAX 30
+#define GRANULARITY_MAX                                                                            \
+	(1U << 31) /* above, the block layer may cut a discard to pieces of nothing */
 
 /* Sectors of a block; of the smallest that there is, while the daemon has not said which. */
 static u32 block_sectors(const struct ublk_params *params)
@@ -112,16 +113,24 @@ static void limits_alignment(const struct ublk_params *params, struct queue_limi
 		limits->dma_alignment = max(limits->dma_alignment, limits->logical_block_size - 1);
 }
 
-/* Of whole blocks, whatever the most is that the daemon can do. */
+/* Of whole blocks, and not more than a bio has bytes; 6.1 would cut the count off above. */
+static u32 limit_sectors(const struct ublk_params *params, u32 most)
+{
+	return round_down(min_t(u32, most, UINT_MAX >> SECTOR_SHIFT), block_sectors(params));
+}
+
+/* A discard below the granularity would be none: the block layer sends it uncut, however large. */
 static void limits_discard(const struct ublk_params *params, struct queue_limits *limits)
 {
 	const struct ublk_param_discard *discard = &params->discard;
-	u32 sectors = block_sectors(params);
+	u32 sectors = limit_sectors(params, discard->max_discard_sectors);
 
+	if (sectors < discard->discard_granularity >> SECTOR_SHIFT)
+		sectors = 0;
 	limits->discard_alignment = discard->discard_alignment;
 	limits->discard_granularity = discard->discard_granularity;
-	limits->max_hw_discard_sectors = round_down(discard->max_discard_sectors, sectors);
-	limits->max_write_zeroes_sectors = round_down(discard->max_write_zeroes_sectors, sectors);
+	limits->max_hw_discard_sectors = sectors;
+	limits->max_write_zeroes_sectors = limit_sectors(params, discard->max_write_zeroes_sectors);
 	limits->max_discard_segments = discard->max_discard_segments;
 }
 
