@@ -35,8 +35,10 @@ struct request *ublk_cancel_unpin(struct ublk_queue *queue, struct ublk_slot *sl
 
 	if (--slot->pins || slot->state != UBLK_SLOT_DOOMED)
 		return NULL;
-	/* The disk may have begun to go since: what is put back now, nobody fetches. STOPPING comes
-	 * first, and the kick for what was put back after every queue's lock. */
+	/*
+	 * The disk may have begun to go since: what is put back now, nobody fetches. STOPPING comes
+	 * first, and the kick for what was put back after every queue's lock.
+	 */
 	if (queue->mode == UBLK_QUEUE_FAIL || test_bit(UBLK_DEVICE_STOPPING, &queue->device->flags))
 		slot->fate = UBLK_FATE_FAIL;
 	request = slot->request;

@@ -23,8 +23,9 @@ struct ublk_queue;
 blk_status_t ublk_command_queue(struct ublk_queue *queue, struct request *request);
 
 /*
- * The char device's uring_cmd. Checked in this order: opcode, queue and tag, task, the slot's
- * state, the operands. -EOPNOTSUPP unknown opcode; -EINVAL queue, tag, task, state or operand;
+ * The char device's uring_cmd. Checked in this order: opcode, queue and tag, task, the slot's state, the
+ * operands; of a FETCH, whose slot has no task yet: opcode, queue and tag, the operands, process, the
+ * slot's state, the queue's task. -EOPNOTSUPP unknown opcode; -EINVAL queue, tag, task, state or operand;
  * -EBUSY the slot was fetched already, its data is being copied, or the COMMIT was broken off by a kill;
  * -ENODEV the device is being cancelled. GET_DATA returns 0, or -EFAULT where the buffer cannot be written.
  */

@@ -3,7 +3,8 @@
  * slot.h - the life of one tag: which of the two sides has what.
  *
  * A slot may hold a command (the daemon's uring_cmd, waiting to be completed) and a request (the
- * block layer's). All fields belong to the queue's lock.
+ * block layer's). All fields are written under the queue's lock. The daemon's own commands look at its
+ * task and state before they take it, for an early answer, and look again where it counts.
  *
  *             FETCH              a request           the daemon's task runs
  *    EMPTY ───────────▶ PARKED ───────────▶ SENDING ──┬──────────────────▶ OWNED
@@ -22,6 +23,9 @@
  *    OWNED      no       yes      COMMIT; cancel
  *    ORPHANED   yes      no       the task work that is still under way, wherever it runs
  *    DOOMED     maybe    yes      the last unpin: somebody is copying to or from the request's pages
+ *
+ * Not drawn, for want of room: ASKED is cancelled as OWNED is, and SENDING comes to EMPTY where its task
+ * work finds the daemon gone.
  *
  * "Unwritable" is the daemon's buffer, for good or because a kill broke the copy off.
  *

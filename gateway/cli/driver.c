@@ -176,7 +176,9 @@ void driver_diagnose(char *out, size_t out_bytes)
 			 "kernel %s has no module ublk_drv in /lib/modules/%s: install the package "
 			 "of "
 			 "this kernel's modules, in a container load it on the host (modprobe "
-			 "ublk_drv), or %s",
+			 "ublk_drv), where it was built without (zcat /proc/config.gz), build "
+			 "ublk-nbd's own driver ('make modules modules_install', see "
+			 "kernel/README.md), or %s",
 			 name.release, name.release, newer);
 }
 

@@ -7,7 +7,7 @@
  *   ublk_hazards NAME       runs one; what it has to say goes to standard output
  *
  * Exit status: 0; 77 the driver does not list the feature (it says which); 1 with a sentence on
- * standard error; 2 called wrongly. kernel/README.md says which hazard each case belongs to.
+ * standard error; 2 called wrongly. kernel/README.md has the hazards, with their cases.
  */
 #include <stdio.h>
 #include <string.h>

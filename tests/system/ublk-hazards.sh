@@ -17,28 +17,6 @@
 # shellcheck disable=SC1091
 . /lab/data.sh
 . /lab/ublk.sh
-CASE_TIMEOUT_S=${HAZARD_TIMEOUT_S:-$CASE_TIMEOUT_S}
+. /lab/hazards.sh
 
-export LAB_SCALE
-
-one() {
-	hazard_rc=0
-	timeout -k 5 $((CASE_TIMEOUT_S - 10)) ublk_hazards "$1" >"$WORK/hazard" 2>&1 || hazard_rc=$?
-	[ ! -s "$WORK/hazard" ] || note "$1: $(tr '\n' ' ' <"$WORK/hazard")"
-	case $hazard_rc in
-	0) ;;
-	77)
-		[ "$LAB_OWN_DRIVER" != 1 ] || fail "GET_FEATURES" "$(cat "$WORK/hazard")"
-		skip "$1" "$(cat "$WORK/hazard")"
-		;;
-	*) fail "$1" "ended with $hazard_rc: $(cat "$WORK/hazard")" ;;
-	esac
-	wait_for no_ublk || fail "$1" "something is left: $(ls -d /dev/ublk[bc]* /sys/block/ublk*)"
-}
-
-for hazard in ${HAZARDS:-$(ublk_hazards --list)}; do
-	run_case "$hazard" one "$hazard"
-	no_ublk || remove_devices
-	[ -z "${HAZARDS_STOP:-}" ] || ! lab_has_failed || break
-done
-check "the driver can be unloaded" modprobe -r ublk_drv
+all_hazards

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cases_commands.c - what the I/O commands must refuse, whoever sends them and from wherever; what
- * mmap must refuse. Hazards 5, 6, 16, 17, 18, 20 of kernel/README.md.
+ * mmap must refuse. Hazards 6, 16, 17, 18, 20 of kernel/README.md.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -126,6 +126,36 @@ static void wrong_task(void)
 	probe_end(&probe);
 }
 
+static void *fetch_elsewhere(void *argument)
+{
+	struct probe own = probe;
+
+	(void)argument;
+	if (io_uring_queue_init(8, &own.ring, 0))
+		probe_die("no ring");
+	probe_expect("FETCH of the queue's next tag by another thread", -EINVAL,
+		     probe_ask(&own, FETCH, 1, 0));
+	io_uring_queue_exit(&own.ring);
+	return NULL;
+}
+
+/* A queue is one thread's, unless the device is to have a daemon for each tag. */
+static void wrong_task_fetches(void)
+{
+	pthread_t thread;
+
+	probe_add(&probe, 0, DEPTH);
+	probe_open(&probe, 0);
+	probe_send(&probe, FETCH, 0, 0);
+	if (pthread_create(&thread, NULL, fetch_elsewhere, NULL))
+		probe_die("no thread");
+	pthread_join(thread, NULL);
+	for (uint16_t tag = 1; tag < DEPTH; tag++)
+		probe_send(&probe, FETCH, tag, 0);
+	probe_start(&probe);
+	probe_end(&probe);
+}
+
 /* A child has the file, and memory of its own. */
 static void wrong_process(void)
 {
@@ -177,6 +207,34 @@ static void h06_half_fetched(void)
 		if (child < 0 || waitpid(child, &status, 0) != child || status)
 			probe_die("a child that fetches: status %#x", status);
 	}
+	probe_open(&probe, 0);
+	probe_fetch_all(&probe);
+	probe_start(&probe);
+	probe_end(&probe);
+}
+
+/* The daemon's ring goes in the middle of the round: what it fetched is lost, and so is this opening. */
+static void h06_fetch_after_cancel(void)
+{
+	uint64_t end_ms;
+	int result;
+
+	probe_add(&probe, 0, DEPTH);
+	probe_open(&probe, 0);
+	for (uint16_t tag = 0; tag < DEPTH / 2; tag++)
+		probe_send(&probe, FETCH, tag, 0);
+	probe_expect("a FETCH waits", -ETIME, probe_wait(&probe, NULL, 20));
+	io_uring_queue_exit(&probe.ring);
+	if (io_uring_queue_init(DEPTH, &probe.ring, 0))
+		probe_die("no ring");
+	end_ms = probe_now_ms() + 1000u * (unsigned int)probe_scale();
+	do {
+		usleep(10000);
+		result = probe_ask(&probe, FETCH, 0, 0);
+	} while (result == -EBUSY && probe_now_ms() < end_ms);
+	probe_expect("FETCH of a tag that was lost", -ENODEV, result);
+	probe_expect("FETCH of another", -ENODEV, probe_ask(&probe, FETCH, DEPTH - 1, 0));
+	probe_close(&probe);
 	probe_open(&probe, 0);
 	probe_fetch_all(&probe);
 	probe_start(&probe);
@@ -421,8 +479,10 @@ const struct probe_case cases_commands[] = {
 	{ "h17-opcodes", opcodes },
 	{ "legacy-opcodes", legacy_opcodes },
 	{ "h17-another-thread", wrong_task },
+	{ "h17-another-thread-fetches", wrong_task_fetches },
 	{ "h17-another-process", wrong_process },
 	{ "h06-half-fetched", h06_half_fetched },
+	{ "h06-fetch-after-cancel", h06_fetch_after_cancel },
 	{ "h16-linked-commands", linked_commands },
 	{ "h16-rewritten-sqe", h16_rewritten_sqe },
 	{ "h16-rewritten-io-sqe", h16_rewritten_io_sqe },

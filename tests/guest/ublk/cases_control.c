@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cases_control.c - the control commands: what is refused, what is clamped, who may, when. Hazards
- * 7, 14, 15, 21, 23 of kernel/README.md.
+ * 14, 15, 21, 23 of kernel/README.md.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,19 +64,20 @@ static void h21_add_refused(void)
 static void h21_add_clamped(void)
 {
 	struct ublksrv_ctrl_dev_info info = probe_info_plain();
+	uint64_t listed = probe_listed();
 
 	info.state = UBLK_S_DEV_LIVE;
 	info.ublksrv_pid = 1;
 	info.owner_uid = info.owner_gid = STRANGER;
 	info.nr_hw_queues = UINT16_MAX;
 	info.max_io_buf_bytes = UINT32_MAX;
-	info.flags |= 1ULL << 40 | UBLK_F_ZONED | UBLK_F_SUPPORT_ZERO_COPY | 1ULL << 63;
+	info.flags |= ~listed;
 	probe_expect("ADD_DEV", 0, probe_add_with(&probe, info));
 	probe_expect("state", UBLK_S_DEV_DEAD, probe.info.state);
 	probe_expect("pid", -1, probe.info.ublksrv_pid);
 	probe_expect("owner", 0, probe.info.owner_uid | probe.info.owner_gid);
 	probe_expect("queues", sysconf(_SC_NPROCESSORS_CONF), probe.info.nr_hw_queues);
-	probe_expect("unknown flags", 0, (int64_t)(probe.info.flags >> 20));
+	probe_expect("flags that are not listed", 0, (int64_t)(probe.info.flags & ~listed));
 	if (probe.info.max_io_buf_bytes > 32u << 20)
 		probe_die("%u bytes a request", probe.info.max_io_buf_bytes);
 	info.dev_id = probe.info.dev_id;
@@ -104,6 +105,56 @@ static struct ublk_params sound_params(void)
 			   .max_sectors = PROBE_BUFFER_BYTES / 512,
 			   .dev_sectors = PROBE_SIZE_BYTES / 512 },
 	};
+}
+
+/* What the block layer would loop on, cut to pieces of nothing, or warn of. */
+static void discard_refused(void)
+{
+	static const uint32_t odd[] = { 512,	     PAGE_BYTES - 1, PAGE_BYTES + 512,
+					0xfffffe01u, 0x80001000u,    UINT32_MAX };
+	struct ublk_params params = sound_params();
+
+	params.types |= UBLK_PARAM_TYPE_DISCARD;
+	params.discard.max_discard_segments = 1;
+	params.discard.max_discard_sectors = 8;
+	probe_expect("discards without a granularity", -EINVAL, set(params));
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		params.discard.discard_granularity = odd[i];
+		probe_expect("discards of no whole blocks, or too large ones", -EINVAL,
+			     set(params));
+	}
+	params.discard.discard_granularity = PAGE_BYTES;
+	params.discard.max_discard_segments = 2;
+	probe_expect("discards of two ranges", -EINVAL, set(params));
+	params.discard.max_discard_sectors = 0;
+	params.discard.max_write_zeroes_sectors = 8;
+	params.discard.discard_granularity = 0;
+	probe_expect("zeroes without a granularity", -EINVAL, set(params));
+	params.discard.discard_granularity = 1u << 31;
+	probe_expect("the largest granularity", 0, set(params));
+}
+
+static void memory_refused(void)
+{
+	static const uint32_t masks[] = { PAGE_BYTES, PAGE_BYTES * 2 - 1, 2, UINT32_MAX };
+	struct ublk_params params = sound_params();
+
+	params.types |= UBLK_PARAM_TYPE_DMA_ALIGN;
+	for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+		params.dma.alignment = masks[i];
+		probe_expect("an alignment that is no mask below a page", -EINVAL, set(params));
+	}
+	params.dma.alignment = PAGE_BYTES - 1;
+	probe_expect("alignment to a page", 0, set(params));
+	params = sound_params();
+	params.types |= UBLK_PARAM_TYPE_SEGMENT;
+	params.seg.max_segment_size = PAGE_BYTES - 1;
+	probe_expect("segments below a page", -EINVAL, set(params));
+	params.seg.max_segment_size = PAGE_BYTES;
+	params.seg.seg_boundary_mask = 511;
+	probe_expect("a segment boundary below a page", -EINVAL, set(params));
+	params.seg.seg_boundary_mask = 0x1fffe;
+	probe_expect("a segment boundary that is no mask", -EINVAL, set(params));
 }
 
 static void params_refused(void)
@@ -144,6 +195,8 @@ static void params_refused(void)
 	params.types |= UBLK_PARAM_TYPE_SEGMENT;
 	params.seg.max_segment_size = 65536;
 	probe_expect("a boundary and short segments", -EINVAL, set(params));
+	discard_refused();
+	memory_refused();
 	probe_expect("a disk with these", 0, set(sound_params()));
 	delete_added();
 	control_close(&probe.control);
@@ -293,7 +346,7 @@ static void h15_recovery(void)
 	probe_end(&probe);
 }
 
-/* --- hazards 7 and 23 ---------------------------------------------------------------------------------- */
+/* --- hazard 23 ---------------------------------------------------------------------------------- */
 
 /* What waits for FETCHes has a reference to the device: DEL_DEV ends the waiting, and then has its own end. */
 static void deleted_while_start_waits(void)

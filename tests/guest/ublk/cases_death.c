@@ -2,7 +2,7 @@
 /*
  * cases_death.c - a daemon dies, whole or one thread of it, with a request in each state that a slot
  * has, under each policy of recovery: the request fails or waits, as the policy says, within a second;
- * a successor serves what waits; nothing is left. Hazards 1, 2, 3, 4, 8, 9, 10, 25 of kernel/README.md.
+ * a successor serves what waits; nothing is left. Hazards 1, 2, 3, 4, 9, 10, 13 of kernel/README.md.
  */
 #include <errno.h>
 #include <signal.h>
@@ -127,15 +127,25 @@ static pid_t daemon_begin(const struct daemon *daemon)
 		pause();
 }
 
+/* When the whole process went at `lost_ms`: its successor may come. */
+static void expect_recoverable(uint32_t id, uint64_t lost_ms)
+{
+	int64_t took_ms;
+
+	probe_await_state(id, shared->probe.info.flags & UBLK_F_USER_RECOVERY_FAIL_IO
+				      ? UBLK_S_DEV_FAIL_IO
+				      : UBLK_S_DEV_QUIESCED);
+	took_ms = (int64_t)(probe_now_ms() - lost_ms);
+	if (took_ms > (int64_t)NOTICE_MS * probe_scale())
+		probe_die("recovery may begin only after %lld ms", (long long)took_ms);
+}
+
 /* Serves what waited, until it is killed. */
 static pid_t successor_begin(uint32_t id)
 {
 	struct probe *probe = &shared->probe;
 	pid_t child;
 
-	probe_await_state(id, probe->info.flags & UBLK_F_USER_RECOVERY_FAIL_IO
-				      ? UBLK_S_DEV_FAIL_IO
-				      : UBLK_S_DEV_QUIESCED);
 	probe_expect("START_USER_RECOVERY", 0,
 		     probe_control(UBLK_U_CMD_START_USER_RECOVERY, id, 0));
 	child = fork();
@@ -223,7 +233,7 @@ static void expect_recovered(uint32_t id)
 static void one_death(const struct daemon *daemon)
 {
 	struct disk_io io = { 0 };
-	uint64_t lost_ms;
+	uint64_t lost_ms, killed_ms;
 	pid_t child = daemon_begin(daemon);
 	uint32_t id;
 
@@ -235,7 +245,7 @@ static void one_death(const struct daemon *daemon)
 	usleep(150000);
 	if (daemon->place == PLACE_GIVEN || daemon->place == PLACE_TAKEN)
 		probe_await(&shared->copying, "a copy");
-	lost_ms = probe_now_ms();
+	lost_ms = killed_ms = probe_now_ms();
 	if (daemon->death == DEATH_THREAD)
 		atomic_store(&shared->die, 1);
 	else
@@ -246,8 +256,11 @@ static void one_death(const struct daemon *daemon)
 		if (waits(daemon))
 			probe_expect("the request waits", -ETIME,
 				     disk_io_wait(&io, NOTICE_MS * probe_scale()));
+		killed_ms = probe_now_ms();
 		end_child(child);
 	}
+	if (daemon->features & UBLK_F_USER_RECOVERY)
+		expect_recoverable(id, killed_ms);
 	if (waits(daemon))
 		expect_served(&io, id);
 	else if (daemon->features & UBLK_F_USER_RECOVERY)
@@ -339,8 +352,11 @@ static void idle(enum death death)
 		end_child(child);
 	disk_io_start(&io, &shared->probe, UBLK_IO_OP_READ, PAGE_BYTES);
 	expect_failed(&io, lost_ms);
-	if (death == DEATH_THREAD)
+	if (death == DEATH_THREAD) {
+		lost_ms = probe_now_ms();
 		end_child(child);
+	}
+	expect_recoverable(id, lost_ms);
 	expect_recovered(id);
 	delete_device(id);
 }

@@ -6,10 +6,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/guest/ublk/probe.h"
@@ -145,6 +148,43 @@ static void params_read_back(void)
 	probe_end(&probe);
 }
 
+#define LARGE_BYTES (5ULL << 30)
+
+/* All of a disk above 4 GiB, for a daemon that has no limit: it is told of every byte. */
+static void zeroes_without_limit(void)
+{
+	struct ublk_params params = everything();
+	uint64_t range[2] = { 0, LARGE_BYTES }, told_bytes = 0;
+	char path[CONTROL_PATH_BYTES];
+	int status, disk;
+	uint16_t tag;
+	pid_t child;
+
+	params.basic.logical_bs_shift = 12;
+	params.basic.dev_sectors = LARGE_BYTES / SECTOR_BYTES;
+	params.discard.max_discard_sectors = UINT32_MAX;
+	params.discard.max_write_zeroes_sectors = UINT32_MAX;
+	start_with(params);
+	snprintf(path, sizeof(path), "/dev/ublkb%u", probe.info.dev_id);
+	child = fork();
+	if (!child) {
+		disk = open(path, O_RDWR | O_EXCL | O_CLOEXEC);
+		_exit(disk < 0 || ioctl(disk, BLKZEROOUT, range));
+	}
+	while (told_bytes < LARGE_BYTES) {
+		/* 0: all of it, which is more than the result can say. */
+		tag = probe_take(&probe, UBLK_IO_OP_WRITE_ZEROES);
+		told_bytes += (uint64_t)probe.descs[tag].nr_sectors * SECTOR_BYTES;
+		probe_expect("sectors within a block", 0, probe.descs[tag].nr_sectors % 8);
+		probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, 0);
+	}
+	probe_serve(&probe, 100);
+	if (waitpid(child, &status, 0) != child || status)
+		probe_die("BLKZEROOUT: status %#x", status);
+	probe_expect("bytes told of", LARGE_BYTES, (int64_t)told_bytes);
+	probe_end(&probe);
+}
+
 /* One queue: no scheduler is put before it. That says something where the kernel has one to put, as 6.1 does. */
 static void no_scheduler(void)
 {
@@ -267,6 +307,7 @@ static void depth_4096(void)
 const struct probe_case cases_operations[] = {
 	{ "operations", operations },
 	{ "params-read-back", params_read_back },
+	{ "zeroes-without-limit", zeroes_without_limit },
 	{ "no-scheduler", no_scheduler },
 	{ "depth-4096", depth_4096 },
 	{ NULL, NULL },

@@ -2,7 +2,7 @@
 /*
  * cases_per_io.c - tags of one queue that are served by tasks of their own (PER_IO_DAEMON): each has
  * its tag alone, one that ends takes the whole daemon with it, and what another one copies just then
- * stays until it is copied. Hazards 1, 2, 3 of kernel/README.md.
+ * stays until it is copied. Hazard 3 of kernel/README.md.
  */
 #include <errno.h>
 #include <unistd.h>

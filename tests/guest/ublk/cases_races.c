@@ -2,8 +2,8 @@
 /*
  * cases_races.c - what only goes wrong now and then, done many times: rings that close right behind a
  * FETCH, daemons that die while they are told to go, scans that nobody answers, last references that
- * are dropped by the daemon itself. Hazards 5, 7, 11, 12 of kernel/README.md. REPEATS (environment)
- * says how often; by default few.
+ * are dropped by the daemon itself, files that are closed late. Hazards 5, 7, 8, 11, 12, 24 of
+ * kernel/README.md. REPEATS (environment) says how often; by default few.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -169,6 +169,47 @@ static void h11_scan_unanswered(void)
 			probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
 		control_close(&probe.control);
 	}
+}
+
+/* A daemon that lives and does not answer the scan; it says so when it has the scan's read. */
+static void leave_scan(uint32_t id, int said)
+{
+	probe_open(&probe, 0);
+	probe_fetch_all(&probe);
+	probe_expect("START_DEV", 0, probe_control(UBLK_U_CMD_START_DEV, id, (uint64_t)getpid()));
+	probe_take(&probe, UBLK_IO_OP_READ);
+	if (write(said, "s", 1) != 1)
+		probe_die("pipe");
+	for (;;)
+		pause();
+}
+
+/* STOP_DEV waits for such a daemon as for any other; its end ends the scan and lets STOP_DEV go on. */
+static void h11_stopped_while_scanned(void)
+{
+	pid_t daemon, stopper;
+	char word;
+	int said[2];
+
+	add_scanned();
+	if (pipe(said))
+		probe_die("no pipe");
+	daemon = fork();
+	if (!daemon)
+		leave_scan(probe.info.dev_id, said[1]);
+	if (read(said[0], &word, 1) != 1)
+		probe_die("no scan");
+	stopper = fork();
+	if (!stopper)
+		_exit(probe_control(UBLK_U_CMD_STOP_DEV, probe.info.dev_id, 0) != 0);
+	usleep(100000);
+	kill(daemon, SIGKILL);
+	await_end(daemon);
+	probe_expect("STOP_DEV", 0, await_end(stopper));
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+	close(said[0]);
+	close(said[1]);
+	control_close(&probe.control);
 }
 
 /* --- hazard 12 ---------------------------------------------------------------------------------------- */
@@ -411,6 +452,7 @@ const struct probe_case cases_races[] = {
 	{ "h05-fetch-and-close", h05_fetch_and_close },
 	{ "h07-stop-and-die", h07_stop_and_die },
 	{ "h11-scan-unanswered", h11_scan_unanswered },
+	{ "h11-stopped-while-scanned", h11_stopped_while_scanned },
 	{ "h12-last-reference", h12_last_reference },
 	{ "h08-file-outlives-daemon", file_outlives_daemon },
 	{ "h24-closed-behind-a-disk", h24_closed_behind_a_disk },

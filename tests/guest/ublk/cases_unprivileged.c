@@ -230,7 +230,7 @@ static void plain_user(uint32_t *id_out)
 	probe_expect("/dev/ublk-control", 0, control_open(&probe.control));
 	probe.control.with_path = true;
 	probe.info = probe_info_plain();
-	probe.info.flags |= UBLK_F_UNPRIVILEGED_DEV | UBLK_F_NO_AUTO_PART_SCAN;
+	probe.info.flags |= UBLK_F_UNPRIVILEGED_DEV;
 	probe_expect("ADD_DEV", 0, control_device_add(&probe.control, &probe.info));
 	*id_out = id = probe.info.dev_id;
 	snprintf(path, sizeof(path), "/dev/ublkc%u", id);
@@ -243,6 +243,8 @@ static void plain_user(uint32_t *id_out)
 					    (uint64_t)getpid()));
 	snprintf(path, sizeof(path), "/dev/ublkb%u", id);
 	await_node(path);
+	/* Its partition table is not to be believed, or it could hold up who reads it. */
+	probe_expect("nobody reads the partition table", -ETIME, probe_wait(&probe, NULL, 300));
 	plain_user_commands();
 	plain_user_io();
 	probe_expect("STOP_DEV", 0,

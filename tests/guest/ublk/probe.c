@@ -123,7 +123,7 @@ void probe_await(const atomic_int *flag, const char *what)
 	}
 }
 
-static uint64_t features_listed(void)
+uint64_t probe_listed(void)
 {
 	uint64_t there = 0;
 	struct control control = { 0 };
@@ -139,7 +139,7 @@ static uint64_t features_listed(void)
 bool probe_lists(uint64_t features)
 {
 	const char *own = getenv("LAB_OWN_DRIVER");
-	uint64_t there = features_listed();
+	uint64_t there = probe_listed();
 
 	if (!(features & ~there))
 		return true;

@@ -61,6 +61,9 @@ uint64_t probe_now_ms(void);
 /* How much slower than a plain guest this one is: LAB_SCALE, 1 at least. */
 uint32_t probe_scale(void);
 
+/* The features that the driver lists. */
+uint64_t probe_listed(void);
+
 /* Does the driver list all of this? Says what it lists where not; ours has to, and the end is here. */
 bool probe_lists(uint64_t features);
 

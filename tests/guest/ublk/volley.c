@@ -187,6 +187,21 @@ void volley_info(struct ublksrv_ctrl_dev_info *info, struct dice *dice)
 		info->flags ^= 1ULL << dice_below(dice, 64);
 }
 
+/* What most devices do not have. */
+static void add_memory_params(struct ublk_params *params, struct dice *dice)
+{
+	if (dice_percent(dice, 10)) {
+		params->types |= UBLK_PARAM_TYPE_DMA_ALIGN;
+		params->dma.alignment = (1u << dice_below(dice, 14)) - 1;
+	}
+	if (dice_percent(dice, 10)) {
+		params->types |= UBLK_PARAM_TYPE_SEGMENT;
+		params->seg.max_segments = (uint16_t)dice_below(dice, 130);
+		params->seg.max_segment_size = 2048u << dice_below(dice, 6);
+		params->seg.seg_boundary_mask = (2048u << dice_below(dice, 6)) - 1;
+	}
+}
+
 void volley_params(struct ublk_params *params, struct dice *dice)
 {
 	memset(params, 0, sizeof(*params));
@@ -201,11 +216,13 @@ void volley_params(struct ublk_params *params, struct dice *dice)
 	params->basic.dev_sectors = 2048u << dice_below(dice, 6);
 	if (dice_percent(dice, 50)) {
 		params->types |= UBLK_PARAM_TYPE_DISCARD;
-		params->discard.discard_granularity = 4096;
+		params->discard.discard_granularity =
+			dice_percent(dice, 80) ? 4096 : 256u << dice_below(dice, 24);
 		params->discard.max_discard_sectors = dice_below(dice, 1u << 16);
 		params->discard.max_write_zeroes_sectors = dice_below(dice, 1u << 16);
 		params->discard.max_discard_segments = 1;
 	}
+	add_memory_params(params, dice);
 	if (dice_percent(dice, 10))
 		((uint8_t *)params)[dice_below(dice, sizeof(*params))] ^=
 			(uint8_t)(1 + dice_below(dice, 255));

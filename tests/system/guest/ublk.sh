@@ -99,10 +99,3 @@ remove_devices() {
 	done
 	wait_for no_ublk
 }
-
-# check_prompt NAME LIMIT_MS: what was waited for came within this time since LOST_AT_MS.
-check_prompt() {
-	ublk_took_ms=$(($(uptime_ms) - LOST_AT_MS))
-	note "$1: after $ublk_took_ms ms"
-	[ "$ublk_took_ms" -le $(($2 * ${LAB_SCALE:-1})) ] || fail "$1" "took $ublk_took_ms ms, more than $2"
-}
