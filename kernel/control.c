@@ -392,9 +392,6 @@ static bool quiesce_end(struct ublk_device *device, u32 round, int waited)
 	clear_bit(UBLK_DEVICE_QUIESCING, &device->flags);
 	if (device->info.state != UBLK_S_DEV_LIVE || ublk_cancel_this_round(device) != round)
 		return false;
-	/* Lost meanwhile: its requests wait for a successor or fail, as they would without this. */
-	if (waited && test_bit(UBLK_DEVICE_LOST, &device->flags))
-		return false;
 	if (!waited) {
 		set_bit(UBLK_DEVICE_LOST, &device->flags);
 		return true;
