@@ -35,7 +35,7 @@
 #define RESCUE_MS	 15000u /* after that, with no daemon left */
 #define GARDEN_MS	 300u
 #define REPORT_MS	 60000u
-#define FULL_COMMANDS	 1000000u /* with as many, everything must have happened */
+#define FULL_COMMANDS	 8000000u /* with as many, everything must have happened */
 #define PATIENCE	 5u
 #define PLACES_PAUSE_US	 500000
 #define UNPRIVILEGED_MAX 64u

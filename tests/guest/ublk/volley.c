@@ -162,7 +162,7 @@ void volley_info(struct ublksrv_ctrl_dev_info *info, struct dice *dice)
 	if (dice_percent(dice, 60)) {
 		recovery = UBLK_F_USER_RECOVERY;
 		if (dice_percent(dice, 66))
-			recovery |= dice_percent(dice, 50) ? UBLK_F_USER_RECOVERY_REISSUE
+			recovery |= dice_percent(dice, 35) ? UBLK_F_USER_RECOVERY_REISSUE
 							   : UBLK_F_USER_RECOVERY_FAIL_IO;
 		if (dice_percent(dice, 50))
 			recovery |= UBLK_F_QUIESCE;
@@ -190,11 +190,11 @@ void volley_info(struct ublksrv_ctrl_dev_info *info, struct dice *dice)
 /* What most devices do not have. */
 static void add_memory_params(struct ublk_params *params, struct dice *dice)
 {
-	if (dice_percent(dice, 10)) {
+	if (dice_percent(dice, 5)) {
 		params->types |= UBLK_PARAM_TYPE_DMA_ALIGN;
 		params->dma.alignment = (1u << dice_below(dice, 14)) - 1;
 	}
-	if (dice_percent(dice, 10)) {
+	if (dice_percent(dice, 5)) {
 		params->types |= UBLK_PARAM_TYPE_SEGMENT;
 		params->seg.max_segments = (uint16_t)dice_below(dice, 130);
 		params->seg.max_segment_size = 2048u << dice_below(dice, 6);
@@ -217,7 +217,7 @@ void volley_params(struct ublk_params *params, struct dice *dice)
 	if (dice_percent(dice, 50)) {
 		params->types |= UBLK_PARAM_TYPE_DISCARD;
 		params->discard.discard_granularity =
-			dice_percent(dice, 80) ? 4096 : 256u << dice_below(dice, 24);
+			dice_percent(dice, 95) ? 4096 : 256u << dice_below(dice, 24);
 		params->discard.max_discard_sectors = dice_below(dice, 1u << 16);
 		params->discard.max_write_zeroes_sectors = dice_below(dice, 1u << 16);
 		params->discard.max_discard_segments = 1;
