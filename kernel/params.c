@@ -9,8 +9,8 @@
 	(UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD | UBLK_PARAM_TYPE_DMA_ALIGN |             \
 	 UBLK_PARAM_TYPE_SEGMENT)
 #define SHIFT_MAX 30
-#define GRANULARITY_MAX                                                                            \
-	(1U << 31) /* above, the block layer may cut a discard to pieces of nothing */
+/* Above, the block layer may cut a discard to pieces of nothing. */
+#define GRANULARITY_MAX (1U << 31)
 
 /* Sectors of a block; of the smallest that there is, while the daemon has not said which. */
 static u32 block_sectors(const struct ublk_params *params)
