@@ -35,7 +35,7 @@
 #define RESCUE_MS	 15000u /* after that, with no daemon left */
 #define GARDEN_MS	 300u
 #define REPORT_MS	 60000u
-#define FULL_COMMANDS	 8000000u /* who asks for as many wants everything to have happened */
+#define FULL_COMMANDS	 1000000u /* with as many, everything must have happened */
 #define PATIENCE	 5u
 #define PLACES_PAUSE_US	 500000
 #define UNPRIVILEGED_MAX 64u
@@ -415,8 +415,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "ublk_hostile: %s\n", failure);
 		return 1;
 	}
-	missing = options.commands < FULL_COMMANDS ? tally_missing_basic(tally)
-						   : tally_missing(tally);
+	missing = tally_sent(tally) < FULL_COMMANDS ? tally_missing_basic(tally)
+						    : tally_missing(tally);
 	if (missing)
 		fprintf(stderr, "ublk_hostile: there never was: %s\n", missing);
 	else if (tally_missing(tally))

@@ -245,8 +245,9 @@ static bool take_over(struct daemon *daemon, struct dice *dice)
 	daemon->recovering = true;
 	for (uint32_t i = 0; i < VOLLEY_IDS; i++) {
 		daemon->info.dev_id = (first + i) % VOLLEY_IDS;
-		if (tell(daemon, TALLY_START_RECOVERY, (struct control_call){ 0 }) >= 0)
-			return tell(daemon, TALLY_GET_INFO, call) >= 0;
+		if (tell(daemon, TALLY_GET_INFO, call) >= 0 &&
+		    tell(daemon, TALLY_START_RECOVERY, (struct control_call){ 0 }) >= 0)
+			return true;
 	}
 	return false;
 }
