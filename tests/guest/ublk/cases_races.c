@@ -197,6 +197,7 @@ static void h11_stopped_while_scanned(void)
 	daemon = fork();
 	if (!daemon)
 		leave_scan(probe.info.dev_id, said[1]);
+	close(said[1]);
 	if (read(said[0], &word, 1) != 1)
 		probe_die("no scan");
 	stopper = fork();
@@ -208,7 +209,6 @@ static void h11_stopped_while_scanned(void)
 	probe_expect("STOP_DEV", 0, await_end(stopper));
 	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
 	close(said[0]);
-	close(said[1]);
 	control_close(&probe.control);
 }
 
