@@ -28,25 +28,21 @@ static struct request *dispose(struct request *request, enum ublk_fate fate)
 	return NULL;
 }
 
-struct request *ublk_cancel_unpin(struct ublk_queue *queue, struct ublk_slot *slot,
-				  struct io_uring_cmd **command)
+struct ublk_remains ublk_cancel_doomed(struct ublk_queue *queue, struct ublk_slot *slot)
 {
-	struct request *request;
+	struct ublk_remains remains = { .request = slot->request, .command = slot->command };
 
-	if (--slot->pins || slot->state != UBLK_SLOT_DOOMED)
-		return NULL;
 	/*
 	 * The disk may have begun to go since: what is put back now, nobody fetches. STOPPING comes
 	 * first, and the kick for what was put back after every queue's lock.
 	 */
 	if (queue->mode == UBLK_QUEUE_FAIL || test_bit(UBLK_DEVICE_STOPPING, &queue->device->flags))
 		slot->fate = UBLK_FATE_FAIL;
-	request = slot->request;
 	slot->request = NULL;
-	*command = slot->command;
 	slot->command = NULL;
 	ublk_slot_move(slot, UBLK_SLOT_EMPTY);
-	return dispose(request, slot->fate);
+	remains.request = dispose(remains.request, slot->fate);
+	return remains;
 }
 
 /* A request that somebody copies to or from stays until he is done; any other is taken. */

@@ -57,12 +57,21 @@ enum ublk_fate ublk_cancel_fate(const struct ublk_queue *queue, bool seen);
 /* Ends requests that wait for a successor, now and later: the disk is to go. */
 void ublk_cancel_waiting(struct ublk_device *device);
 
-/*
- * With the queue's lock held: one who pinned the slot's request is done. Returns a request to be
- * failed once the lock is released, or NULL; a command that a DOOMED slot had is put in `command`
- * for the caller to complete.
- */
-struct request *ublk_cancel_unpin(struct ublk_queue *queue, struct ublk_slot *slot,
-				  struct io_uring_cmd **command);
+/* What a DOOMED slot had, for its last user to end once he has released the lock; NULL: nothing. */
+struct ublk_remains {
+	struct request *request;      /* to be failed */
+	struct io_uring_cmd *command; /* to be completed */
+};
+
+struct ublk_remains ublk_cancel_doomed(struct ublk_queue *queue, struct ublk_slot *slot);
+
+/* With the queue's lock held: one who pinned the slot's request is done. */
+static inline struct ublk_remains ublk_cancel_unpin(struct ublk_queue *queue,
+						    struct ublk_slot *slot)
+{
+	if (likely(--slot->pins || slot->state != UBLK_SLOT_DOOMED))
+		return (struct ublk_remains){};
+	return ublk_cancel_doomed(queue, slot);
+}
 
 #endif

@@ -112,8 +112,8 @@ static bool copy_allowed(const struct ublk_slot *slot, size_t offset_bytes, enum
 static ssize_t char_copy(struct kiocb *kiocb, struct iov_iter *iter, enum req_op operation)
 {
 	struct ublk_device *device = kiocb->ki_filp->private_data;
-	struct io_uring_cmd *unused = NULL;
-	struct request *request, *failed;
+	struct ublk_remains remains;
+	struct request *request;
 	struct ublk_queue *queue;
 	struct ublk_slot *slot;
 	size_t offset_bytes, done_bytes;
@@ -133,10 +133,10 @@ static ssize_t char_copy(struct kiocb *kiocb, struct iov_iter *iter, enum req_op
 	spin_unlock(&queue->lock);
 	done_bytes = ublk_copy_iter(request, offset_bytes, iter);
 	spin_lock(&queue->lock);
-	failed = ublk_cancel_unpin(queue, slot, &unused);
+	remains = ublk_cancel_unpin(queue, slot);
 	spin_unlock(&queue->lock);
-	if (failed)
-		ublk_request_fail(failed);
+	if (remains.request)
+		ublk_request_fail(remains.request);
 	if (!done_bytes && iov_iter_count(iter))
 		return -EFAULT;
 	kiocb->ki_pos += done_bytes;

@@ -63,7 +63,7 @@ static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct
 	__must_hold(&queue->lock)
 {
 	struct request *request = slot->request;
-	struct io_uring_cmd *ended = NULL;
+	struct ublk_remains remains;
 	u64 buffer = slot->buffer;
 	bool whole;
 
@@ -71,8 +71,9 @@ static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct
 	spin_unlock(&queue->lock);
 	whole = ublk_copy_to_user(request, buffer, blk_rq_bytes(request)) == blk_rq_bytes(request);
 	spin_lock(&queue->lock);
-	*failed = ublk_cancel_unpin(queue, slot, &ended);
-	if (ended)
+	remains = ublk_cancel_unpin(queue, slot);
+	*failed = remains.request;
+	if (remains.command)
 		return UBLK_IO_RES_ABORT;
 	if (whole)
 		return UBLK_IO_RES_OK;
@@ -126,14 +127,14 @@ static int deliver_to_daemon(struct ublk_queue *queue, struct ublk_slot *slot,
 	return result;
 }
 
-COMPAT_TASK_WORK(deliver)
+/* The lock is held, and released. */
+static void deliver_slot(struct ublk_queue *queue, struct ublk_slot *slot, unsigned int issue_flags)
+	__releases(&queue->lock)
 {
-	struct ublk_queue *queue = command_place(command)->queue;
-	struct ublk_slot *slot = &queue->slots[command_place(command)->tag];
+	struct io_uring_cmd *command = slot->command;
 	struct request *failed = NULL;
 	int result;
 
-	spin_lock(&queue->lock);
 	if (likely(slot->state == UBLK_SLOT_SENDING && in_daemon(slot)))
 		result = deliver_to_daemon(queue, slot, &failed);
 	else
@@ -146,14 +147,75 @@ COMPAT_TASK_WORK(deliver)
 }
 
 /*
- * With the lock held: the tag has no command, or the queue serves nobody. In HOLD a request waits
- * whatever the policy: QUIESCE_DEV may still let the same daemon go on.
+ * The batch is closed before its first slot is at hand, so nobody joins any more. A slot behind has its
+ * command until its turn comes, which holds the device; behind the last nothing does.
+ */
+COMPAT_TASK_WORK(deliver)
+{
+	struct ublk_queue *queue = command_place(command)->queue;
+	struct ublk_slot *slot = ublk_queue_slot(queue, command_place(command)->tag);
+	struct ublk_slot *next;
+
+	spin_lock(&queue->lock);
+	if (queue->batch.first == slot)
+		queue->batch = (struct ublk_batch){};
+	for (;;) {
+		next = slot->next;
+		deliver_slot(queue, slot, issue_flags);
+		if (!next)
+			return;
+		slot = next;
+		spin_lock(&queue->lock);
+	}
+}
+
+/* Under the lock: a cancelled command would be gone once it is released. */
+static void send(struct ublk_queue *queue, struct ublk_slot *slot)
+{
+	struct ublk_slot *last = queue->batch.last;
+
+	slot->next = NULL;
+	ublk_slot_move(slot, UBLK_SLOT_SENDING);
+	queue->batch.last = slot;
+	if (last && last->task == slot->task &&
+	    compat_command_ring(last->command) == compat_command_ring(slot->command)) {
+		last->next = slot;
+		return;
+	}
+	queue->batch.first = slot;
+	io_uring_cmd_complete_in_task(slot->command, deliver);
+}
+
+/*
+ * With the lock held: starts the request and sends it to the daemon. False, and nothing was done: the tag has
+ * no command, the queue serves nobody, or the ABI has no such operation.
+ */
+static bool queue_to_daemon(struct ublk_queue *queue, struct request *request)
+{
+	struct ublk_slot *slot = ublk_queue_slot(queue, request->tag);
+
+	if (unlikely(queue->mode != UBLK_QUEUE_SERVE || slot->state != UBLK_SLOT_PARKED))
+		return false;
+	if (unlikely(ublk_request_describe(request, slot->buffer, &queue->descs[request->tag])))
+		return false;
+	blk_mq_start_request(request);
+	slot->request = request;
+	send(queue, slot);
+	return true;
+}
+
+/*
+ * With the lock held. In HOLD a request waits whatever the policy: QUIESCE_DEV may still let the same daemon
+ * go on. A tag with a command only comes here for its request's operation.
  */
 static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct request *request)
 {
+	blk_mq_start_request(request);
 	if (queue->mode == UBLK_QUEUE_FAIL)
 		return BLK_STS_IOERR;
-	if (queue->mode == UBLK_QUEUE_SERVE && ublk_cancel_fate(queue, false) == UBLK_FATE_FAIL)
+	if (queue->mode == UBLK_QUEUE_SERVE &&
+	    (ublk_queue_slot(queue, request->tag)->state == UBLK_SLOT_PARKED ||
+	     ublk_cancel_fate(queue, false) == UBLK_FATE_FAIL))
 		return BLK_STS_IOERR;
 	ublk_request_requeue(request);
 	return BLK_STS_OK;
@@ -161,27 +223,39 @@ static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct reques
 
 blk_status_t ublk_command_queue(struct ublk_queue *queue, struct request *request)
 {
-	struct ublk_slot *slot = &queue->slots[request->tag];
-	struct io_uring_cmd *command;
-	blk_status_t status;
+	blk_status_t status = BLK_STS_OK;
 
 	spin_lock(&queue->lock);
-	if (unlikely(queue->mode != UBLK_QUEUE_SERVE || slot->state != UBLK_SLOT_PARKED)) {
+	if (unlikely(!queue_to_daemon(queue, request)))
 		status = queue_without_daemon(queue, request);
-		spin_unlock(&queue->lock);
-		return status;
-	}
-	if (unlikely(ublk_request_describe(request, slot->buffer, &queue->descs[request->tag]))) {
-		spin_unlock(&queue->lock);
-		return BLK_STS_IOERR;
-	}
-	slot->request = request;
-	command = slot->command;
-	ublk_slot_move(slot, UBLK_SLOT_SENDING);
-	/* Under the lock: a cancelled command would be gone once it is released. */
-	io_uring_cmd_complete_in_task(command, deliver);
 	spin_unlock(&queue->lock);
-	return BLK_STS_OK;
+	return status;
+}
+
+/* Sends those of one queue, `request` first; returns the next, which is another's, or NULL. */
+static struct request *queue_list_of_one(struct request *request, struct rq_list *requests,
+					 struct rq_list *left)
+{
+	struct ublk_queue *queue = request->mq_hctx->driver_data;
+
+	spin_lock(&queue->lock);
+	do {
+		if (unlikely(!queue_to_daemon(queue, request)))
+			compat_list_add(left, request);
+		request = compat_list_pop(requests);
+	} while (request && request->mq_hctx->driver_data == queue);
+	spin_unlock(&queue->lock);
+	return request;
+}
+
+void ublk_command_queue_list(struct rq_list *requests)
+{
+	struct request *request = compat_list_pop(requests);
+	struct rq_list left = {};
+
+	while (request)
+		request = queue_list_of_one(request, requests, &left);
+	*requests = left;
 }
 
 /* --- from the daemon ---------------------------------------------------------------------------- */
@@ -315,8 +389,8 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 {
 	struct ublk_queue *queue = operands->queue;
 	struct ublk_slot *slot = operands->slot;
-	struct io_uring_cmd *unused = NULL;
-	struct request *request, *failed = NULL;
+	struct ublk_remains remains = {};
+	struct request *request;
 	int result = operands->result;
 	bool brings_data, pinned = false;
 
@@ -337,10 +411,10 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 
 	spin_lock(&queue->lock);
 	if (pinned)
-		failed = ublk_cancel_unpin(queue, slot, &unused);
+		remains = ublk_cancel_unpin(queue, slot);
 	if (unlikely(!ublk_slot_committable(slot) || slot->pins ||
 		     (ublk_request_fails(slot->request, result) && broken_off())))
-		return commit_refuse(queue, slot, command, issue_flags, failed);
+		return commit_refuse(queue, slot, command, issue_flags, remains.request);
 	request = slot->request;
 	slot->request = NULL;
 	park(slot, command, operands->buffer);
@@ -353,8 +427,8 @@ static int get_data(const struct operands *operands)
 {
 	struct ublk_queue *queue = operands->queue;
 	struct ublk_slot *slot = operands->slot;
-	struct io_uring_cmd *unused = NULL;
-	struct request *request, *failed;
+	struct ublk_remains remains;
+	struct request *request;
 	bool whole;
 
 	if (!ublk_device_has(queue->device, UBLK_F_NEED_GET_DATA) || !operands->buffer)
@@ -370,36 +444,38 @@ static int get_data(const struct operands *operands)
 	whole = ublk_copy_to_user(request, operands->buffer, blk_rq_bytes(request)) ==
 		blk_rq_bytes(request);
 	spin_lock(&queue->lock);
-	failed = ublk_cancel_unpin(queue, slot, &unused);
+	remains = ublk_cancel_unpin(queue, slot);
 	if (slot->state == UBLK_SLOT_ASKED && whole) {
 		slot->buffer = operands->buffer;
 		queue->descs[operands->tag].addr = operands->buffer;
 		ublk_slot_move(slot, UBLK_SLOT_OWNED);
 	}
 	spin_unlock(&queue->lock);
-	if (failed)
-		ublk_request_fail(failed);
+	if (remains.request)
+		ublk_request_fail(remains.request);
 	return whole ? UBLK_IO_RES_OK : -EFAULT;
 }
 
-/* Bounds first, before anything is indexed. */
-static int read_operands(const struct ublk_device *device, struct io_uring_cmd *command,
-			 struct operands *operands)
+/* Bounds first, before anything is indexed. Without a slot: there is none of this number. */
+static struct operands read_operands(const struct ublk_device *device, struct io_uring_cmd *command)
 {
 	const struct ublksrv_io_cmd *payload = compat_command_payload(command);
 	u16 queue_id = READ_ONCE(payload->q_id);
 	u16 tag = READ_ONCE(payload->tag);
+	struct ublk_queue *queue;
 
 	if (queue_id >= device->info.nr_hw_queues || tag >= device->info.queue_depth)
-		return -EINVAL;
+		return (struct operands){};
 	queue_id = array_index_nospec(queue_id, device->info.nr_hw_queues);
 	tag = array_index_nospec(tag, device->info.queue_depth);
-	operands->queue = device->queues[queue_id];
-	operands->slot = &operands->queue->slots[tag];
-	operands->tag = tag;
-	operands->result = READ_ONCE(payload->result);
-	operands->buffer = READ_ONCE(payload->addr);
-	return 0;
+	queue = device->queues[queue_id];
+	return (struct operands){
+		.queue = queue,
+		.slot = ublk_queue_slot(queue, tag),
+		.tag = tag,
+		.result = READ_ONCE(payload->result),
+		.buffer = READ_ONCE(payload->addr),
+	};
 }
 
 /* The same command as an ioctl code, or as the bare number where those are accepted. */
@@ -425,14 +501,14 @@ static int issue(struct io_uring_cmd *command, unsigned int issue_flags)
 {
 	struct ublk_device *device = command->file->private_data;
 	struct operands operands;
-	int opcode, result;
+	int opcode;
 
 	opcode = read_opcode(device, command);
 	if (unlikely(opcode < 0))
 		return opcode;
-	result = read_operands(device, command, &operands);
-	if (unlikely(result))
-		return result;
+	operands = read_operands(device, command);
+	if (unlikely(!operands.slot))
+		return -EINVAL;
 	*command_place(command) = (struct command_place){ operands.queue, operands.tag };
 	if (opcode == _IOC_NR(UBLK_U_IO_FETCH_REQ))
 		return fetch(&operands, command, issue_flags);
@@ -448,7 +524,7 @@ static int issue(struct io_uring_cmd *command, unsigned int issue_flags)
 static int cancel_notice(struct io_uring_cmd *command, unsigned int issue_flags)
 {
 	struct ublk_queue *queue = command_place(command)->queue;
-	struct ublk_slot *slot = &queue->slots[command_place(command)->tag];
+	struct ublk_slot *slot = ublk_queue_slot(queue, command_place(command)->tag);
 	bool parked;
 
 	ublk_cancel_suspect(queue->device, true);

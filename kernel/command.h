@@ -2,8 +2,9 @@
 /*
  * command.h - the I/O path: a request goes to the daemon with a command, and comes back with one.
  *
- *    ublk_command_queue()     block layer's context: describes the request, wakes the daemon's task
- *    task work "deliver"      the daemon's task: copies a WRITE's data, completes the command
+ *    ublk_command_queue()     block layer's context: describes the request, wakes the daemon's task;
+ *                             _list() does so with many before it lets the daemon run
+ *    task work "deliver"      the daemon's task: copies WRITEs' data, completes the commands
  *    ublk_command_issue()     the daemon's task: FETCH, COMMIT_AND_FETCH, GET_DATA
  */
 #ifndef UBLK_COMMAND_H
@@ -11,16 +12,19 @@
 
 #include <linux/blk_types.h>
 
-struct file;
 struct io_uring_cmd;
 struct request;
+struct rq_list;
 struct ublk_queue;
 
-/*
- * Takes a request that has been started. Sends it to the daemon, keeps it for a successor, or
- * BLK_STS_IOERR.
- */
+/* Starts the request, and sends it to the daemon, keeps it for a successor, or BLK_STS_IOERR. */
 blk_status_t ublk_command_queue(struct ublk_queue *queue, struct request *request);
+
+/*
+ * Starts those that can go to the daemon at once, and sends them; others stay in the list, in any order, for
+ * ublk_command_queue().
+ */
+void ublk_command_queue_list(struct rq_list *requests);
 
 /*
  * The char device's uring_cmd. Checked in this order: opcode, queue and tag, task, the slot's state, the

@@ -66,6 +66,12 @@ static inline void compat_command_done(struct io_uring_cmd *command, int result,
 #endif
 }
 
+/* The ring that a command came from, only to be compared. */
+static inline const void *compat_command_ring(struct io_uring_cmd *command)
+{
+	return cmd_to_io_kiocb(command)->ctx;
+}
+
 /* The payload of the SQE; only valid while the command is being issued. */
 static inline const void *compat_command_payload(const struct io_uring_cmd *command)
 {
@@ -185,6 +191,56 @@ static inline struct class *compat_class_create(const char *name)
 	return class_create(THIS_MODULE, name);
 #endif
 }
+
+/* --- lists of requests --------------------------------------------------------------------------- */
+
+/*
+ * COMPAT_QUEUE_LIST(name) { body }: a driver's queue_rqs(); the body sees `requests`. Once a list was a bare
+ * pointer, and rq_list_pop() a macro.
+ */
+#ifdef rq_list_pop
+struct rq_list {
+	struct request *head;
+};
+
+static inline void compat_list_give(struct request **head, void (*queue)(struct rq_list *requests))
+{
+	struct rq_list requests = { .head = *head };
+
+	queue(&requests);
+	*head = requests.head;
+}
+
+#define COMPAT_QUEUE_LIST(name)                                                                    \
+	static void name##_list(struct rq_list *requests);                                         \
+	static void name(struct request **head)                                                    \
+	{                                                                                          \
+		compat_list_give(head, name##_list);                                               \
+	}                                                                                          \
+	static void name##_list(struct rq_list *requests)
+
+static inline struct request *compat_list_pop(struct rq_list *list)
+{
+	return rq_list_pop(&list->head);
+}
+
+static inline void compat_list_add(struct rq_list *list, struct request *request)
+{
+	rq_list_add(&list->head, request);
+}
+#else
+#define COMPAT_QUEUE_LIST(name) static void name(struct rq_list *requests)
+
+static inline struct request *compat_list_pop(struct rq_list *list)
+{
+	return rq_list_pop(list);
+}
+
+static inline void compat_list_add(struct rq_list *list, struct request *request)
+{
+	rq_list_add_tail(list, request);
+}
+#endif
 
 /* --- disks -------------------------------------------------------------------------------------- */
 

@@ -19,8 +19,13 @@ static struct workqueue_struct *scans;
 
 static blk_status_t disk_queue(struct blk_mq_hw_ctx *context, const struct blk_mq_queue_data *data)
 {
-	blk_mq_start_request(data->rq);
 	return ublk_command_queue(context->driver_data, data->rq);
+}
+
+/* Requests that were sent together, all of this disk. */
+COMPAT_QUEUE_LIST(disk_queue_list)
+{
+	ublk_command_queue_list(requests);
 }
 
 static int disk_init_context(struct blk_mq_hw_ctx *context, void *device, unsigned int index)
@@ -49,6 +54,7 @@ static enum blk_eh_timer_return disk_timeout(struct request *request)
 
 static const struct blk_mq_ops disk_mq_operations = {
 	.queue_rq = disk_queue,
+	.queue_rqs = disk_queue_list,
 	.init_hctx = disk_init_context,
 	.timeout = disk_timeout,
 };

@@ -2,7 +2,7 @@
 /*
  * queue.h - one hardware queue: its slots, one per tag, and the descriptors the daemon maps.
  *
- * The lock protects the slots, the mode and the round. It is taken in process context only, and
+ * The lock protects the slots, the batch, the mode and the round. It is taken in process context only, and
  * nothing that sleeps or faults is done under it. Order: device->mutex, then a disk's open_mutex,
  * then this.
  */
@@ -23,6 +23,15 @@ enum ublk_queue_mode {
 	UBLK_QUEUE_HOLD,  /* waits in the requeue list for the daemon's successor */
 };
 
+/*
+ * Slots whose requests one task work is to deliver: those that came since it was sent, and until it runs.
+ * All are of one task and one ring. Both NULL: the next request sends another.
+ */
+struct ublk_batch {
+	struct ublk_slot *first; /* whose command carries the task work */
+	struct ublk_slot *last;
+};
+
 struct ublk_queue {
 	spinlock_t lock;
 	u8 mode; /* enum ublk_queue_mode */
@@ -30,6 +39,7 @@ struct ublk_queue {
 	u16 depth;
 	u16 fetched; /* slots whose first command of this round has come */
 	u32 round;   /* which opening of the char device this is; see cancel.h */
+	struct ublk_batch batch;
 	struct ublk_device *device;
 	struct ublksrv_io_desc *descs; /* depth of them, physically contiguous */
 	struct task_struct *task; /* the queue's daemon, a reference; NULL with PER_IO_DAEMON */
@@ -39,6 +49,15 @@ struct ublk_queue {
 /* Returns a queue, or NULL when there is no memory; ublk_queue_free() takes NULL too. */
 struct ublk_queue *ublk_queue_alloc(struct ublk_device *device, u16 id, u16 depth);
 void ublk_queue_free(struct ublk_queue *queue);
+
+/* One address, made once: the compiler would rather make it anew for every field. */
+static inline struct ublk_slot *ublk_queue_slot(struct ublk_queue *queue, u16 tag)
+{
+	struct ublk_slot *slot = &queue->slots[tag];
+
+	OPTIMIZER_HIDE_VAR(slot);
+	return slot;
+}
 
 /* Bytes of the descriptor area, as the daemon must map it: whole pages. */
 size_t ublk_queue_descs_bytes(u16 depth);

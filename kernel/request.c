@@ -4,21 +4,32 @@
 
 #include "request.h"
 
-static const u8 operations[] = {
-	[REQ_OP_READ] = UBLK_IO_OP_READ,
-	[REQ_OP_WRITE] = UBLK_IO_OP_WRITE,
-	[REQ_OP_FLUSH] = UBLK_IO_OP_FLUSH,
-	[REQ_OP_DISCARD] = UBLK_IO_OP_DISCARD,
-	[REQ_OP_WRITE_ZEROES] = UBLK_IO_OP_WRITE_ZEROES,
-};
+/* The ABI's word for the operation; negative: it has none. */
+static int describe_operation(enum req_op operation)
+{
+	switch (operation) {
+	case REQ_OP_READ:
+		return UBLK_IO_OP_READ;
+	case REQ_OP_WRITE:
+		return UBLK_IO_OP_WRITE;
+	case REQ_OP_FLUSH:
+		return UBLK_IO_OP_FLUSH;
+	case REQ_OP_DISCARD:
+		return UBLK_IO_OP_DISCARD;
+	case REQ_OP_WRITE_ZEROES:
+		return UBLK_IO_OP_WRITE_ZEROES;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
 
-/* Kernel and ABI have the same meanings at different bits. */
-static u32 describe_flags(blk_opf_t kernel)
+#define DESCRIBED_FLAGS (REQ_FAILFAST_MASK | REQ_META | REQ_FUA | REQ_NOUNMAP | REQ_SWAP)
+
+/* Kernel and ABI have the same meanings at different bits. Few requests have any. */
+static noinline u32 describe_flags(blk_opf_t kernel)
 {
 	u32 flags = 0;
 
-	if (likely(!(kernel & (REQ_FAILFAST_MASK | REQ_META | REQ_FUA | REQ_NOUNMAP | REQ_SWAP))))
-		return 0;
 	if (kernel & REQ_FAILFAST_DEV)
 		flags |= UBLK_IO_F_FAILFAST_DEV;
 	if (kernel & REQ_FAILFAST_TRANSPORT)
@@ -38,12 +49,14 @@ static u32 describe_flags(blk_opf_t kernel)
 
 int ublk_request_describe(struct request *request, u64 buffer, struct ublksrv_io_desc *desc)
 {
-	u32 operation = (__force u32)req_op(request);
+	int operation = describe_operation(req_op(request));
+	u32 flags = 0;
 
-	if (operation >= ARRAY_SIZE(operations) ||
-	    (!operations[operation] && operation != (__force u32)REQ_OP_READ))
-		return -EOPNOTSUPP;
-	desc->op_flags = operations[operation] | describe_flags(request->cmd_flags);
+	if (unlikely(operation < 0))
+		return operation;
+	if (unlikely(request->cmd_flags & DESCRIBED_FLAGS))
+		flags = describe_flags(request->cmd_flags);
+	desc->op_flags = operation | flags;
 	desc->nr_sectors = blk_rq_sectors(request);
 	desc->start_sector = blk_rq_pos(request);
 	desc->addr = buffer;

@@ -66,6 +66,7 @@ struct ublk_slot {
 	u64 buffer; /* in the daemon's memory; 0 with USER_COPY */
 	struct request *request;
 	struct io_uring_cmd *command;
+	struct ublk_slot *next;	  /* behind it in its batch (queue.h); NULL: none */
 	struct task_struct *task; /* that fetched first, a reference; NULL before */
 };
 

@@ -15,8 +15,8 @@
 #include "tests/guest/ublk/probe.h"
 
 static const struct probe_case *const tables[] = {
-	cases_commands,	    cases_operations, cases_answers, cases_copies, cases_control,
-	cases_unprivileged, cases_death,      cases_per_io,  cases_races
+	cases_commands,	    cases_operations, cases_answers, cases_copies,  cases_control,
+	cases_unprivileged, cases_death,      cases_per_io,  cases_batches, cases_races
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

@@ -32,8 +32,8 @@ new_file() {
 }
 
 jobs() { # DEPTH
-	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$1" --randseed=7 --verify=crc32c \
-		--verify_fatal=1 --verify_state_save=0 --thread --output="$WORK/fio.log" \
+	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$1" --iodepth_batch=$((($1 + 3) / 4)) \
+		--randseed=7 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --thread --output="$WORK/fio.log" \
 		--name=split --rw=randrw --bssplit=512/25:4k/30:16k/15:64k/20:256k/10 --size=4m --numjobs=4 \
 		--offset_increment=4m --cpus_allowed=0-3 --cpus_allowed_policy=split \
 		--name=trim --rw=randtrim --bssplit=4k/50:64k/50 --size=4m --offset=16m >"$WORK/fio.err" 2>&1 && return

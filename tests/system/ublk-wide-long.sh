@@ -27,8 +27,8 @@ wide() {
 	check_equal "depth granted" "$2" "$(value_in "$GRANTED" depth)"
 	check_equal "queues of the disk" "$1" "$(find "/sys/block/${DISK##*/}/mq" -mindepth 1 -maxdepth 1 | wc -l)"
 	kill -STOP "$SERVER"
-	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$2" --randseed=7 --verify=crc32c \
-		--verify_fatal=1 --verify_state_save=0 --thread --name=wide --rw=randwrite --bs=4k \
+	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$2" --iodepth_batch=$((($2 + 3) / 4)) \
+		--randseed=7 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --thread --name=wide --rw=randwrite --bs=4k \
 		--size=$(($2 > 512 ? 4 : 2))m --numjobs=16 --offset_increment=4m --cpus_allowed=0-15 \
 		--cpus_allowed_policy=split >"$WORK/fio" 2>&1 &
 	wide_fio=$!

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/guest/ublk/probe.h"
+#include "tests/guest/ublk/burst.h"
 #include "tests/guest/ublk/slow_memory.h"
 
 #define DEPTH	   4
@@ -191,25 +191,41 @@ static bool waits(const struct daemon *daemon)
 	       daemon->features & UBLK_F_USER_RECOVERY_REISSUE;
 }
 
-static void expect_failed(struct disk_io *io, uint64_t lost_ms)
+static void expect_noticed(uint64_t end_ms, uint64_t lost_ms)
 {
-	int64_t took_ms;
+	int64_t took_ms = (int64_t)(end_ms - lost_ms);
 
-	probe_expect("the request", -EIO, disk_io_wait(io, PROBE_TIMEOUT_MS));
-	took_ms = (int64_t)(io->end_ms - lost_ms);
 	printf("%lld ms ", (long long)took_ms);
 	if (took_ms > (int64_t)NOTICE_MS * probe_scale())
 		probe_die("the request failed only after %lld ms", (long long)took_ms);
 }
 
-static void expect_served(struct disk_io *io, uint32_t id)
+static void expect_failed(struct disk_io *io, uint64_t lost_ms)
+{
+	probe_expect("the request", -EIO, disk_io_wait(io, PROBE_TIMEOUT_MS));
+	expect_noticed(io->end_ms, lost_ms);
+}
+
+static void expect_burst_failed(struct burst *burst, uint64_t lost_ms)
+{
+	burst_expect(burst, "the request", -EIO);
+	expect_noticed(burst->end_ms, lost_ms);
+}
+
+static void expect_burst_waits(struct burst *burst)
+{
+	if (burst_wait(burst, 1, NOTICE_MS * probe_scale()))
+		probe_expect("the request waits", -ETIME, burst->first_result);
+}
+
+static void expect_burst_served(struct burst *burst, uint32_t id)
 {
 	pid_t successor;
 
-	probe_expect("the request waits", -ETIME, disk_io_wait(io, NOTICE_MS * probe_scale()));
+	expect_burst_waits(burst);
 	atomic_store(&shared->die, 0);
 	successor = successor_begin(id);
-	probe_expect("the request", PAGE_BYTES, disk_io_wait(io, PROBE_TIMEOUT_MS));
+	burst_expect(burst, "the request", BURST_BYTES);
 	printf("served ");
 	end_child(successor);
 }
@@ -230,18 +246,23 @@ static void expect_recovered(uint32_t id)
 	end_child(successor);
 }
 
+/* Several where the daemon looks at none, else the one that it looks at. */
+static unsigned int requests_of(const struct daemon *daemon)
+{
+	return daemon->place == PLACE_SENDING ? DEPTH : 1;
+}
+
 static void one_death(const struct daemon *daemon)
 {
-	struct disk_io io = { 0 };
+	struct burst burst;
 	uint64_t lost_ms, killed_ms;
 	pid_t child = daemon_begin(daemon);
 	uint32_t id;
 
 	probe_await(&shared->ready, "the daemon");
 	id = shared->probe.info.dev_id;
-	disk_io_start(&io, &shared->probe,
-		      daemon->place == PLACE_TAKEN ? UBLK_IO_OP_READ : UBLK_IO_OP_WRITE,
-		      PAGE_BYTES);
+	burst_send(&burst, id, daemon->place == PLACE_TAKEN ? UBLK_IO_OP_READ : UBLK_IO_OP_WRITE,
+		   requests_of(daemon), 0);
 	usleep(150000);
 	if (daemon->place == PLACE_GIVEN || daemon->place == PLACE_TAKEN)
 		probe_await(&shared->copying, "a copy");
@@ -251,20 +272,20 @@ static void one_death(const struct daemon *daemon)
 	else
 		end_child(child);
 	if (!waits(daemon))
-		expect_failed(&io, lost_ms);
+		expect_burst_failed(&burst, lost_ms);
 	if (daemon->death == DEATH_THREAD) {
 		if (waits(daemon))
-			probe_expect("the request waits", -ETIME,
-				     disk_io_wait(&io, NOTICE_MS * probe_scale()));
+			expect_burst_waits(&burst);
 		killed_ms = probe_now_ms();
 		end_child(child);
 	}
 	if (daemon->features & UBLK_F_USER_RECOVERY)
 		expect_recoverable(id, killed_ms);
 	if (waits(daemon))
-		expect_served(&io, id);
+		expect_burst_served(&burst, id);
 	else if (daemon->features & UBLK_F_USER_RECOVERY)
 		expect_recovered(id);
+	burst_end(&burst);
 	delete_device(id);
 	munmap(shared, sizeof(*shared));
 }
@@ -386,6 +407,34 @@ static void process_idle(void)
 static void thread_idle(void)
 {
 	idle(DEATH_THREAD);
+}
+
+/* Requests that come together while there is no daemon: they wait, or they fail, all of them. */
+static void burst_without_daemon(void)
+{
+	/* Without recovery there is no disk then. */
+	for (size_t i = 1; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		struct daemon daemon = { .features = policies[i], .place = PLACE_SENDING };
+		struct burst burst;
+		pid_t child;
+		uint32_t id;
+
+		if (!probe_lists(daemon.features))
+			continue;
+		child = daemon_begin(&daemon);
+		probe_await(&shared->ready, "the daemon");
+		id = shared->probe.info.dev_id;
+		end_child(child);
+		expect_recoverable(id, probe_now_ms());
+		burst_send(&burst, id, UBLK_IO_OP_WRITE, DEPTH, 0);
+		if (waits(&daemon))
+			expect_burst_served(&burst, id);
+		else
+			burst_expect(&burst, "the request", -EIO);
+		burst_end(&burst);
+		delete_device(id);
+		munmap(shared, sizeof(*shared));
+	}
 }
 
 /* --- before START_DEV ---------------------------------------------------------------------------------- */
@@ -584,6 +633,7 @@ const struct probe_case cases_death[] = {
 	{ "h03-thread-death-sending", thread_sending },
 	{ "thread-death-asked", thread_asked },
 	{ "thread-death-owned", thread_owned },
+	{ "h26-without-daemon", burst_without_daemon },
 	{ "h01-killed-while-stopping", h01_killed_while_stopping },
 	{ "h09-killed-while-stopping-itself", h09_killed_while_stopping_itself },
 	{ "h10-deleted-while-waiting", h10_deleted_while_waiting },

@@ -147,6 +147,6 @@ struct probe_case {
 
 extern const struct probe_case cases_commands[], cases_operations[], cases_answers[],
 	cases_copies[], cases_control[], cases_unprivileged[], cases_death[], cases_per_io[],
-	cases_races[];
+	cases_batches[], cases_races[];
 
 #endif
