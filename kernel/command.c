@@ -165,11 +165,15 @@ COMPAT_TASK_WORK(deliver)
 		if (!next)
 			return;
 		slot = next;
+		cond_resched();
 		spin_lock(&queue->lock);
 	}
 }
 
-/* Under the lock: a cancelled command would be gone once it is released. */
+/*
+ * Under the lock: a cancelled command would be gone once it is released. Task work of a task that exits may
+ * lie in its ring until more is sent there: nobody joins it.
+ */
 static void send(struct ublk_queue *queue, struct ublk_slot *slot)
 {
 	struct ublk_slot *last = queue->batch.last;
@@ -177,7 +181,7 @@ static void send(struct ublk_queue *queue, struct ublk_slot *slot)
 	slot->next = NULL;
 	ublk_slot_move(slot, UBLK_SLOT_SENDING);
 	queue->batch.last = slot;
-	if (last && last->task == slot->task &&
+	if (last && last->task == slot->task && !(READ_ONCE(slot->task->flags) & PF_EXITING) &&
 	    compat_command_ring(last->command) == compat_command_ring(slot->command)) {
 		last->next = slot;
 		return;
@@ -198,7 +202,7 @@ static bool queue_to_daemon(struct ublk_queue *queue, struct request *request)
 		return false;
 	if (unlikely(ublk_request_describe(request, slot->buffer, &queue->descs[request->tag])))
 		return false;
-	blk_mq_start_request(request);
+	compat_request_start(request);
 	slot->request = request;
 	send(queue, slot);
 	return true;
@@ -210,7 +214,7 @@ static bool queue_to_daemon(struct ublk_queue *queue, struct request *request)
  */
 static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct request *request)
 {
-	blk_mq_start_request(request);
+	compat_request_start(request);
 	if (queue->mode == UBLK_QUEUE_FAIL)
 		return BLK_STS_IOERR;
 	if (queue->mode == UBLK_QUEUE_SERVE &&
@@ -535,7 +539,7 @@ static int cancel_notice(struct io_uring_cmd *command, unsigned int issue_flags)
 		ublk_slot_move(slot, UBLK_SLOT_EMPTY);
 	}
 	spin_unlock(&queue->lock);
-	/* One whose request has started is completed by its task work. */
+	/* One whose request has started is completed by the task work that delivers that. */
 	if (parked)
 		compat_command_done(command, UBLK_IO_RES_ABORT, issue_flags);
 	return 0;

@@ -192,7 +192,19 @@ static inline struct class *compat_class_create(const char *name)
 #endif
 }
 
-/* --- lists of requests --------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------- */
+
+/*
+ * Before 6.7 one that comes in a list is not yet among its tag's: without this it has no timeout, and counts
+ * as not in flight.
+ */
+static inline void compat_request_start(struct request *request)
+{
+#if !KERNEL_AT_LEAST(6, 7)
+	request->mq_hctx->tags->rqs[request->tag] = request;
+#endif
+	blk_mq_start_request(request);
+}
 
 /*
  * COMPAT_QUEUE_LIST(name) { body }: a driver's queue_rqs(); the body sees `requests`. Once a list was a bare

@@ -24,8 +24,8 @@ enum ublk_queue_mode {
 };
 
 /*
- * Slots whose requests one task work is to deliver: those that came since it was sent, and until it runs.
- * All are of one task and one ring. Both NULL: the next request sends another.
+ * Slots whose requests the task work that was sent last is to deliver: all that came since, and until it
+ * runs. They are of one task and one ring. Both NULL: it has run.
  */
 struct ublk_batch {
 	struct ublk_slot *first; /* whose command carries the task work */

@@ -24,7 +24,7 @@
  *    ORPHANED   yes      no       the task work that is still under way, wherever it runs
  *    DOOMED     maybe    yes      the last unpin: somebody is copying to or from the request's pages
  *
- * Not drawn, for want of room: ASKED is cancelled as OWNED is, and SENDING comes to EMPTY where its task
+ * Not drawn, for want of room: ASKED is cancelled as OWNED is, and SENDING comes to EMPTY where the task
  * work finds the daemon gone.
  *
  * "Unwritable" is the daemon's buffer, for good or because a kill broke the copy off.

@@ -591,33 +591,39 @@ static void h04_deleted_after_fail_io(void)
 	delete_device(id);
 }
 
-/* An unprivileged daemon that stalls is killed by the driver; another may take its time. */
-static void stalls(uint64_t features, bool killed)
+/*
+ * An unprivileged daemon that stalls is killed by the driver; another may take its time. Its requests are the
+ * first of their tags.
+ */
+static void stalls(uint64_t features, unsigned int requests, bool killed)
 {
 	struct daemon daemon = { .features = features, .place = PLACE_OWNED };
-	struct disk_io io = { 0 };
+	struct burst burst;
 	pid_t child = daemon_begin(&daemon);
 	int status;
 
 	probe_await(&shared->ready, "the daemon");
 	probe_set_queue(shared->probe.info.dev_id, "io_timeout", "1000");
-	disk_io_start(&io, &shared->probe, UBLK_IO_OP_WRITE, PAGE_BYTES);
+	burst_send(&burst, shared->probe.info.dev_id, UBLK_IO_OP_WRITE, requests, 0);
 	if (killed) {
-		probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+		burst_expect(&burst, "the request", -EIO);
 		if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status))
 			probe_die("the daemon was not killed");
 	} else {
-		probe_expect("the request waits", -ETIME, disk_io_wait(&io, 6000));
+		probe_expect("requests that do not wait", 0, burst_wait(&burst, 1, 6000));
 		end_child(child);
-		probe_expect("the request", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+		burst_expect(&burst, "the request", -EIO);
 	}
+	burst_end(&burst);
 	delete_device(shared->probe.info.dev_id);
 }
 
 static void h13_stalled(void)
 {
-	stalls(0, false);
-	stalls(UBLK_F_UNPRIVILEGED_DEV, true);
+	stalls(0, 1, false);
+	stalls(UBLK_F_UNPRIVILEGED_DEV, 1, true);
+	/* Together they come to the driver in another way. */
+	stalls(UBLK_F_UNPRIVILEGED_DEV, DEPTH, true);
 }
 
 const struct probe_case cases_death[] = {
