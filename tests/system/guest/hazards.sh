@@ -2,9 +2,10 @@
 #
 # hazards.sh: the cases of ublk_hazards, one result each. Sourced behind data.sh and ublk.sh.
 
-# one_hazard NAME
+# one_hazard NAME: which is in the kernel's log, too, so that one can tell which case a line there is of.
 one_hazard() {
 	hazard_rc=0
+	echo "ublk_hazards $1" >/dev/kmsg
 	timeout -k 5 $((CASE_TIMEOUT_S - 10)) ublk_hazards "$1" >"$WORK/hazard" 2>&1 || hazard_rc=$?
 	[ ! -s "$WORK/hazard" ] || note "$1: $(tr '\n' ' ' <"$WORK/hazard")"
 	case $hazard_rc in
