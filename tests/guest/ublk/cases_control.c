@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -309,6 +310,73 @@ static struct family family_begin(uint64_t features)
 	return family;
 }
 
+/* A daemon in a pid namespace of its own, whose first process it is. */
+struct inmate {
+	pid_t pid; /* as the namespace outside has it */
+	uint32_t id;
+	atomic_int started;
+};
+
+static int pid_told(uint32_t id)
+{
+	struct ublksrv_ctrl_dev_info info = { 0 };
+	struct control control = { 0 };
+
+	probe_expect("/dev/ublk-control", 0, control_open(&control));
+	probe_expect("GET_DEV_INFO", 0, control_device_info(&control, id, &info));
+	control_close(&control);
+	return info.ublksrv_pid;
+}
+
+static void inmate_run(struct inmate *inmate)
+{
+	probe_expect("its pid", 1, getpid());
+	probe_add(&probe, 0, DEPTH);
+	inmate->id = probe.info.dev_id;
+	probe_open(&probe, 0);
+	probe_fetch_all(&probe);
+	probe_expect("START_DEV with the pid that others have for it", -EINVAL,
+		     probe_control(UBLK_U_CMD_START_DEV, inmate->id, (uint64_t)inmate->pid));
+	probe_start(&probe);
+	probe_expect("the pid that it is told", 1, pid_told(inmate->id));
+	atomic_store(&inmate->started, 1);
+	for (;;)
+		pause();
+}
+
+static void h14_pid_namespace(void)
+{
+	struct inmate *inmate =
+		mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	atomic_int *forked;
+	pid_t child, warder;
+	int status;
+
+	if (inmate == MAP_FAILED)
+		probe_die("no memory");
+	forked = (atomic_int *)(inmate + 1);
+	warder = fork();
+	if (!warder) {
+		if (unshare(CLONE_NEWPID))
+			probe_die("unshare: %s", strerror(errno));
+		child = fork();
+		if (!child) {
+			probe_await(forked, "the pid outside");
+			inmate_run(inmate);
+		}
+		inmate->pid = child;
+		atomic_store(forked, 1);
+		waitpid(child, &status, 0);
+		_exit(0);
+	}
+	probe_await(&inmate->started, "a daemon in a pid namespace");
+	probe_expect("the pid that others are told", inmate->pid, pid_told(inmate->id));
+	kill(inmate->pid, SIGKILL);
+	if (waitpid(warder, &status, 0) != warder || status)
+		probe_die("the daemon did not end");
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, inmate->id, 0));
+}
+
 static void h15_recovery(void)
 {
 	struct family family;
@@ -563,6 +631,7 @@ const struct probe_case cases_control[] = {
 	{ "params-refused", params_refused },
 	{ "params-small-segments", params_small_segments },
 	{ "h14-start", h14_start },
+	{ "h14-pid-namespace", h14_pid_namespace },
 	{ "h15-recovery", h15_recovery },
 	{ "h23-delete", h23_delete },
 	{ "h23-deleted-while-start-waits", deleted_while_start_waits },

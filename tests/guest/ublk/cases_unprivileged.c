@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,6 +142,48 @@ static void h22_owner_opens(void)
 		probe_die("the owner cannot open the disk: %s", strerror(errno));
 	close(disk);
 	probe_end(&probe);
+}
+
+/* A node that he made himself, where nodes count for nothing: all may be done to it, and nothing by it. */
+static void h22_nodev(void)
+{
+	static const char folder[] = "/tmp/nodev", made[] = "/tmp/nodev/node";
+	char path[CONTROL_PATH_BYTES];
+	struct stat node;
+	pid_t child;
+
+	probe_need(UBLK_F_UNPRIVILEGED_DEV);
+	probe.info = probe_info_plain();
+	probe.info.flags |= UBLK_F_UNPRIVILEGED_DEV;
+	probe_expect("ADD_DEV", 0, probe_add_with(&probe, probe.info));
+	snprintf(path, sizeof(path), "/dev/ublkc%u", probe.info.dev_id);
+	if (stat(path, &node) || chmod(CONTROL_PATH, 0666) || mkdir(folder, 0755) ||
+	    mount("none", folder, "tmpfs", MS_NODEV, NULL) ||
+	    mknod(made, S_IFCHR | 0666, node.st_rdev) || chown(made, STRANGER, STRANGER))
+		probe_die("a node on a file system without any: %s", strerror(errno));
+	child = fork();
+	if (!child) {
+		become_stranger();
+		probe_expect("reading by such a node", -EACCES,
+			     with_path(UBLK_U_CMD_GET_DEV_INFO2, made));
+		probe_expect("deleting by such a node", -EACCES,
+			     with_path(UBLK_U_CMD_DEL_DEV, made));
+		_exit(0);
+	}
+	await_child(child, "what a node of his own may not");
+	if (mount(NULL, folder, NULL, MS_REMOUNT, NULL))
+		probe_die("remount: %s", strerror(errno));
+	child = fork();
+	if (!child) {
+		become_stranger();
+		probe_expect("the same node where they count", 0,
+			     with_path(UBLK_U_CMD_GET_DEV_INFO2, made));
+		_exit(0);
+	}
+	await_child(child, "a node that counts");
+	if (umount(folder) || rmdir(folder) || chmod(CONTROL_PATH, 0600))
+		probe_die("umount: %s", strerror(errno));
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
 }
 
 static void set_cap(const char *value)
@@ -295,6 +338,7 @@ static void h22_plain_user(void)
 const struct probe_case cases_unprivileged[] = {
 	{ "h22-unprivileged", h22_unprivileged },
 	{ "h22-owner-opens", h22_owner_opens },
+	{ "h22-nodev", h22_nodev },
 	{ "h22-cap", h22_cap },
 	{ "h22-plain-user", h22_plain_user },
 	{ NULL, NULL },
