@@ -26,6 +26,8 @@ wide() {
 	check_equal "queues granted" "$1" "$(value_in "$GRANTED" queues)"
 	check_equal "depth granted" "$2" "$(value_in "$GRANTED" depth)"
 	check_equal "queues of the disk" "$1" "$(find "/sys/block/${DISK##*/}/mq" -mindepth 1 -maxdepth 1 | wc -l)"
+	# Of what is sent together, neighbours would become one request.
+	echo 2 >"/sys/block/${DISK##*/}/queue/nomerges"
 	kill -STOP "$SERVER"
 	fio --filename="$DISK" --direct=1 --ioengine=libaio --iodepth="$2" --iodepth_batch=$((($2 + 3) / 4)) \
 		--randseed=7 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --thread --name=wide --rw=randwrite --bs=4k \
