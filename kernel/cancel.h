@@ -63,6 +63,7 @@ struct ublk_remains {
 	struct io_uring_cmd *command; /* to be completed */
 };
 
+/* The last unpin of a DOOMED slot; for ublk_cancel_unpin() alone. */
 struct ublk_remains ublk_cancel_doomed(struct ublk_queue *queue, struct ublk_slot *slot);
 
 /* With the queue's lock held: one who pinned the slot's request is done. */

@@ -190,36 +190,34 @@ static void send(struct ublk_queue *queue, struct ublk_slot *slot)
 	io_uring_cmd_complete_in_task(slot->command, deliver);
 }
 
-/*
- * With the lock held: starts the request and sends it to the daemon. False, and nothing was done: the tag has
- * no command, the queue serves nobody, or the ABI has no such operation.
- */
-static bool queue_to_daemon(struct ublk_queue *queue, struct request *request)
+/* Nobody serves the tag just now: no answer for the block layer, but one for queue_without_daemon(). */
+#define NO_DAEMON BLK_STS_RESOURCE
+
+/* With the lock held: starts the request and sends it to the daemon. Where it does not, nothing was done. */
+static blk_status_t queue_to_daemon(struct ublk_queue *queue, struct request *request)
 {
 	struct ublk_slot *slot = ublk_queue_slot(queue, request->tag);
 
 	if (unlikely(queue->mode != UBLK_QUEUE_SERVE || slot->state != UBLK_SLOT_PARKED))
-		return false;
+		return NO_DAEMON;
 	if (unlikely(ublk_request_describe(request, slot->buffer, &queue->descs[request->tag])))
-		return false;
+		return BLK_STS_IOERR;
 	compat_request_start(request);
 	slot->request = request;
 	send(queue, slot);
-	return true;
+	return BLK_STS_OK;
 }
 
 /*
  * With the lock held. In HOLD a request waits whatever the policy: QUIESCE_DEV may still let the same daemon
- * go on. A tag with a command only comes here for its request's operation.
+ * go on.
  */
 static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct request *request)
 {
 	compat_request_start(request);
 	if (queue->mode == UBLK_QUEUE_FAIL)
 		return BLK_STS_IOERR;
-	if (queue->mode == UBLK_QUEUE_SERVE &&
-	    (ublk_queue_slot(queue, request->tag)->state == UBLK_SLOT_PARKED ||
-	     ublk_cancel_fate(queue, false) == UBLK_FATE_FAIL))
+	if (queue->mode == UBLK_QUEUE_SERVE && ublk_cancel_fate(queue, false) == UBLK_FATE_FAIL)
 		return BLK_STS_IOERR;
 	ublk_request_requeue(request);
 	return BLK_STS_OK;
@@ -227,10 +225,11 @@ static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct reques
 
 blk_status_t ublk_command_queue(struct ublk_queue *queue, struct request *request)
 {
-	blk_status_t status = BLK_STS_OK;
+	blk_status_t status;
 
 	spin_lock(&queue->lock);
-	if (unlikely(!queue_to_daemon(queue, request)))
+	status = queue_to_daemon(queue, request);
+	if (unlikely(status == NO_DAEMON))
 		status = queue_without_daemon(queue, request);
 	spin_unlock(&queue->lock);
 	return status;
@@ -244,7 +243,7 @@ static struct request *queue_list_of_one(struct request *request, struct rq_list
 
 	spin_lock(&queue->lock);
 	do {
-		if (unlikely(!queue_to_daemon(queue, request)))
+		if (unlikely(queue_to_daemon(queue, request) != BLK_STS_OK))
 			compat_list_add(left, request);
 		request = compat_list_pop(requests);
 	} while (request && request->mq_hctx->driver_data == queue);
