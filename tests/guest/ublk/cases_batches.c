@@ -18,7 +18,6 @@
 #define SECTOR_BYTES 512u
 #define HELD_ROUNDS  4
 #define ROUNDS	     50
-#define NOTICE_MS    1000 /* in which the loss of a daemon must be seen */
 #define RING_FLAGS   (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
 
 static struct probe probe;
@@ -161,17 +160,21 @@ static void end_server(struct server *server)
 	pthread_join(server->thread, NULL);
 }
 
+static void delete_device(unsigned int threads)
+{
+	for (unsigned int i = 0; i < threads; i++)
+		for (unsigned int ring = 0; ring < servers[i].rings; ring++)
+			io_uring_queue_exit(&servers[i].views[ring].ring);
+	probe_delete(&probe);
+}
+
 /* The disk goes first, so that the threads see all their commands end. */
 static void finish(unsigned int threads)
 {
 	probe_expect("STOP_DEV", 0, probe_control(UBLK_U_CMD_STOP_DEV, probe.info.dev_id, 0));
-	for (unsigned int i = 0; i < threads; i++) {
+	for (unsigned int i = 0; i < threads; i++)
 		end_server(&servers[i]);
-		for (unsigned int ring = 0; ring < servers[i].rings; ring++)
-			io_uring_queue_exit(&servers[i].views[ring].ring);
-	}
-	probe_close(&probe);
-	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+	delete_device(threads);
 }
 
 /* A burst while nobody looks, then they all do. */
@@ -280,11 +283,9 @@ static void lost_while_given(void)
 	end_server(&servers[1]);
 	if (burst_wait(&burst, DEPTH - 1, PROBE_TIMEOUT_MS) < DEPTH - 1)
 		probe_die("%u of %u requests are over", burst.over, DEPTH);
-	if (burst.end_ms - lost_ms > NOTICE_MS * probe_scale())
-		probe_die("they failed only after %llu ms",
-			  (unsigned long long)(burst.end_ms - lost_ms));
+	probe_expect_noticed("they failed", lost_ms, burst.end_ms);
 	probe_expect("requests over while one is copied", DEPTH - 1,
-		     burst_wait(&burst, DEPTH, NOTICE_MS));
+		     burst_wait(&burst, DEPTH, PROBE_NOTICE_MS));
 	atomic_store(&servers[0].lost, 1);
 	slow_memory_fill(&memory);
 	burst_expect(&burst, "a request of a daemon that is lost", -EIO);
@@ -296,10 +297,7 @@ static void lost_while_given(void)
 		usleep(1000);
 	}
 	end_server(&servers[0]);
-	for (unsigned int i = 0; i < RINGS; i++)
-		io_uring_queue_exit(&servers[i].views[0].ring);
-	probe_close(&probe);
-	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+	delete_device(RINGS);
 }
 
 const struct probe_case cases_batches[] = {

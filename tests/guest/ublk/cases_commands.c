@@ -179,8 +179,7 @@ static void wrong_process(void)
 		probe_die("the child failed");
 	probe_expect("the parent's next FETCH waits", -ETIME,
 		     (probe_send(&probe, FETCH, 1, 0), probe_wait(&probe, NULL, 100)));
-	probe_close(&probe);
-	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+	probe_delete(&probe);
 }
 
 /* --- hazards 6, 16, 18 ------------------------------------------------------------------------------- */

@@ -320,11 +320,8 @@ struct inmate {
 static int pid_told(uint32_t id)
 {
 	struct ublksrv_ctrl_dev_info info = { 0 };
-	struct control control = { 0 };
 
-	probe_expect("/dev/ublk-control", 0, control_open(&control));
-	probe_expect("GET_DEV_INFO", 0, control_device_info(&control, id, &info));
-	control_close(&control);
+	probe_expect("GET_DEV_INFO", 0, probe_info_of(id, &info));
 	return info.ublksrv_pid;
 }
 

@@ -167,8 +167,7 @@ static void lost_while_copied(void)
 	begin_doomed(&io, &copy, 0);
 	end_slow_copy(&copy);
 	probe_expect("the write", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
-	probe_close(&probe);
-	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+	probe_delete(&probe);
 }
 
 static void *stop_run(void *result)
@@ -193,8 +192,7 @@ static void stopped_while_copied(void)
 	probe_expect("the write", -EIO, disk_io_wait(&io, PROBE_TIMEOUT_MS));
 	pthread_join(stopper, NULL);
 	probe_expect("STOP_DEV", 0, stopped);
-	probe_close(&probe);
-	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+	probe_delete(&probe);
 }
 
 const struct probe_case cases_copies[] = {

@@ -17,7 +17,6 @@
 
 #define DEPTH	   4
 #define PAGE_BYTES 4096u
-#define NOTICE_MS  1000 /* in which the loss of a daemon must be seen */
 
 /* Where the request is when the daemon dies. */
 enum place {
@@ -130,14 +129,10 @@ static pid_t daemon_begin(const struct daemon *daemon)
 /* When the whole process went at `lost_ms`: its successor may come. */
 static void expect_recoverable(uint32_t id, uint64_t lost_ms)
 {
-	int64_t took_ms;
-
 	probe_await_state(id, shared->probe.info.flags & UBLK_F_USER_RECOVERY_FAIL_IO
 				      ? UBLK_S_DEV_FAIL_IO
 				      : UBLK_S_DEV_QUIESCED);
-	took_ms = (int64_t)(probe_now_ms() - lost_ms);
-	if (took_ms > (int64_t)NOTICE_MS * probe_scale())
-		probe_die("recovery may begin only after %lld ms", (long long)took_ms);
+	probe_expect_noticed("recovery may begin", lost_ms, probe_now_ms());
 }
 
 /* Serves what waited, until it is killed. */
@@ -193,11 +188,8 @@ static bool waits(const struct daemon *daemon)
 
 static void expect_noticed(uint64_t end_ms, uint64_t lost_ms)
 {
-	int64_t took_ms = (int64_t)(end_ms - lost_ms);
-
-	printf("%lld ms ", (long long)took_ms);
-	if (took_ms > (int64_t)NOTICE_MS * probe_scale())
-		probe_die("the request failed only after %lld ms", (long long)took_ms);
+	printf("%lld ms ", (long long)(end_ms - lost_ms));
+	probe_expect_noticed("the request failed", lost_ms, end_ms);
 }
 
 static void expect_failed(struct disk_io *io, uint64_t lost_ms)
@@ -214,7 +206,7 @@ static void expect_burst_failed(struct burst *burst, uint64_t lost_ms)
 
 static void expect_burst_waits(struct burst *burst)
 {
-	if (burst_wait(burst, 1, NOTICE_MS * probe_scale()))
+	if (burst_wait(burst, 1, PROBE_NOTICE_MS * probe_scale()))
 		probe_expect("the request waits", -ETIME, burst->first_result);
 }
 

@@ -40,8 +40,7 @@ static void h05_fetch_and_close(void)
 			   i & 1 ? IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN : 0);
 		probe.sqe_flags = i & 2 ? IOSQE_ASYNC : 0;
 		probe_fetch_all(&probe);
-		probe_close(&probe);
-		probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));
+		probe_delete(&probe);
 		control_close(&probe.control);
 	}
 }

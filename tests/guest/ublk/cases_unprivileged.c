@@ -84,6 +84,19 @@ static void await_child(pid_t child, const char *what)
 		probe_die("%s failed", what);
 }
 
+/* What a stranger is told who names the device by this path. */
+static void expect_of_stranger(const char *what, int result, uint32_t op, const char *path)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		become_stranger();
+		probe_expect(what, result, with_path(op, path));
+		_exit(0);
+	}
+	await_child(child, what);
+}
+
 static void h22_unprivileged(void)
 {
 	char node[CONTROL_PATH_BYTES];
@@ -105,15 +118,8 @@ static void h22_unprivileged(void)
 	probe_expect("the owner with the path", 0, with_path(UBLK_U_CMD_GET_DEV_INFO2, node));
 	if (chmod(node, 0444) || chown(node, STRANGER, STRANGER))
 		probe_die("chmod");
-	child = fork();
-	if (!child) {
-		become_stranger();
-		probe_expect("reading a node that may be read", 0,
-			     with_path(UBLK_U_CMD_GET_DEV_INFO2, node));
-		probe_expect("changing it", -EACCES, with_path(UBLK_U_CMD_STOP_DEV, node));
-		_exit(0);
-	}
-	await_child(child, "a node to read");
+	expect_of_stranger("reading a node that may be read", 0, UBLK_U_CMD_GET_DEV_INFO2, node);
+	expect_of_stranger("changing it", -EACCES, UBLK_U_CMD_STOP_DEV, node);
 	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, id, 0));
 	chmod(CONTROL_PATH, 0600);
 }
@@ -150,7 +156,6 @@ static void h22_nodev(void)
 	static const char folder[] = "/tmp/nodev", made[] = "/tmp/nodev/node";
 	char path[CONTROL_PATH_BYTES];
 	struct stat node;
-	pid_t child;
 
 	probe_need(UBLK_F_UNPRIVILEGED_DEV);
 	probe.info = probe_info_plain();
@@ -161,26 +166,11 @@ static void h22_nodev(void)
 	    mount("none", folder, "tmpfs", MS_NODEV, NULL) ||
 	    mknod(made, S_IFCHR | 0666, node.st_rdev) || chown(made, STRANGER, STRANGER))
 		probe_die("a node on a file system without any: %s", strerror(errno));
-	child = fork();
-	if (!child) {
-		become_stranger();
-		probe_expect("reading by such a node", -EACCES,
-			     with_path(UBLK_U_CMD_GET_DEV_INFO2, made));
-		probe_expect("deleting by such a node", -EACCES,
-			     with_path(UBLK_U_CMD_DEL_DEV, made));
-		_exit(0);
-	}
-	await_child(child, "what a node of his own may not");
+	expect_of_stranger("reading by such a node", -EACCES, UBLK_U_CMD_GET_DEV_INFO2, made);
+	expect_of_stranger("deleting by such a node", -EACCES, UBLK_U_CMD_DEL_DEV, made);
 	if (mount(NULL, folder, NULL, MS_REMOUNT, NULL))
 		probe_die("remount: %s", strerror(errno));
-	child = fork();
-	if (!child) {
-		become_stranger();
-		probe_expect("the same node where they count", 0,
-			     with_path(UBLK_U_CMD_GET_DEV_INFO2, made));
-		_exit(0);
-	}
-	await_child(child, "a node that counts");
+	expect_of_stranger("the same node where they count", 0, UBLK_U_CMD_GET_DEV_INFO2, made);
 	if (umount(folder) || rmdir(folder) || chmod(CONTROL_PATH, 0600))
 		probe_die("umount: %s", strerror(errno));
 	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe.info.dev_id, 0));

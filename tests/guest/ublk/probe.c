@@ -62,6 +62,14 @@ uint32_t probe_scale(void)
 	return text && atoi(text) > 0 ? (uint32_t)atoi(text) : 1;
 }
 
+void probe_expect_noticed(const char *what, uint64_t lost_ms, uint64_t end_ms)
+{
+	uint64_t took_ms = end_ms - lost_ms;
+
+	if (end_ms < lost_ms || took_ms > (uint64_t)PROBE_NOTICE_MS * probe_scale())
+		probe_die("%s only after %lld ms", what, (long long)took_ms);
+}
+
 /* --- control ---------------------------------------------------------------------------------------- */
 
 int probe_control(uint32_t op, uint32_t id, uint64_t data)
@@ -76,16 +84,23 @@ int probe_control(uint32_t op, uint32_t id, uint64_t data)
 	return ret;
 }
 
-int probe_state(uint32_t id)
+int probe_info_of(uint32_t id, struct ublksrv_ctrl_dev_info *info)
 {
-	struct ublksrv_ctrl_dev_info info;
 	struct control control = { .timeout_ms = PROBE_TIMEOUT_MS };
 	int ret = control_open(&control);
 
 	if (ret < 0)
 		probe_die("/dev/ublk-control: %s", strerror(-ret));
-	ret = control_device_info(&control, id, &info);
+	ret = control_device_info(&control, id, info);
 	control_close(&control);
+	return ret;
+}
+
+int probe_state(uint32_t id)
+{
+	struct ublksrv_ctrl_dev_info info;
+	int ret = probe_info_of(id, &info);
+
 	return ret < 0 ? ret : info.state;
 }
 
@@ -425,6 +440,12 @@ void probe_close(struct probe *probe)
 	munmap((void *)probe->descs, descs_bytes(probe));
 	munmap(probe->buffers, (size_t)PROBE_DEPTH_MAX * PROBE_BUFFER_BYTES);
 	close(probe->char_fd);
+}
+
+void probe_delete(struct probe *probe)
+{
+	probe_close(probe);
+	probe_expect("DEL_DEV", 0, probe_control(UBLK_U_CMD_DEL_DEV, probe->info.dev_id, 0));
 }
 
 void probe_end(struct probe *probe)

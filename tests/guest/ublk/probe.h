@@ -19,6 +19,7 @@
 #define PROBE_SIZE_BYTES   (16u << 20)	/* of the disk */
 #define PROBE_DEPTH_MAX	   64
 #define PROBE_TIMEOUT_MS   20000
+#define PROBE_NOTICE_MS	   1000 /* in which the loss of a daemon must be seen, in a plain guest */
 
 /* What a request is about is not said by the device alone. */
 #define PROBE_ANY INT32_MAX
@@ -61,6 +62,9 @@ uint64_t probe_now_ms(void);
 /* How much slower than a plain guest this one is: LAB_SCALE, 1 at least. */
 uint32_t probe_scale(void);
 
+/* What followed at `end_ms` from a loss at `lost_ms` came neither before it nor too late. */
+void probe_expect_noticed(const char *what, uint64_t lost_ms, uint64_t end_ms);
+
 /* The features that the driver lists. */
 uint64_t probe_listed(void);
 
@@ -95,6 +99,9 @@ void probe_start(struct probe *probe);
 void probe_end(struct probe *probe);
 void probe_close(struct probe *probe);
 
+/* Closes all, and DEL_DEV: of a device whose disk is gone, or was never there. */
+void probe_delete(struct probe *probe);
+
 /* The ring's next SQE, or the end. */
 struct io_uring_sqe *probe_sqe(struct io_uring *ring);
 
@@ -128,6 +135,7 @@ int disk_io_wait(struct disk_io *io, uint32_t timeout_ms);
 
 /* Control commands about the probe's device, with a handle of their own: any thread or process. */
 int probe_control(uint32_t op, uint32_t id, uint64_t data);
+int probe_info_of(uint32_t id, struct ublksrv_ctrl_dev_info *info);
 int probe_state(uint32_t id); /* UBLK_S_DEV_*, or -errno */
 
 /* Writes to a file of the disk's queue in sysfs. */
