@@ -19,6 +19,7 @@ LAB_DEBUG_SLOWER=3	# so many times as the plain one is the debug kernel, at time
 LAB_ICOUNT=0		# 1: count instructions
 LAB_QEMU=		# the emulator, once it is prepared
 KVM_NODE=/dev/kvm
+KVM_TRIAL_S=20
 LAB_USER_NET=		# not empty: the host's servers are at 10.0.2.2
 LAB_KERNEL_ARGS=
 LAB_MODE="test"		# test, script or shell
@@ -28,19 +29,36 @@ LAB_ADD=()		# HOST-FILE:GUEST-PATH, put into the guest too
 LAB_DEBIAN=()		# SUITE/PACKAGE, put into the guest under /opt/SUITE
 }
 
-# The node may be there and yet not work: a machine must run its firmware for a while. One whose processor
-# cannot go on is stopped by QEMU.
+# The node may be there and yet not work, or run a firmware but no kernel: where the machine is itself a guest,
+# KVM stops at instructions that it would have to emulate. So the kernel that is to be booted is tried once, as
+# far as a program of its initramfs; what came of it is kept until this machine boots again.
+# kvm_works VMLINUZ
 kvm_works() {
-	local said
+	local verdict
 	[ -w "$KVM_NODE" ] || return 1
-	said=$({
-		sleep 1
-		echo info status
-		sleep 0.2
-		echo quit
-	} | timeout 10 "$LAB_QEMU" -M q35 -accel kvm -cpu host -m 64 -display none -nodefaults \
-		-monitor stdio 2>&1) || return 1
-	[[ $said == *'VM status: running'* ]]
+	verdict=$LAB_CACHE/kvm/$(sha256sum - "$1" "$LAB_QEMU" </proc/sys/kernel/random/boot_id | sha256sum | cut -c 1-16)
+	if [ ! -s "$verdict" ]; then
+		mkdir -p "${verdict%/*}"
+		kvm_try "$1" && echo yes >"$verdict.$$" || echo no >"$verdict.$$"
+		mv "$verdict.$$" "$verdict"
+	fi
+	[ "$(cat "$verdict")" = yes ]
+}
+
+# kvm_try VMLINUZ: boots it until its first program has spoken.
+kvm_try() {
+	local work code=0
+	work=$(mktemp -d "$LAB_CACHE/temp.XXXXXX")
+	mkdir -p "$work/tree/bin" "$work/tree/dev"
+	cp -L "$(command -v busybox)" "$work/tree/bin/busybox"
+	printf '#!/bin/busybox sh\necho "lab: KVM runs programs" >/dev/console\n/bin/busybox poweroff -f\n' >"$work/tree/init"
+	chmod 755 "$work/tree/init"
+	make_cpio "$work/tree" "$work/initrd"
+	timeout "$KVM_TRIAL_S" "$LAB_QEMU" -nodefaults -no-user-config -display none -no-reboot -m 512 -smp 2 \
+		-M q35 -accel kvm -cpu host -kernel "$1" -initrd "$work/initrd" \
+		-append "console=ttyS0 panic=-1" -serial stdio </dev/null 2>&1 | grep -q 'lab: KVM runs programs' || code=$?
+	rm -rf "$work"
+	return "$code"
 }
 
 # choose_kernel SPEC: a series; SERIES-own for that kernel with our own ublk driver, SERIES-debug for its
@@ -197,6 +215,7 @@ boot_prepare() {
 # TCG does REP MOVSB a byte at a time: a guest that is told that it is fast (erms, fsrm) copies slowly.
 BOOT_CPU=max,erms=off,fsrm=off,-la57
 
+# boot_arguments FOLDER: what boot_prepare filled.
 boot_arguments() {
 	BOOT_QEMU=("$LAB_QEMU" -nodefaults -no-user-config -display none -no-reboot
 		-m "$LAB_MEMORY_MB" -smp "$LAB_CPUS")
@@ -205,7 +224,7 @@ boot_arguments() {
 		BOOT_QEMU+=(-M q35 -accel tcg -icount "shift=0,sleep=off" -smp 1 -seed 1 -rtc clock=vm
 			-cpu "$BOOT_CPU")
 		BOOT_APPEND+=" nokaslr norandmaps tsc=reliable"
-	elif [ "${UBLK_NBD_ACCEL:-}" != tcg ] && kvm_works; then
+	elif [ "${UBLK_NBD_ACCEL:-}" != tcg ] && kvm_works "$(realpath "$1/vmlinuz")"; then
 		BOOT_QEMU+=(-M q35 -accel kvm -cpu host)
 	else
 		BOOT_QEMU+=(-M q35 -accel "tcg,thread=multi" -cpu "$BOOT_CPU")
@@ -223,7 +242,7 @@ boot_arguments() {
 # parent, so call it as `boot_run ... &`.
 boot_run() {
 	local work=$1 console=$2
-	boot_arguments
+	boot_arguments "$work"
 	exec setpriv --pdeathsig TERM timeout --foreground -k 5 "$((LAB_TIMEOUT_S * LAB_SCALE))" "${BOOT_QEMU[@]}" \
 		-kernel "$work/vmlinuz" -initrd "$work/initrd" -append "$BOOT_APPEND" \
 		-serial "file:$console" -chardev "${BOOT_CHARDEV:-stdio,id=results,signal=off}" -serial chardev:results
