@@ -22,11 +22,15 @@
 #define GREETING_BYTES	      18
 #define OPTION_HEADER_BYTES   16
 #define REPLY_HEADER_BYTES    20
+#define EXPORT_SIZE_BYTES     8
 #define EXPORT_ANSWER_BYTES   10
 #define EXPORT_ZEROES_BYTES   124
 #define INFO_EXPORT_BYTES     12
 #define INFO_BLOCK_SIZE_BYTES 14
 #define INFO_TYPE_BYTES	      2
+
+/* What counts without HAS_FLAGS, too: each asks us for more care, and none for trust. */
+#define FLAGS_OF_CARE (NBD_FLAG_READ_ONLY | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA)
 
 __attribute__((format(printf, 3, 4))) static void fail(struct nbd_handshake *hs, int errnum,
 						       const char *format, ...)
@@ -137,9 +141,8 @@ static void ask_export(struct nbd_handshake *hs)
 static void ask_export_name(struct nbd_handshake *hs)
 {
 	size_t name_bytes = strlen(hs->options.export_name);
-	size_t zeroes_bytes = hs->server_flags & NBD_FLAG_NO_ZEROES ? 0 : EXPORT_ZEROES_BYTES;
 
-	expect(hs, NBD_HS_EXPORT_NAME, EXPORT_ANSWER_BYTES + zeroes_bytes);
+	expect(hs, NBD_HS_EXPORT_NAME, EXPORT_SIZE_BYTES);
 	export_reset(hs);
 	put_option(hs, NBD_OPT_EXPORT_NAME, name_bytes);
 	put_bytes(hs, hs->options.export_name, name_bytes);
@@ -222,9 +225,19 @@ static bool take_export(struct nbd_handshake *hs, const uint8_t *size_and_flags)
 		     size_bytes);
 		return false;
 	}
+	/* "MUST always be 1": without it nothing is relied on, and nothing that protects is dropped. */
+	if (!(flags & NBD_FLAG_HAS_FLAGS))
+		flags &= FLAGS_OF_CARE;
+	if (hs->have_info_export &&
+	    (hs->export.size_bytes != size_bytes || hs->export.flags != flags)) {
+		fail(hs, EPROTO,
+		     "the server tells two sizes or sets of flags of one export: %" PRIu64
+		     " bytes with 0x%04x, %" PRIu64 " bytes with 0x%04x",
+		     hs->export.size_bytes, hs->export.flags, size_bytes, flags);
+		return false;
+	}
 	hs->export.size_bytes = size_bytes;
-	/* "MUST always be 1": without it the other bits mean nothing. */
-	hs->export.flags = flags & NBD_FLAG_HAS_FLAGS ? flags : 0;
+	hs->export.flags = flags;
 	hs->have_info_export = true;
 	return true;
 }
@@ -237,10 +250,26 @@ static bool is_power_of_two(uint32_t value)
 /* Checked with the other facts, when all are known. */
 static void take_block_size(struct nbd_handshake *hs, const uint8_t *info)
 {
-	hs->export.block_minimum_bytes = wire_get32(info + 2);
-	hs->export.block_preferred_bytes = wire_get32(info + 6);
-	hs->export.payload_max_bytes = wire_get32(info + 10);
-	hs->export.block_sizes_given = true;
+	struct nbd_export *export = &hs->export;
+	uint32_t minimum = wire_get32(info + 2), preferred = wire_get32(info + 6);
+	uint32_t payload = wire_get32(info + 10);
+
+	if (export->block_sizes_given &&
+	    (export->block_minimum_bytes != minimum || export->block_preferred_bytes != preferred ||
+	     export->payload_max_bytes != payload)) {
+		fail(hs, EPROTO,
+		     "the server tells two smallest blocks, preferred blocks or largest requests "
+		     "of "
+		     "one export: %" PRIu32 ", %" PRIu32 ", %" PRIu32 " and %" PRIu32 ", %" PRIu32
+		     ", %" PRIu32,
+		     export->block_minimum_bytes, export->block_preferred_bytes,
+		     export->payload_max_bytes, minimum, preferred, payload);
+		return;
+	}
+	export->block_minimum_bytes = minimum;
+	export->block_preferred_bytes = preferred;
+	export->payload_max_bytes = payload;
+	export->block_sizes_given = true;
 }
 
 static void on_info(struct nbd_handshake *hs, const uint8_t *info, size_t len)
@@ -307,10 +336,56 @@ static void on_export_ack(struct nbd_handshake *hs)
 		put_option(hs, NBD_OPT_ABORT, 0);
 }
 
+/* --- EXPORT_NAME ------------------------------------------------------------------------------ */
+
+/* Whether the 64 bits are the beginning of a message, not of a size. */
+static bool is_message(uint64_t bits)
+{
+	static const uint32_t replies[] = { NBD_MAGIC_SIMPLE_REPLY, NBD_MAGIC_STRUCTURED_REPLY,
+					    NBD_MAGIC_EXTENDED_REPLY };
+
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
+		if (bits >> 32 == replies[i])
+			return true;
+	return bits == NBD_MAGIC_INIT || bits == NBD_MAGIC_OPTION || bits == NBD_MAGIC_OLDSTYLE;
+}
+
+/* An option reply, for which EXPORT_NAME has no place: some servers say so that there is no such
+ * export. Its magic would make a size of 1000 TiB. */
+static void on_export_name_reply(struct nbd_handshake *hs)
+{
+	uint32_t type = wire_get32(hs->in + 12), payload_bytes = wire_get32(hs->in + 16);
+	const char *message = (const char *)hs->in + REPLY_HEADER_BYTES;
+
+	if (payload_bytes > NBD_OPTION_REPLY_BYTES_MAX)
+		payload_bytes = 0;
+	hs->in_want_bytes = REPLY_HEADER_BYTES + payload_bytes;
+	if (hs->in_bytes < hs->in_want_bytes)
+		return;
+	hs->option_error = type & NBD_REP_FLAG_ERROR ? type : 0;
+	hs->error_errno = nbd_refusal_explain(hs, type, message, payload_bytes);
+	hs->state = NBD_HS_FAILED;
+}
+
+/* The size first: it tells whether this is an answer at all. */
 static void on_export_name(struct nbd_handshake *hs)
 {
+	size_t zeroes_bytes = hs->server_flags & NBD_FLAG_NO_ZEROES ? 0 : EXPORT_ZEROES_BYTES;
+	uint64_t bits = wire_get64(hs->in);
+
 	if (hs->out_sent_bytes < hs->out_bytes)
 		fail(hs, EPROTO, "the server answered NBD_OPT_EXPORT_NAME before it was asked");
+	else if (bits == NBD_MAGIC_OPTION_REPLY && hs->in_bytes < REPLY_HEADER_BYTES)
+		hs->in_want_bytes = REPLY_HEADER_BYTES;
+	else if (bits == NBD_MAGIC_OPTION_REPLY)
+		on_export_name_reply(hs);
+	else if (is_message(bits))
+		fail(hs, EPROTO,
+		     "the server sent 0x%016" PRIx64 " where the export's size belongs, which is a "
+		     "message's beginning and no size",
+		     bits);
+	else if (hs->in_bytes == EXPORT_SIZE_BYTES)
+		hs->in_want_bytes = EXPORT_ANSWER_BYTES + zeroes_bytes;
 	else if (take_export(hs, hs->in))
 		hs->state = NBD_HS_DONE;
 }

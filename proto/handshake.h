@@ -30,7 +30,8 @@ enum nbd_framing {
 struct nbd_export {
 	uint64_t size_bytes;
 	uint16_t
-		flags; /* NBD_FLAG_* of wire.h, as the server sent them; 0 if it left out HAS_FLAGS */
+		flags; /* NBD_FLAG_* of wire.h, as the server sent them; if it left out HAS_FLAGS, of
+			 * them those alone that protect data: READ_ONLY, SEND_FLUSH, SEND_FUA */
 	enum nbd_framing framing;
 	bool block_sizes_given; /* the server named its block sizes; else the defaults stand here */
 	uint32_t block_minimum_bytes;	/* power of two, 1..64 KiB */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* refusal.c - see refusal.h. Source: proto.md, "Option reply types". */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -98,6 +99,25 @@ static int explain_extended_required(struct nbd_handshake *hs, const char *title
 	return EPROTONOSUPPORT;
 }
 
+/* What answers EXPORT_NAME here is a reply that it cannot have: a server's way to say no. */
+static int explain_by_name(struct nbd_handshake *hs, uint32_t type, const char *title)
+{
+	char name[64];
+
+	if (!(type & NBD_REP_FLAG_ERROR)) {
+		snprintf(hs->error, sizeof(hs->error),
+			 "the server answered the request for %s with an option reply of type "
+			 "%" PRIu32 ", not with a size: this server is faulty",
+			 title, type);
+		return EPROTO;
+	}
+	snprintf(hs->error, sizeof(hs->error),
+		 "the server seems to have no %s (it answered NBD_OPT_EXPORT_NAME with %s): "
+		 "`ublk-nbd exports` lists those it has",
+		 title, nbd_option_error_name(type, name, sizeof(name)));
+	return ENOENT;
+}
+
 static void append_message(struct nbd_handshake *hs, const char *message, size_t message_bytes)
 {
 	size_t at = strlen(hs->error);
@@ -122,6 +142,9 @@ int nbd_refusal_explain(struct nbd_handshake *hs, uint32_t error, const char *me
 		errnum = explain_tls_required(hs);
 	else if (error == NBD_REP_ERR_EXT_HEADER_REQD)
 		errnum = explain_extended_required(hs, title);
+	else if (hs->state == NBD_HS_EXPORT_NAME && error != NBD_REP_ERR_POLICY &&
+		 error != NBD_REP_ERR_SHUTDOWN)
+		errnum = explain_by_name(hs, error, title);
 	else
 		errnum = explain_known(hs, error, title);
 	append_message(hs, message, message_bytes);
@@ -142,7 +165,8 @@ int nbd_refusal_explain_close(struct nbd_handshake *hs)
 	if (hs->state == NBD_HS_EXPORT_NAME) {
 		snprintf(hs->error, sizeof(hs->error),
 			 "the server closed the connection when asked for %s: an old server's way "
-			 "to say that there is none, or not for this client",
+			 "to say that it has none, or not for this client: `ublk-nbd exports` "
+			 "lists those it has",
 			 title);
 		return ENOENT;
 	}

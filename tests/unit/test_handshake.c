@@ -519,21 +519,53 @@ static void ack_without_export_fails(void **state)
 	expect_failed(&go_plain, EPROTO, "never told its size");
 }
 
-static void last_of_many_informations_counts(void **state)
+/* The same twice is no harm; of names the last one counts. */
+static void informations_may_be_repeated(void **state)
 {
 	(void)state;
 	begin_plain();
-	info_export(1 << 20, HAS);
-	info_block_size(1024, 4096, 1 << 20);
 	info_text(NBD_INFO_NAME, "one", 3);
-	info_text(NBD_INFO_NAME, "two", 3);
 	info_block_size(512, 4096, 1 << 20);
 	info_export(2 << 20, HAS);
+	info_text(NBD_INFO_NAME, "two", 3);
+	info_export(2 << 20, HAS);
+	info_block_size(512, 4096, 1 << 20);
 	ack(NBD_OPT_GO);
 	expect_done(&go_plain);
 	assert_int_equal(hs.export.size_bytes, 2 << 20);
 	assert_int_equal(hs.export.block_minimum_bytes, 512);
 	assert_string_equal(hs.export.name, "two");
+}
+
+/* Which of two is right, nobody can tell: neither is taken. */
+static void informations_that_differ_are_refused(void **state)
+{
+	static const struct {
+		uint64_t size_bytes;
+		uint16_t flags;
+	} exports[] = {
+		{ 2 << 20, HAS }, { 1 << 20, HAS | NBD_FLAG_READ_ONLY }, { 1 << 20, 0 }, { 0, HAS }
+	};
+	static const uint32_t blocks[][3] = { { 1024, 4096, 1 << 20 },
+					      { 512, 8192, 1 << 20 },
+					      { 512, 4096, 2 << 20 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(exports) / sizeof(exports[0]); i++) {
+		begin_plain();
+		info_export(1 << 20, HAS);
+		info_export(exports[i].size_bytes, exports[i].flags);
+		ack(NBD_OPT_GO);
+		expect_failed(&go_plain, EPROTO, "two sizes or sets of flags");
+	}
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+		begin_plain();
+		info_export(1 << 20, HAS);
+		info_block_size(512, 4096, 1 << 20);
+		info_block_size(blocks[i][0], blocks[i][1], blocks[i][2]);
+		ack(NBD_OPT_GO);
+		expect_failed(&go_plain, EPROTO, "two smallest blocks");
+	}
 }
 
 static void unknown_information_is_ignored(void **state)
@@ -631,14 +663,32 @@ static void size_beyond_63_bits_fails(void **state)
 	expect_failed(&go_plain, EFBIG, "more than any disk");
 }
 
-static void flags_without_has_flags_are_ignored(void **state)
+/* READ_ONLY, FLUSH and FUA protect data, so they count; the rest would be trust without a promise. */
+static void without_has_flags_only_care_counts(void **state)
 {
+	static const uint16_t care = NBD_FLAG_READ_ONLY | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA;
+
 	(void)state;
+	for (unsigned int bit = 1; bit < 16; bit++) {
+		begin_plain();
+		info_export(1 << 20, (uint16_t)(1u << bit));
+		ack(NBD_OPT_GO);
+		expect_done(&go_plain);
+		assert_int_equal(hs.export.flags, (1u << bit) & care);
+
+		begin_plain();
+		error_reply(NBD_OPT_GO, NBD_REP_ERR_UNSUP, "");
+		client_export_name("disk");
+		put64(&server, 1 << 20);
+		put16(&server, (uint16_t)(1u << bit));
+		expect_done(&go_plain);
+		assert_int_equal(hs.export.flags, (1u << bit) & care);
+	}
 	begin_plain();
 	info_export(1 << 20, (uint16_t)~HAS);
 	ack(NBD_OPT_GO);
 	expect_done(&go_plain);
-	assert_int_equal(hs.export.flags, 0);
+	assert_int_equal(hs.export.flags, care);
 	begin_plain();
 	info_export(1 << 20, 0xffff);
 	ack(NBD_OPT_GO);
@@ -920,6 +970,71 @@ static void export_name_size_is_checked(void **state)
 	expect_failed(&go_plain, EFBIG, "more than any disk");
 }
 
+/* Its answer has no magic of its own: what begins as another message is none. */
+static void export_name_answered_by_a_message_is_no_size(void **state)
+{
+	static const uint64_t messages[] = {
+		NBD_MAGIC_INIT,
+		NBD_MAGIC_OPTION,
+		NBD_MAGIC_OLDSTYLE,
+		(uint64_t)NBD_MAGIC_SIMPLE_REPLY << 32,
+		(uint64_t)NBD_MAGIC_STRUCTURED_REPLY << 32 | 1,
+		(uint64_t)NBD_MAGIC_EXTENDED_REPLY << 32 | 0xffff,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		begin_plain();
+		error_reply(NBD_OPT_GO, NBD_REP_ERR_UNSUP, "");
+		client_export_name("disk");
+		put64(&server, messages[i]);
+		put16(&server, HAS);
+		expect_failed(&go_plain, EPROTO, "no size");
+	}
+}
+
+/* Some servers say so that they have no such export. */
+static void export_name_answered_by_an_option_reply(void **state)
+{
+	static const struct {
+		uint32_t type;
+		int errnum;
+		const char *words;
+	} rows[] = {
+		{ NBD_REP_ERR_UNSUP, ENOENT, "no export \"disk\"" },
+		{ NBD_REP_ERR_UNKNOWN, ENOENT, "no export \"disk\"" },
+		{ NBD_REP_ERR_INVALID, ENOENT, "`ublk-nbd exports`" },
+		{ NBD_REP_ERR_POLICY, EACCES, "policy forbids export \"disk\"" },
+		{ NBD_REP_ERR_TLS_REQD, EACCES, "nbds://" },
+		{ NBD_REP_ERR_SHUTDOWN, ESHUTDOWN, "export \"disk\"" },
+		{ NBD_REP_ACK, EPROTO, "request for export \"disk\"" },
+		{ NBD_REP_INFO, EPROTO, "of type 3" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (int zeroes = 0; zeroes < 2; zeroes++) {
+			uint16_t flags = FIXED | (zeroes ? 0 : NO_ZEROES);
+
+			greeting(flags);
+			put32(&client, flags);
+			client_go(NBD_OPT_GO, "disk");
+			error_reply(NBD_OPT_GO, NBD_REP_ERR_UNSUP, "");
+			client_export_name("disk");
+			error_reply(NBD_OPT_EXPORT_NAME, rows[i].type, "some words");
+			expect_failed(&go_plain, rows[i].errnum, rows[i].words);
+			assert_non_null(strstr(hs.error, "\"some words\""));
+			assert_int_equal(hs.option_error,
+					 rows[i].type & NBD_REP_FLAG_ERROR ? rows[i].type : 0);
+		}
+	/* One that never ends with its words is not waited for. */
+	begin_plain();
+	error_reply(NBD_OPT_GO, NBD_REP_ERR_UNSUP, "");
+	client_export_name("disk");
+	reply(NBD_OPT_EXPORT_NAME, NBD_REP_ERR_UNKNOWN, UINT32_MAX);
+	expect_failed(&go_plain, ENOENT, "no export \"disk\"");
+}
+
 static void go_must_be_known_where_extended_headers_are(void **state)
 {
 	(void)state;
@@ -1037,7 +1152,7 @@ static void answer_before_the_question_fails(void **state)
 	send_all();
 	nbd_handshake_feed(&hs, server.data + 18, 20); /* EXPORT_NAME waits to be sent */
 	memset(header, 0, sizeof(header));
-	assert_int_equal(nbd_handshake_feed(&hs, header, 10), NBD_HANDSHAKE_FAILED);
+	assert_int_equal(nbd_handshake_feed(&hs, header, 8), NBD_HANDSHAKE_FAILED);
 	assert_non_null(strstr(hs.error, "before it was asked"));
 	server.len = client.len = 0;
 }
@@ -1149,14 +1264,15 @@ int main(void)
 		cmocka_unit_test(defaults_where_nothing_is_said),
 		cmocka_unit_test(not_a_byte_beyond_the_handshake_is_wanted),
 		cmocka_unit_test(ack_without_export_fails),
-		cmocka_unit_test(last_of_many_informations_counts),
+		cmocka_unit_test(informations_may_be_repeated),
+		cmocka_unit_test(informations_that_differ_are_refused),
 		cmocka_unit_test(unknown_information_is_ignored),
 		cmocka_unit_test(replies_of_the_largest_size_and_count),
 		cmocka_unit_test(too_many_replies_fail),
 		cmocka_unit_test(too_long_a_reply_fails),
 		cmocka_unit_test(information_of_wrong_length_fails),
 		cmocka_unit_test(size_beyond_63_bits_fails),
-		cmocka_unit_test(flags_without_has_flags_are_ignored),
+		cmocka_unit_test(without_has_flags_only_care_counts),
 		cmocka_unit_test(block_sizes_are_checked),
 		cmocka_unit_test(strange_texts_are_made_printable),
 		cmocka_unit_test(longest_texts_fit),
@@ -1170,6 +1286,8 @@ int main(void)
 		cmocka_unit_test(export_name_waits_for_all_its_zeroes),
 		cmocka_unit_test(export_name_forgets_what_go_said),
 		cmocka_unit_test(export_name_size_is_checked),
+		cmocka_unit_test(export_name_answered_by_a_message_is_no_size),
+		cmocka_unit_test(export_name_answered_by_an_option_reply),
 		cmocka_unit_test(go_must_be_known_where_extended_headers_are),
 		cmocka_unit_test(info_ends_with_abort),
 		cmocka_unit_test(info_falls_back_to_nothing),
