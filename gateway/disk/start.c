@@ -25,6 +25,10 @@
 #define ATTEND_PROGRESS_MS 5000
 /* After a dial's own deadline: for its thread to say so. */
 #define DIAL_GRACE_MS 1000
+/* A connection beside the first is optional. It may take twice as long as the first did, within these
+ * bounds, and never longer than --connect-timeout. */
+#define FURTHER_MS_MIN 2000
+#define FURTHER_MS_MAX 5000
 /* A server of our own that fails closes its socket a moment before it has ended. */
 #define SERVER_END_MS 500
 /* One part in so many of the available memory may be locked for a disk's buffers. */
@@ -134,6 +138,18 @@ static bool same_export(const struct nbd_export *a, const struct nbd_export *b)
 	       a->payload_max_bytes == b->payload_max_bytes;
 }
 
+static uint32_t further_ms(const struct disk *disk, int64_t first_ms)
+{
+	int64_t ms = 2 * first_ms;
+
+	if (ms < FURTHER_MS_MIN)
+		ms = FURTHER_MS_MIN;
+	if (ms > FURTHER_MS_MAX)
+		ms = FURTHER_MS_MAX;
+	return ms < disk->config.connect_timeout_ms ? (uint32_t)ms
+						    : disk->config.connect_timeout_ms;
+}
+
 static bool take_further(struct disk *disk, struct dial_result *result)
 {
 	if (result->error) {
@@ -153,15 +169,16 @@ static bool take_further(struct disk *disk, struct dial_result *result)
 	return true;
 }
 
-/* All to the address that answered first: the promise covers one server. */
-static bool dial_further(struct disk *disk)
+/* All to the address that answered first: the promise covers one server. The disk works without them,
+ * so one that hangs is left out soon. first_ms: what the first connection took. */
+static bool dial_further(struct disk *disk, int64_t first_ms)
 {
 	struct dial_options options = {
 		.target = &disk->config.target,
 		.tls = &disk->config.tls,
 		.goal = NBD_GOAL_GO,
 		.no_structured = disk->config.no_structured,
-		.timeout_ms = disk->config.connect_timeout_ms,
+		.timeout_ms = further_ms(disk, first_ms),
 		.addresses = &disk->peer,
 		.addresses_count = 1,
 	};
@@ -181,7 +198,9 @@ static bool dial_further(struct disk *disk)
 				good = disk_fail(disk, EXIT_CODE_INTERRUPTED,
 						 "interrupted while dialling");
 			else if (good)
-				ready_warning(disk, "one connection less: it was not made in time");
+				ready_warning(disk,
+					      "one connection less: it was not made within %.1f s",
+					      options.timeout_ms / 1000.0);
 			continue;
 		}
 		dial_task_take(tasks[i], &result);
@@ -512,12 +531,16 @@ static bool note_files(struct disk *disk)
 
 bool disk_start(struct disk *disk)
 {
+	int64_t began_ms;
+
 	if (!start_server(disk))
 		return false;
 	process_prepare(&disk->config);
 	if (!start_attendant(disk))
 		return false;
-	if (!dial_first(disk) || !derive_geometry(disk) || !dial_further(disk))
+	began_ms = dial_now_ms();
+	if (!dial_first(disk) || !derive_geometry(disk) ||
+	    !dial_further(disk, dial_now_ms() - began_ms))
 		return false;
 	if (!add_device(disk) || !set_params(disk) || !open_char_device(disk) || !open_queues(disk))
 		return false;

@@ -31,7 +31,8 @@
  *                         for each earlier one; --wrong-from N (1): connections before this one are
  *                         honest; --list-wrong prints FRAMING NAME EFFECT for each
  *     --close-at N        the connection is closed after so many bytes of replies; or --stall-at N
- *     --greeting NAME     a handshake gone wrong, see greetings[] below
+ *     --greeting NAME     a handshake gone wrong, see greetings[] below; --greeting-from N (1):
+ *                         connections before this one are greeted well
  *     --garbage           what it sends after accepting is noise
  * It prints "ready" when it listens, "wrong NAME" when it has done the wrong thing, "left NAME" when
  * that connection's client said DISC, and "end NAME MS" when it ended, so long after; and "the client
@@ -123,6 +124,7 @@ static struct {
 	uint32_t fail_after, fail_count, deaf_after;
 	const struct wrong *wrongs[WRONG_MAX];
 	uint32_t wrongs_count, wrong_after, wrong_from;
+	uint32_t greeting_from;
 	enum greeting greeting;
 	uint64_t seed;
 } options = {
@@ -150,6 +152,7 @@ struct connection {
 	int fd;
 	uint32_t number; /* 1 is the first one accepted */
 	enum nbd_framing framing;
+	enum greeting greeting;
 	uint64_t random;
 	uint64_t sent_bytes; /* of replies */
 	uint64_t answered_cookie;
@@ -274,13 +277,13 @@ static bool send_option_reply(struct connection *c, uint32_t option, uint32_t ty
 {
 	uint8_t header[20];
 
-	wire_put64(header, NBD_MAGIC_OPTION_REPLY ^ (options.greeting == GREETING_MAGIC));
-	wire_put32(header + 8, option + (options.greeting == GREETING_OPTION));
+	wire_put64(header, NBD_MAGIC_OPTION_REPLY ^ (c->greeting == GREETING_MAGIC));
+	wire_put32(header + 8, option + (c->greeting == GREETING_OPTION));
 	wire_put32(header + 12, type);
-	wire_put32(header + 16, options.greeting == GREETING_GIANT ? UINT32_MAX : length);
+	wire_put32(header + 16, c->greeting == GREETING_GIANT ? UINT32_MAX : length);
 	if (!send_pieces(c, header, sizeof(header)) || !send_pieces(c, data, length))
 		return false;
-	while (options.greeting == GREETING_GIANT)
+	while (c->greeting == GREETING_GIANT)
 		if (!send_all(c->fd, export, 4096))
 			return false;
 	return true;
@@ -294,13 +297,13 @@ static bool send_export_info(struct connection *c, uint32_t option)
 
 	if (options.first_size_bytes && c->number == 1)
 		size_bytes = options.first_size_bytes;
-	if (options.greeting == GREETING_SIZE_ZERO)
+	if (c->greeting == GREETING_SIZE_ZERO)
 		size_bytes = 0;
-	if (options.greeting == GREETING_SIZE_NEGATIVE)
+	if (c->greeting == GREETING_SIZE_NEGATIVE)
 		size_bytes = UINT64_C(1) << 63;
-	if (options.greeting == GREETING_SIZE_DIFFERS && c->number > 1)
+	if (c->greeting == GREETING_SIZE_DIFFERS && c->number > 1)
 		size_bytes -= 1u << 20;
-	if (options.greeting == GREETING_FLAGS_DIFFER && c->number > 1)
+	if (c->greeting == GREETING_FLAGS_DIFFER && c->number > 1)
 		flags ^= NBD_FLAG_SEND_FUA;
 	wire_put16(info, NBD_INFO_EXPORT);
 	wire_put64(info + 2, size_bytes);
@@ -313,11 +316,11 @@ static bool send_block_sizes(struct connection *c, uint32_t option)
 	uint32_t minimum_bytes = 1, maximum_bytes = options.payload_max_bytes;
 	uint8_t info[14];
 
-	if (options.greeting == GREETING_BLOCK_SIZE)
+	if (c->greeting == GREETING_BLOCK_SIZE)
 		minimum_bytes = 777;
-	if (options.greeting == GREETING_BLOCK_DIFFERS && c->number > 1)
+	if (c->greeting == GREETING_BLOCK_DIFFERS && c->number > 1)
 		minimum_bytes = 512;
-	if (options.greeting == GREETING_LIMITS_DIFFER && c->number > 1)
+	if (c->greeting == GREETING_LIMITS_DIFFER && c->number > 1)
 		maximum_bytes /= 2;
 	wire_put16(info, NBD_INFO_BLOCK_SIZE);
 	wire_put32(info + 2, minimum_bytes);
@@ -328,24 +331,24 @@ static bool send_block_sizes(struct connection *c, uint32_t option)
 
 static bool answer_go(struct connection *c, uint32_t option)
 {
-	if (options.greeting == GREETING_CLOSE_GO)
+	if (c->greeting == GREETING_CLOSE_GO)
 		return false;
-	if (options.greeting == GREETING_STALL_GO) {
+	if (c->greeting == GREETING_STALL_GO) {
 		stall(c->fd);
 		return false;
 	}
-	while (options.greeting == GREETING_ENDLESS)
+	while (c->greeting == GREETING_ENDLESS)
 		if (!send_block_sizes(c, option))
 			return false;
-	if (options.greeting != GREETING_NO_EXPORT && !send_export_info(c, option))
+	if (c->greeting != GREETING_NO_EXPORT && !send_export_info(c, option))
 		return false;
 	return send_block_sizes(c, option) && send_option_reply(c, option, NBD_REP_ACK, NULL, 0);
 }
 
 static enum nbd_framing framing_granted(const struct connection *c)
 {
-	return options.greeting == GREETING_FRAMES_DIFFER && c->number > 1 ? NBD_FRAMING_SIMPLE
-									   : options.framing;
+	return c->greeting == GREETING_FRAMES_DIFFER && c->number > 1 ? NBD_FRAMING_SIMPLE
+								      : options.framing;
 }
 
 /* false: the connection is over. *done: transmission begins. */
@@ -378,13 +381,13 @@ static bool greet(struct connection *c)
 {
 	uint8_t greeting[18];
 
-	if (options.greeting == GREETING_CLOSE)
+	if (c->greeting == GREETING_CLOSE)
 		return false;
-	if (options.greeting == GREETING_STALL) {
+	if (c->greeting == GREETING_STALL) {
 		stall(c->fd);
 		return false;
 	}
-	while (options.greeting == GREETING_GARBAGE || options.garbage) {
+	while (c->greeting == GREETING_GARBAGE || options.garbage) {
 		uint8_t noise[4096];
 
 		for (size_t i = 0; i < sizeof(noise); i++)
@@ -403,7 +406,8 @@ static bool handshake(struct connection *c)
 	uint8_t header[16], payload[OPTION_BYTES_MAX];
 	bool done = false;
 
-	c->trickle = options.greeting == GREETING_TRICKLE;
+	c->greeting = c->number < options.greeting_from ? GREETING_FINE : options.greeting;
+	c->trickle = c->greeting == GREETING_TRICKLE;
 	if (!greet(c) || !receive_all(c->fd, header, 4))
 		return false;
 	while (!done) {
@@ -415,7 +419,7 @@ static bool handshake(struct connection *c)
 		length = wire_get32(header + 12);
 		if (length > sizeof(payload) || !receive_all(c->fd, payload, length))
 			return false;
-		if (options.greeting == GREETING_STALL_OPTION) {
+		if (c->greeting == GREETING_STALL_OPTION) {
 			stall(c->fd);
 			return false;
 		}
@@ -890,6 +894,7 @@ enum {
 	CLOSE_AT,
 	STALL_AT,
 	GREETING,
+	GREETING_FROM,
 	GARBAGE,
 };
 
@@ -926,6 +931,7 @@ static const struct option longs[] = {
 	{ "stall-at", required_argument, NULL, STALL_AT },
 	{ "late-write", required_argument, NULL, LATE_WRITE },
 	{ "greeting", required_argument, NULL, GREETING },
+	{ "greeting-from", required_argument, NULL, GREETING_FROM },
 	{ "garbage", no_argument, NULL, GARBAGE },
 	{ 0 },
 };
@@ -1052,6 +1058,9 @@ static bool take_number(int option)
 		break;
 	case WRONG_FROM:
 		options.wrong_from = (uint32_t)number;
+		break;
+	case GREETING_FROM:
+		options.greeting_from = (uint32_t)number;
 		break;
 	case CLOSE_AT:
 		options.close_at_bytes = number;

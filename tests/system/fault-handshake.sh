@@ -2,7 +2,8 @@
 # goal: a handshake that goes wrong ends connect within --connect-timeout, with the right exit code and
 #       a sentence, and leaves nothing behind
 # method: the hostile server breaks the handshake in each way it knows; more connections than one are
-#         refused when the second does not get what the first got
+#         refused when the second does not get what the first got, and fewer are made when the second
+#         hangs, within a short time of its own
 # kernels: 7.3
 # cpus: 2
 # timeout-s: 240
@@ -45,6 +46,24 @@ single_is_fine() {
 	stop_server hostile
 }
 
+# One that hangs beside the first is left out after 2 s (twice the first one's time, from 2 to 5 s).
+FURTHER_MS=5000
+
+goes_on_without() {
+	start_hostile hostile "$SOCKET" --greeting "$1" --greeting-from 2
+	began_ms=$(uptime_ms)
+	connect_disk --connect-timeout 60 --connections 3 "$TARGET"
+	took_ms=$(($(uptime_ms) - began_ms))
+	note "$took_ms ms: $(cat "$WORK/connect.log")"
+	[ $took_ms -le $((FURTHER_MS + MARGIN_MS)) ] || fail "connect" "took $took_ms ms"
+	check_equal "warnings" 2 "$(grep -c 'one connection less: ' "$WORK/connect.log")"
+	check_equal "connections" 1 "$(ublk-nbd status -o json "$DISK" | json .connections_live)"
+	check "the disk works" dd if="$DISK" of=/dev/null bs=1M count=1 iflag=direct
+	disconnect_disk
+	check_nothing_left
+	stop_server hostile
+}
+
 a_case() {
 	run_case "$@"
 	remove_all
@@ -66,3 +85,6 @@ a_case "the second connection may send less at once" refused 4 limits-differ --c
 a_case "the second connection has larger blocks" refused 4 block-differs --connections 4
 a_case "the second connection has other replies" refused 4 framing-differs --connections 4
 a_case "one connection alone gets a size" single_is_fine size-differs
+for greeting in stall trickle; do
+	a_case "the second connection hangs: $greeting" goes_on_without $greeting
+done
