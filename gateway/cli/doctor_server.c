@@ -14,6 +14,7 @@
 #include "gateway/cli/forecast.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/probe.h"
+#include "proto/error.h"
 
 #define READS	      16
 #define READ_BYTES    4096u
@@ -156,9 +157,9 @@ static void report_read(struct checks *checks, const struct probe *probe, int er
 	if (server_said)
 		check_fail(
 			checks, EXIT_CODE_REFUSED, "read",
-			"the server answers a read of its first block with an error: %s: see its "
-			"log, and whether its disk is well",
-			strerror(-error));
+			"the server answers a read of its first block with an error: %s (%s): see "
+			"its log, and whether its disk is well",
+			strerror(-error), nbd_error_name(probe->request.error));
 	else if (error == -EPROTO)
 		check_fail(checks, EXIT_CODE_REFUSED, "read",
 			   "the server's answer breaks the protocol: %s: update the server",

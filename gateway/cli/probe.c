@@ -73,7 +73,7 @@ int probe_read(struct probe *probe, uint64_t offset_bytes, uint32_t length_bytes
 	if (error || probe->request.error == 0)
 		return error;
 	*server_said = true;
-	return -nbd_error_to_errno(probe->request.error);
+	return -nbd_error_to_errno(probe->request.command, probe->request.error);
 }
 
 void probe_disconnect(struct probe *probe, int64_t deadline_ms)

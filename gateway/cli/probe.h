@@ -23,7 +23,8 @@ void probe_init(struct probe *probe, struct transport *transport, const struct n
 /*
  * Reads length_bytes at offset_bytes, throws them away. 0; -ETIMEDOUT; -ECONNRESET when the server
  * closes; -EPROTO when it breaks the protocol (probe->parser.why says how); what the transport
- * returns; or the server's error as an errno (*server_said is then true: the connection is well).
+ * returns; or, as a negative errno, what a disk's read would end with when the server answers it with an
+ * error, probe->request.error (*server_said is then true: the connection is well).
  */
 int probe_read(struct probe *probe, uint64_t offset_bytes, uint32_t length_bytes,
 	       int64_t deadline_ms, bool *server_said);

@@ -42,7 +42,8 @@ static void let_go(struct wire_request *request)
 
 void dispatch_part_settled(struct queue *queue, struct wire_request *request)
 {
-	int error = request->nbd.error ? -nbd_error_to_errno(request->nbd.error) : 0;
+	const struct nbd_request *nbd = &request->nbd;
+	int error = nbd->error ? -nbd_error_to_errno(nbd->command, nbd->error) : 0;
 
 	assert(request->tx == TX_SENT);
 	let_go(request);
@@ -50,7 +51,7 @@ void dispatch_part_settled(struct queue *queue, struct wire_request *request)
 	close_part(queue, slot_of(queue, request), error);
 }
 
-void dispatch_part_fail(struct queue *queue, struct wire_request *request, int error)
+void dispatch_part_fail(struct queue *queue, struct wire_request *request)
 {
 	if (request->connection)
 		let_go(request);
@@ -58,7 +59,7 @@ void dispatch_part_fail(struct queue *queue, struct wire_request *request, int e
 	if (request->tx != TX_IDLE)
 		wire_request_move_tx(request, TX_IDLE);
 	nbd_request_move_rx(&request->nbd, NBD_RX_IDLE);
-	close_part(queue, slot_of(queue, request), error);
+	close_part(queue, slot_of(queue, request), -EIO);
 }
 
 /*
@@ -168,7 +169,7 @@ void dispatch_slot(struct queue *queue, struct slot *slot)
 		nbd_request_move_rx(&request->nbd, NBD_RX_IDLE);
 		request->connection = NULL;
 		if (refused || send_part(queue, request) < 0)
-			dispatch_part_fail(queue, request, -EIO);
+			dispatch_part_fail(queue, request);
 	}
 }
 
@@ -211,7 +212,7 @@ void dispatch_connection_dead(struct queue *queue, struct connection *connection
 				continue;
 			}
 			note_stale_write(queue, request);
-			dispatch_part_fail(queue, request, -EIO);
+			dispatch_part_fail(queue, request);
 		}
 	}
 }

@@ -4,6 +4,7 @@
  * request; and the commit that ends the request and fetches the next.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -132,7 +133,7 @@ static void take_request(struct queue *queue, struct slot *slot)
 		return;
 	}
 	log_untranslatable(queue, slot, ret);
-	slot->error = ret;
+	slot->error = -EIO; /* whatever the reason: see proto/error.h */
 	slot->parts_count = 0;
 	slot->parts_open = 0;
 	fetch_commit(queue, slot);

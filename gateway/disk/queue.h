@@ -144,8 +144,8 @@ struct connection *dispatch_pick_connection(struct queue *queue, uint64_t length
 /* The reply is final, or the send of one whose reply is has completed: closes the part, and
  * commits the slot with its last. */
 void dispatch_part_settled(struct queue *queue, struct wire_request *request);
-/* Ends a part that is not closed with an error of our own (negative errno). It must be in no list. */
-void dispatch_part_fail(struct queue *queue, struct wire_request *request, int error);
+/* Ends a part that is not closed with an error of our own: EIO (proto/error.h). It must be in no list. */
+void dispatch_part_fail(struct queue *queue, struct wire_request *request);
 /* Whether this part still waits for the connection: queued, in its batch, or not answered. */
 bool dispatch_part_is_open_on(const struct wire_request *request,
 			      const struct connection *connection);

@@ -5,7 +5,9 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
+#include "gateway/common/log.h"
 #include "gateway/disk/connection.h"
 #include "gateway/disk/queue.h"
 
@@ -46,6 +48,17 @@ static int gather(struct connection *connection, struct wire_request *request)
 	else
 		stats_add(&queue->stats.copied_bytes, request->nbd.length_bytes); /* the socket's */
 	return ret;
+}
+
+static void log_payload(const struct queue *queue, const struct wire_request *request, int error)
+{
+	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
+	uint32_t held;
+
+	if (log_limit_pass(&limit, &held))
+		log_error("queue %u tag %u: the driver does not give what is to be written: %s; "
+			  "%u such messages held back",
+			  queue->id, request->tag, strerror(-error), held);
 }
 
 static struct wire_request *pop_waiting(struct connection *connection)
@@ -149,10 +162,12 @@ void send_kick(struct connection *connection)
 		struct wire_request *request = pop_waiting(connection);
 		int ret = gather(connection, request);
 
-		if (ret < 0)
-			dispatch_part_fail(connection->queue, request, ret);
-		else
+		if (ret == 0) {
 			start_request(connection, request);
+			continue;
+		}
+		log_payload(connection->queue, request, ret);
+		dispatch_part_fail(connection->queue, request);
 	}
 	if (batch_is_empty(batch))
 		return;

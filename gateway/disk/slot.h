@@ -54,7 +54,7 @@ struct slot {
 	uint32_t generation;  /* goes into cookies: a reply to an older request is not found */
 	uint8_t op;	      /* UBLK_IO_OP_* */
 	uint32_t length_bytes;
-	int error;		    /* negative errno: the first failure of any part; 0 none */
+	int error;		    /* the first failure of any part, negative errno; 0 none */
 	struct wire_request *parts; /* room for the device's parts maximum */
 };
 

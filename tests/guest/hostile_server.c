@@ -19,9 +19,10 @@
  *     --delay-ms N  --delay-first N    the first N requests are answered so late (default all);
  *     --delay-only COMMAND             of this command alone
  *   what is an error:
- *     --fail-offset N     requests that touch this byte fail with EIO
- *     --fail COMMAND      flush, read, write, trim, zeroes: fails with EIO, from the first
- *                         --fail-after N (0) of them on; --fail-count N: so many (all)
+ *     --fail-offset N     requests that touch this byte fail with EIO, or --fail-error
+ *     --fail COMMAND      flush, read, write, trim, zeroes: fails with EIO, or --fail-error N,...
+ *                         (values on the wire, one after the other), from the first --fail-after N
+ *                         (0) of them on; --fail-count N: so many (all)
  *     --deaf COMMAND      never answered, from the first --deaf-after N (0) of them on
  *     --late-write MS     the first WRITE of all is carried out so late, whatever became of its client;
  *                         then "late" is printed
@@ -122,6 +123,7 @@ static struct {
 	uint64_t fail_offset, close_at_bytes, stall_at_bytes;
 	int fail_command, deaf_command, delay_command;
 	uint32_t fail_after, fail_count, deaf_after;
+	uint32_t fail_errors[WRONG_MAX], fail_errors_count;
 	const struct wrong *wrongs[WRONG_MAX];
 	uint32_t wrongs_count, wrong_after, wrong_from;
 	uint32_t greeting_from;
@@ -141,6 +143,8 @@ static struct {
 	.stall_at_bytes = UINT64_MAX,
 	.fail_command = -1,
 	.fail_count = UINT32_MAX,
+	.fail_errors = { NBD_EIO },
+	.fail_errors_count = 1,
 	.deaf_command = -1,
 	.delay_command = -1,
 	.wrong_after = 5,
@@ -168,7 +172,7 @@ struct connection {
 
 static uint8_t *export;
 static pthread_mutex_t export_lock = PTHREAD_MUTEX_INITIALIZER;
-static atomic_uint connections, requests, failed, writes, unanswered;
+static atomic_uint connections, requests, failed, touched, writes, unanswered;
 
 static uint32_t random_below(struct connection *c, uint32_t limit)
 {
@@ -437,6 +441,11 @@ static bool touches(const struct request *request, uint64_t at)
 	return request->offset <= at && at < request->offset + request->length;
 }
 
+static uint32_t fail_error(uint32_t nth)
+{
+	return options.fail_errors[nth % options.fail_errors_count];
+}
+
 /* The error that this request is to be answered with. */
 static uint32_t judge(const struct request *request)
 {
@@ -450,10 +459,10 @@ static uint32_t judge(const struct request *request)
 		uint32_t nth = atomic_fetch_add(&failed, 1);
 
 		if (nth >= options.fail_after && nth - options.fail_after < options.fail_count)
-			return NBD_EIO;
+			return fail_error(nth - options.fail_after);
 	}
 	if (request->command != NBD_CMD_FLUSH && touches(request, options.fail_offset))
-		return NBD_EIO;
+		return fail_error(atomic_fetch_add(&touched, 1));
 	return 0;
 }
 
@@ -885,6 +894,7 @@ enum {
 	FAIL,
 	FAIL_AFTER,
 	FAIL_COUNT,
+	FAIL_ERROR,
 	DEAF,
 	DEAF_AFTER,
 	WRONG,
@@ -921,6 +931,7 @@ static const struct option longs[] = {
 	{ "fail", required_argument, NULL, FAIL },
 	{ "fail-after", required_argument, NULL, FAIL_AFTER },
 	{ "fail-count", required_argument, NULL, FAIL_COUNT },
+	{ "fail-error", required_argument, NULL, FAIL_ERROR },
 	{ "deaf", required_argument, NULL, DEAF },
 	{ "deaf-after", required_argument, NULL, DEAF_AFTER },
 	{ "wrong", required_argument, NULL, WRONG },
@@ -946,6 +957,18 @@ static void take_wrongs(void)
 			exit(2);
 		}
 		options.wrongs[options.wrongs_count++] = wrong;
+	}
+}
+
+static void take_fail_errors(void)
+{
+	options.fail_errors_count = 0;
+	for (char *number = strtok(optarg, ","); number; number = strtok(NULL, ",")) {
+		if (options.fail_errors_count == WRONG_MAX) {
+			fprintf(stderr, "hostile_server: %d errors at most\n", WRONG_MAX);
+			exit(2);
+		}
+		options.fail_errors[options.fail_errors_count++] = (uint32_t)number_of(number);
 	}
 }
 
@@ -981,6 +1004,9 @@ static bool take_word(int option)
 		break;
 	case WRONG:
 		take_wrongs();
+		break;
+	case FAIL_ERROR:
+		take_fail_errors();
 		break;
 	case HOLES:
 		options.holes = true;

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-# goal: a flush that fails on the way out is never hidden: the daemon exits with 8, and so does
-#       disconnect, with a sentence; nothing is left all the same
-# method: a server whose flushes fail, one that never answers them, and one that is dead, each left by
-#         SIGTERM and by disconnect; --foreground shows the daemon's exit code. A server that flushes
-#         is the counter-check
+# goal: a flush that fails is never hidden, whatever error the server chooses: fsync fails; on the way
+#       out the daemon exits with 8, and so does disconnect, with a sentence; nothing is left all the same
+# method: a server that fails each flush with another error, and each of the other commands, under fsync
+#         of the raw device. A server whose flushes fail, one that never answers them, and one that is
+#         dead, each left by SIGTERM and by disconnect; --foreground shows the daemon's exit code. A
+#         server that flushes is the counter-check
 # kernels: 7.3
 # cpus: 2
 # timeout-s: 240
@@ -81,15 +82,91 @@ leave_dead_server_unwritten() {
 	by_sigterm 0
 }
 
+# The protocol's errors but ENOSPC; then what other systems call EAGAIN, EBUSY, ENODATA, EILSEQ, EOPNOTSUPP,
+# ETIMEDOUT, EREMOTEIO and ENOTSUPP, and what nobody calls anything.
+ERRORS="1 5 12 22 75 95 108 11 16 61 84 45 110 121 524 4294967201"
+
+# fails_with_eio NAME COMMAND...
+fails_with_eio() {
+	eio_name=$1
+	shift
+	"$@" >"$WORK/eio.log" 2>&1 && fail "$eio_name" "succeeded"
+	grep -q 'Input/output error' "$WORK/eio.log" || fail "$eio_name" "said $(cat "$WORK/eio.log")"
+}
+
+connect_hostile() {
+	connect_disk --timeout 1 --connections 1 "$TARGET"
+}
+
+# ESHUTDOWN ends the connection, so it is the last: 108 has a server of its own.
+fsync_tells_each_error() {
+	list=$(echo "$ERRORS" | sed 's/ 108//; s/ /,/g')
+	start_hostile hostile "$SOCKET" --fail flush --fail-error "$list"
+	connect_hostile
+	for error in $(echo "$list" | tr , ' '); do
+		fails_with_eio "fsync at $error" dd if=/dev/zero of="$DISK" bs=4k count=1 conv=fsync,nocreat
+	done
+	check_equal "errors" "$(echo "$list" | tr , '\n' | wc -l)" "$(status_value .stats.errors)"
+	# The list begins again at what is no protocol's error: the disk's own flush on the way out.
+	disconnect_exits 8
+	stop_server hostile
+	start_hostile hostile "$SOCKET" --fail flush --fail-error 28,108
+	connect_hostile
+	dd if=/dev/zero of="$DISK" bs=4k count=1 conv=fsync,nocreat >"$WORK/eio.log" 2>&1
+	check "a full pool is told as such" grep -q 'No space left' "$WORK/eio.log"
+	fails_with_eio "fsync at a shutdown" dd if=/dev/zero of="$DISK" bs=4k count=1 conv=fsync,nocreat
+	disconnect_exits 8
+}
+
+# each_error COMMAND...: of what begins at 5 MiB.
+each_error() {
+	for error in $(echo "$list" | tr , ' '); do
+		if [ "$1 $error" = "blkdiscard 95" ]; then
+			check "a trim may go undone" "$@"
+		else
+			fails_with_eio "$1 at $error" "$@"
+		fi
+	done
+}
+
+reads_and_writes_tell() {
+	list=$(echo "$ERRORS" | sed 's/ 108//; s/ /,/g')
+	start_hostile hostile "$SOCKET" --fail-offset 5242880 --fail-error "$list"
+	connect_hostile
+	each_error dd if="$DISK" of=/dev/null bs=4k count=1 skip=1280 iflag=direct
+	each_error dd if=/dev/zero of="$DISK" bs=4k count=1 seek=1280 oflag=direct,dsync conv=nocreat
+	each_error blkdiscard -f --offset 5242880 --length 65536 "$DISK"
+	disconnect_exits 0
+}
+
+# What may go undone, or can be done in another way, is: nothing is claimed that is not so.
+not_supported() {
+	start_hostile hostile "$SOCKET" --fail trim --fail-error 95
+	connect_hostile
+	check "a trim that the server does not do" blkdiscard --length 65536 "$DISK"
+	disconnect_exits 0
+	stop_server hostile
+	start_hostile hostile "$SOCKET" --fail zeroes --fail-error 95
+	connect_hostile
+	check "data" dd if=/dev/urandom of="$DISK" bs=64k count=1 oflag=direct conv=nocreat
+	check "zeroes, by writing them" blkdiscard -z --length 65536 "$DISK"
+	check "they are zeroes" cmp -n 65536 "$DISK" /dev/zero
+	disconnect_exits 0
+}
+
 a_case() {
 	run_case "$@"
 	stop_server hostile
 	remove_all
 }
 
+a_case "fsync fails at each error of a flush" fsync_tells_each_error
+a_case "reads, writes and trims fail at each error" reads_and_writes_tell
+a_case "a server that does no trim, no zeroes" not_supported
 for way in by_sigterm by_disconnect; do
 	a_case "the flush works, $way" leave $way 0
 	a_case "the flush fails, $way" leave $way 8 --fail flush
+	a_case "the flush is not supported, $way" leave $way 8 --fail flush --fail-error 95
 	a_case "the flush is never answered, $way" leave $way 8 --deaf flush
 	a_case "the server is dead, $way" leave_dead_server $way
 done
