@@ -56,6 +56,7 @@ static json_t *status_if_equal(const struct disk_config *config, uint32_t number
 {
 	struct disk_record record;
 	json_t *status = NULL;
+	uint64_t tag;
 	char error[400];
 	bool same;
 
@@ -64,8 +65,9 @@ static json_t *status_if_equal(const struct disk_config *config, uint32_t number
 	if (disk_record_load(number, &record, error, sizeof(error)))
 		return NULL;
 	same = disk_config_same_disk(config, &record.config);
+	tag = record.tag;
 	disk_record_clear(&record);
-	if (!same || control_client_status(number, CONTROL_ALIVE_TIMEOUT_MS, &status))
+	if (!same || control_client_status(number, tag, CONTROL_ALIVE_TIMEOUT_MS, &status))
 		return NULL;
 	if (!strcmp(disk_state_word(status), "live"))
 		return status;

@@ -24,8 +24,9 @@ static const char help[] =
 	"  -h, --help              this text; ublk-nbd-list(1) has more\n"
 	"\n"
 	"STATE is live; starting; stopping; cut-off: no connection to its server is left,\n"
-	"its I/O fails; silent: its daemon does not answer; dead: its daemon is gone.\n"
-	"'ublk-nbd disconnect' removes a disk in each of these.\n";
+	"its I/O fails; silent: its daemon does not answer; dead: its daemon is gone;\n"
+	"unseen: its daemon is in a container, or has another runtime directory.\n"
+	"'ublk-nbd disconnect' removes a disk in each of these but the last.\n";
 
 enum { OWNER = OPTION_OWN };
 

@@ -7,6 +7,7 @@
 #include "gateway/cli/commands.h"
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/device_name.h"
+#include "gateway/cli/disks.h"
 #include "gateway/cli/options.h"
 #include "gateway/cli/output.h"
 
@@ -36,7 +37,7 @@ static const struct option longs[] = {
 
 static int explain(uint32_t number, int error)
 {
-	if (control_client_is_dead(error)) {
+	if (control_client_is_dead(error) || error == -ENODEV || error == -ENXIO) {
 		output_error(VERB,
 			     "no daemon serves device %u: 'ublk-nbd list' shows the disks there "
 			     "are",
@@ -83,9 +84,12 @@ static int resize(const struct options *options, uint32_t number, uint32_t timeo
 {
 	json_t *answer = NULL;
 	json_int_t before, now;
-	int exit_code, error = control_client_call(number, json_pack("{s:s}", "verb", "resize"),
-						   timeout_ms, &answer);
+	uint64_t tag;
+	int exit_code, error = disk_tag(number, &tag);
 
+	if (!error)
+		error = control_client_call(number, tag, json_pack("{s:s}", "verb", "resize"),
+					    timeout_ms, &answer);
 	if (error)
 		return explain(number, error);
 	before = json_integer_value(json_object_get(answer, "old_size_bytes"));

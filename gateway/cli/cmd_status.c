@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_status.c - the verb "status": what a daemon tells of its device. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #include "gateway/cli/disks.h"
 #include "gateway/cli/options.h"
 #include "gateway/cli/output.h"
-#include "gateway/cli/reap.h"
 
 #define VERB "status"
 
@@ -176,7 +176,8 @@ static int judge(const json_t *status)
 	const char *state = string_of(status, "state");
 	const char *device = string_of(status, "device");
 
-	if (strcmp(state, "dead") && strcmp(state, "silent") && strcmp(state, "starting"))
+	if (strcmp(state, "dead") && strcmp(state, "silent") && strcmp(state, "starting") &&
+	    strcmp(state, "unseen"))
 		return EXIT_CODE_OK;
 	if (!strcmp(state, "dead"))
 		output_error(VERB,
@@ -187,6 +188,11 @@ static int judge(const json_t *status)
 		output_error(VERB,
 			     "the daemon of %s does not answer: 'ublk-nbd disconnect %s' ends it",
 			     device, device);
+	else if (!strcmp(state, "unseen"))
+		output_error(VERB,
+			     "the daemon of %s cannot be asked from here: it is in a container "
+			     "perhaps, or has another runtime directory: ask there",
+			     device);
 	else
 		output_error(VERB, "%s is still being connected", device);
 	return EXIT_CODE_FAILURE;
@@ -194,9 +200,10 @@ static int judge(const json_t *status)
 
 static bool exists(uint32_t number)
 {
-	struct ublksrv_ctrl_dev_info info;
+	uint64_t tag;
+	int error = disk_tag(number, &tag);
 
-	return disk_has_files(number) || !reap_look(number, &info);
+	return !error || (error != -ENXIO && disk_has_files(number));
 }
 
 static int show(const struct options *options, uint32_t number)
@@ -233,7 +240,7 @@ int cmd_status(int argc, char **argv)
 	if (exists(number))
 		return show(&options, number);
 	output_error(VERB,
-		     "there is no device %u (or only root may see it): 'ublk-nbd list' shows "
+		     "ublk-nbd made no device %u (or only root may see it): 'ublk-nbd list' shows "
 		     "those there are",
 		     number);
 	return EXIT_CODE_NO_DEVICE;

@@ -11,6 +11,7 @@
 #include "gateway/cli/clock.h"
 #include "gateway/cli/control_client.h"
 #include "gateway/common/runtime_dir.h"
+#include "gateway/common/server_tag.h"
 
 /* A line is at most this long, either way. */
 #define LINE_BYTES_MAX (64u << 10)
@@ -126,47 +127,102 @@ static int client_converse(int fd, const char *request, int64_t deadline_ms, jso
 	return error;
 }
 
-int control_client_call(uint32_t number, json_t *request, uint32_t timeout_ms, json_t **answer)
-{
-	int64_t deadline_ms = clock_now_ms() + timeout_ms;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	char *text = json_dumps(request, JSON_COMPACT);
-	int fd, error = text ? 0 : -ENOMEM;
+/* --- who answers ---------------------------------------------------------------------------------------- */
 
-	json_decref(request);
-	if (!error)
-		error = runtime_dir_file(path, sizeof(path), number, "sock");
-	if (!error) {
-		fd = client_connect(path, deadline_ms);
-		if (fd >= 0) {
-			error = client_converse(fd, text, deadline_ms, answer);
-			close(fd);
-		} else {
-			error = fd;
-		}
-	}
-	free(text);
-	return error;
+/* 0.1.0's daemons tell their process number, which is what their device has. */
+static bool is_of_disk(const json_t *status, uint32_t number, uint64_t tag)
+{
+	json_int_t pid = json_integer_value(json_object_get(status, "pid"));
+	uint64_t told;
+
+	if (json_integer_value(json_object_get(status, "number")) != (json_int_t)number)
+		return false;
+	if (server_tag_is_old(tag))
+		return !json_object_get(status, "identity") && pid == server_tag_old_pid(tag);
+	return server_tag_parse(json_string_value(json_object_get(status, "identity")), &told) &&
+	       told == tag;
 }
 
-int control_client_status(uint32_t number, uint32_t timeout_ms, json_t **status)
+/* The daemon numbers itself by its own pid namespace; the kernel has the number that counts here. */
+static void set_pid(int fd, json_t *status)
 {
-	json_t *answer, *found;
-	int error = control_client_call(number, json_pack("{s:s}", "verb", "status"), timeout_ms,
-					&answer);
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) && peer.pid > 0)
+		json_object_set_new(status, "pid", json_integer(peer.pid));
+}
+
+/* A new reference in *status. */
+static int client_identify(int fd, uint32_t number, uint64_t tag, int64_t deadline_ms,
+			   json_t **status)
+{
+	json_t *answer = NULL, *found;
+	int error = client_converse(fd, "{\"verb\":\"status\"}", deadline_ms, &answer);
 
 	if (error)
 		return error;
 	found = json_object_get(answer, "status");
-	if (json_is_true(json_object_get(answer, "ok")) && json_is_object(found))
-		*status = json_incref(found);
-	else
+	if (!json_is_true(json_object_get(answer, "ok")) || !json_is_object(found))
 		error = -EPROTO;
+	else if (!is_of_disk(found, number, tag))
+		error = -ESTALE;
+	else
+		*status = json_incref(found);
 	json_decref(answer);
 	return error;
 }
 
+/* A connection to the disk's daemon, of which *status is; or -errno. */
+static int client_open(uint32_t number, uint64_t tag, int64_t deadline_ms, json_t **status)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int fd, error = runtime_dir_file(path, sizeof(path), number, "sock");
+
+	if (error)
+		return error;
+	fd = client_connect(path, deadline_ms);
+	if (fd < 0)
+		return fd;
+	error = client_identify(fd, number, tag, deadline_ms, status);
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
+
+int control_client_call(uint32_t number, uint64_t tag, json_t *request, uint32_t timeout_ms,
+			json_t **answer)
+{
+	int64_t deadline_ms = clock_now_ms() + timeout_ms;
+	char *text = json_dumps(request, JSON_COMPACT);
+	json_t *status = NULL;
+	int fd, error = text ? 0 : -ENOMEM;
+
+	json_decref(request);
+	if (!error) {
+		fd = client_open(number, tag, deadline_ms, &status);
+		error = fd < 0 ? fd : client_converse(fd, text, deadline_ms, answer);
+		if (fd >= 0)
+			close(fd);
+	}
+	json_decref(status);
+	free(text);
+	return error;
+}
+
+int control_client_status(uint32_t number, uint64_t tag, uint32_t timeout_ms, json_t **status)
+{
+	int fd = client_open(number, tag, clock_now_ms() + timeout_ms, status);
+
+	if (fd < 0)
+		return fd;
+	set_pid(fd, *status);
+	close(fd);
+	return 0;
+}
+
 int control_client_is_dead(int error)
 {
-	return error == -ENOENT || error == -ECONNREFUSED;
+	return error == -ENOENT || error == -ECONNREFUSED || error == -ESTALE;
 }

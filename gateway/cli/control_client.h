@@ -14,21 +14,24 @@
 
 /*
  * Sends request (freed in any case; NULL is -ENOMEM) to disk number and waits for the answer, an
- * object that the caller frees. 0, or
+ * object that the caller frees. On the same connection whoever is there has said before whose daemon he is:
+ * tag is the disk's identity by the kernel (disk_tag()), and nobody else is told or believed anything. 0, or
  *   -ENOENT        there is no socket
  *   -ECONNREFUSED  nobody is behind it any more
+ *   -ESTALE        another disk's daemon is behind it
  *   -ETIMEDOUT     no answer within timeout_ms
  *   -ECONNRESET    the daemon hung up without an answer
  *   -EPROTO        what it said is no answer
  *   or what socket(2), connect(2) and send(2) say.
  */
-int control_client_call(uint32_t number, json_t *request, uint32_t timeout_ms, json_t **answer);
+int control_client_call(uint32_t number, uint64_t tag, json_t *request, uint32_t timeout_ms,
+			json_t **answer);
 
-/* The status of disk number: a new reference to STATUS in *status. As above, and -EPROTO when the
- * daemon answers with a failure. */
-int control_client_status(uint32_t number, uint32_t timeout_ms, json_t **status);
+/* The status of disk number: a new reference to STATUS in *status; its "pid" is as seen from here,
+ * where it can be seen. As above, and -EPROTO when the daemon answers with a failure. */
+int control_client_status(uint32_t number, uint64_t tag, uint32_t timeout_ms, json_t **status);
 
-/* Whether error of the above means that no daemon lives there. */
+/* Whether error of the above means that no daemon of this disk lives there. */
 int control_client_is_dead(int error);
 
 #endif

@@ -21,6 +21,7 @@
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
 #include "gateway/common/runtime_dir.h"
+#include "gateway/common/server_tag.h"
 
 #define LOG_NAME      "daemon.log"
 #define LOG_BYTES_MAX (1 << 20)
@@ -33,6 +34,7 @@
 struct recipe {
 	char program[PATH_MAX];
 	int config_fd, ready_fd, stderr_fd, null_fd;
+	char identity[sizeof(DAEMON_IDENTITY) + SERVER_TAG_TEXT_BYTES];
 	bool journal; /* stderr_fd is the journal's */
 };
 
@@ -156,10 +158,14 @@ static int child_raise(int fd)
 	return fcntl(fd, F_DUPFD, HIGH_FD);
 }
 
-static _Noreturn void child_exec(const struct recipe *recipe)
+static _Noreturn void child_exec(struct recipe *recipe)
 {
-	char *argv[] = { DAEMON_NAME, "--config-fd=3", "--ready-fd=4",
-			 recipe->journal ? "--journal" : NULL, NULL };
+	char *argv[] = { DAEMON_NAME,
+			 "--config-fd=3",
+			 "--ready-fd=4",
+			 recipe->identity,
+			 recipe->journal ? "--journal" : NULL,
+			 NULL };
 	int config_fd = child_raise(recipe->config_fd), ready_fd = child_raise(recipe->ready_fd);
 	int stderr_fd = child_raise(recipe->stderr_fd), null_fd = child_raise(recipe->null_fd);
 
@@ -182,14 +188,28 @@ static _Noreturn void child_exec(const struct recipe *recipe)
 
 /* --- the parent ------------------------------------------------------------------------------------------ */
 
-static int recipe_open(struct recipe *recipe, const struct disk_config *config, char *error,
-		       size_t error_bytes)
+static int identity_draw(struct recipe *recipe, uint64_t *tag)
+{
+	char text[SERVER_TAG_TEXT_BYTES];
+	int result = server_tag_draw(tag);
+
+	if (result)
+		return result;
+	server_tag_format(*tag, text);
+	snprintf(recipe->identity, sizeof(recipe->identity), DAEMON_IDENTITY "%s", text);
+	return 0;
+}
+
+static int recipe_open(struct recipe *recipe, const struct disk_config *config, uint64_t *tag,
+		       char *error, size_t error_bytes)
 {
 	int result = program_find(recipe, error, error_bytes);
 
 	if (result)
 		return result;
-	result = config_write(config, &recipe->config_fd);
+	result = identity_draw(recipe, tag);
+	if (!result)
+		result = config_write(config, &recipe->config_fd);
 	if (!result)
 		result = stderr_open(recipe, config->foreground);
 	if (!result) {
@@ -237,7 +257,7 @@ int daemon_start(const struct disk_config *config, struct daemon *daemon, char *
 		 size_t error_bytes)
 {
 	struct recipe recipe = { .config_fd = -1, .ready_fd = -1, .stderr_fd = -1, .null_fd = -1 };
-	int result = recipe_open(&recipe, config, error, error_bytes);
+	int result = recipe_open(&recipe, config, &daemon->tag, error, error_bytes);
 
 	if (!result) {
 		result = recipe_run(&recipe, daemon);
@@ -270,7 +290,7 @@ void daemon_end(struct daemon *daemon)
 	    process_kill(daemon->pidfd, DAEMON_KILL_MS))
 		return; /* stuck in the kernel: not even init could reap it */
 	daemon_reap(daemon);
-	reap_of_pid(daemon->pid, error, sizeof(error));
+	reap_of_tag(daemon->tag, error, sizeof(error));
 }
 
 void daemon_release(struct daemon *daemon)

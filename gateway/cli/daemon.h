@@ -6,6 +6,7 @@
 #define GATEWAY_CLI_DAEMON_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "gateway/common/disk_config.h"
@@ -19,6 +20,7 @@ struct daemon {
 	pid_t pid; /* our child */
 	int pidfd;
 	int ready_fd; /* our end of the ready conversation */
+	uint64_t tag; /* its disk's identity: server_tag.h */
 };
 
 /*

@@ -33,8 +33,9 @@ struct job {
 	int64_t deadline_ms;
 	bool in_kernel;
 	bool ours;
-	pid_t pid; /* of its daemon, 0 unknown */
-	int pidfd; /* of the daemon that runs, or -1 */
+	uint64_t tag; /* the device's by the kernel: server_tag.h */
+	pid_t pid;    /* of its daemon, as seen from here; 0 unknown */
+	int pidfd;    /* of the daemon that runs, or -1 */
 };
 
 static uint32_t left_ms(const struct job *job, uint32_t at_least_ms)
@@ -63,9 +64,10 @@ static enum exit_code look_at_kernel(struct job *job)
 		return EXIT_CODE_SYSTEM;
 	}
 	job->in_kernel = true;
-	job->ours = server_tag_is_ours(info.ublksrv_flags);
+	job->tag = info.ublksrv_flags;
+	job->ours = server_tag_is_ours(job->tag);
 	if (job->ours)
-		job->pid = server_tag_pid(info.ublksrv_flags);
+		job->pidfd = process_open_daemon(job->tag, &job->pid);
 	else if (info.ublksrv_pid > 0)
 		job->pid = info.ublksrv_pid;
 	return EXIT_CODE_OK;
@@ -81,7 +83,6 @@ static enum exit_code look(struct job *job)
 		return exit_code;
 	if (!job->in_kernel)
 		job->ours = disk_has_files(job->number);
-	job->pidfd = process_open_daemon(job->pid);
 	if (job->ours || job->in_kernel)
 		return EXIT_CODE_OK;
 	output_error(VERB, "there is no device %u: 'ublk-nbd list' shows those there are",
@@ -163,7 +164,11 @@ static enum exit_code take_down(const struct job *job)
 
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
-	if (!reap_device(job->number, half_ms, error, sizeof(error)))
+	if (!job->in_kernel) {
+		disk_forget(job->number);
+		return EXIT_CODE_OK;
+	}
+	if (!reap_device(job->number, job->tag, half_ms, error, sizeof(error)))
 		return EXIT_CODE_OK;
 	output_error(VERB, "%s", error);
 	return EXIT_CODE_SYSTEM;
@@ -214,7 +219,8 @@ static int ask_patiently(const struct job *job, json_t **answer)
 	for (;;) {
 		json_t *request =
 			json_pack("{s:s, s:b}", "verb", "disconnect", "force", job->options->force);
-		int error = control_client_call(job->number, request, left_ms(job, 1000), answer);
+		int error = control_client_call(job->number, job->tag, request, left_ms(job, 1000),
+						answer);
 
 		if (!error && is_busy(*answer))
 			warn_of_flush(job, *answer);
@@ -250,7 +256,7 @@ static enum exit_code ask_daemon(const struct job *job)
 static bool daemon_answers(const struct job *job)
 {
 	json_t *status = NULL;
-	int error = control_client_status(job->number, CONTROL_ALIVE_TIMEOUT_MS, &status);
+	int error = control_client_status(job->number, job->tag, CONTROL_ALIVE_TIMEOUT_MS, &status);
 
 	json_decref(status);
 	output_progress(job->options->verbose, VERB, "the daemon of device %u %s", job->number,
@@ -287,7 +293,7 @@ static enum exit_code run(struct job *job)
 			     job->number, (int)job->pid);
 		return EXIT_CODE_REFUSED;
 	}
-	if (job->ours && job->pidfd >= 0 && daemon_answers(job))
+	if (job->ours && job->in_kernel && daemon_answers(job))
 		return ask_daemon(job);
 	if (job->in_kernel && job->pidfd < 0 && !forced && stays_live(job)) {
 		output_error(

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +11,6 @@
 #include "gateway/cli/reap.h"
 #include "gateway/common/server_tag.h"
 
-/* A list of many disks is not to wait long for each. */
 /* For each of the disks of a list. Whoever asks about one disk waits as long as its daemon may take. */
 #define LIST_TIMEOUT_MS 2000
 
@@ -20,25 +20,51 @@ static const char *const brief_keys[] = { "device",    "number",	  "pid",   "sta
 
 #define BRIEF_KEYS (sizeof(brief_keys) / sizeof(brief_keys[0]))
 
-/* Which process made the device, by the kernel, else by the file; 0 unknown. */
-static pid_t daemon_pid(uint32_t number, const struct disk_record *record)
+/* What is known of a disk whose daemon does not answer. */
+struct traces {
+	uint64_t tag;
+	pid_t pid;  /* of its daemon; 0: no such process is seen */
+	bool known; /* whether the kernel could be asked, for the next two */
+	bool in_kernel, served;
+	bool recorded; /* it was usable: N.json, of this disk */
+	bool files;
+};
+
+static void traces_look(struct traces *traces, uint32_t number, const struct disk_record *record)
 {
 	struct ublksrv_ctrl_dev_info info;
+	int pidfd, error = reap_look(number, &info);
 
-	if (!reap_look(number, &info) && server_tag_is_ours(info.ublksrv_flags))
-		return server_tag_pid(info.ublksrv_flags);
-	return record ? record->pid : 0;
+	*traces = (struct traces){
+		.tag = error ? SERVER_TAG_NONE : info.ublksrv_flags,
+		.known = !error || error == -ENODEV,
+		.in_kernel = !error,
+		.served = !error && info.state == UBLK_S_DEV_LIVE,
+		.recorded = record,
+		.files = disk_has_files(number),
+	};
+	if (error && record)
+		traces->tag = record->tag;
+	pidfd = process_open_daemon(traces->tag, &traces->pid);
+	if (pidfd >= 0)
+		close(pidfd);
 }
 
-/* Why it did not answer: error is control_client_status()'s. */
-static const char *state_without_answer(pid_t pid, int error)
+/* error is control_client_status()'s. */
+static const char *state_without_answer(const struct traces *traces, int error)
 {
-	int pidfd = process_open_daemon(pid);
+	bool nobody = control_client_is_dead(error);
 
-	if (pidfd < 0)
+	/* The socket's owner has gone, whatever the kernel has noticed of it yet. */
+	if (!traces->pid && error == -ECONNREFUSED && traces->recorded)
 		return "dead";
-	close(pidfd);
-	return control_client_is_dead(error) ? "starting" : "silent";
+	if (!traces->pid && traces->known && !traces->served)
+		return "dead";
+	if (!nobody || (traces->pid && traces->recorded))
+		return traces->known ? "silent" : "unseen";
+	if (traces->pid && (!traces->served || traces->files))
+		return "starting";
+	return "unseen";
 }
 
 static json_t *state_of_record(const struct disk_record *record)
@@ -57,13 +83,13 @@ static json_t *state_without_daemon(uint32_t number, int error)
 	char device[32], complaint[400];
 	struct disk_record record;
 	bool have = !disk_record_load(number, &record, complaint, sizeof(complaint));
-	pid_t pid = daemon_pid(number, have ? &record : NULL);
-	json_t *rest = have ? state_of_record(&record) : json_object();
-	json_t *state;
+	json_t *state, *rest = have ? state_of_record(&record) : json_object();
+	struct traces traces;
 
+	traces_look(&traces, number, have ? &record : NULL);
 	snprintf(device, sizeof(device), "/dev/ublkb%u", number);
 	state = json_pack("{s:s, s:i, s:i, s:s}", "device", device, "number", (int)number, "pid",
-			  (int)pid, "state", state_without_answer(pid, error));
+			  (int)traces.pid, "state", state_without_answer(&traces, error));
 	if (have)
 		disk_record_clear(&record);
 	if (state && rest)
@@ -75,8 +101,11 @@ static json_t *state_without_daemon(uint32_t number, int error)
 static json_t *state_of(uint32_t number, uint32_t timeout_ms)
 {
 	json_t *status = NULL;
-	int error = control_client_status(number, timeout_ms, &status);
+	uint64_t tag;
+	int error = disk_tag(number, &tag);
 
+	if (!error)
+		error = control_client_status(number, tag, timeout_ms, &status);
 	return error ? state_without_daemon(number, error) : status;
 }
 

@@ -10,8 +10,10 @@
 
 /*
  * A new object: the STATUS of runtime_dir.h when the daemon answers; else as many of its fields as
- * the file tells, with "state" "dead" (the daemon is gone), "silent" (it runs and does not answer)
- * or "starting" (it runs and has no socket yet). NULL without memory. Takes up to
+ * the file tells, with "state" "dead" (the daemon is gone), "silent" (it runs and does not answer),
+ * "starting" (it runs and has no socket yet) or "unseen" (the disk is served, but neither socket nor process
+ * of its daemon is here: it has another runtime directory, or is in a container). "pid" is 0 where no
+ * process is seen. NULL without memory. Takes up to
  * CONTROL_ALIVE_TIMEOUT_MS.
  */
 json_t *disk_state_full(uint32_t number);

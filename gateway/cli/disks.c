@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "gateway/cli/device_name.h"
@@ -103,8 +105,20 @@ int disks_list_kernel(uint32_t **numbers, size_t *count)
 	return list_directory("/dev", node_number, numbers, count);
 }
 
+/* Without that one. */
+static size_t numbers_drop(uint32_t *numbers, size_t count, uint32_t number)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (numbers[i] != number)
+			numbers[kept++] = numbers[i];
+	}
+	return kept;
+}
+
 /* Adds the kernel's devices that a daemon of ours made: one that was killed while it started has left no
- * file. Room for them is there: see list_directory(). */
+ * file. Drops those that another program made since. Room is there: see list_directory(). */
 static void add_tagged(uint32_t *numbers, size_t *count)
 {
 	struct ublk_control *control;
@@ -119,9 +133,12 @@ static void add_tagged(uint32_t *numbers, size_t *count)
 	for (size_t i = 0; i < kernel_count; i++) {
 		struct ublksrv_ctrl_dev_info info;
 
-		if (!ublk_control_get_info(control, kernel[i], &info) &&
-		    server_tag_is_ours(info.ublksrv_flags))
+		if (ublk_control_get_info(control, kernel[i], &info))
+			continue;
+		if (server_tag_is_ours(info.ublksrv_flags))
 			numbers[(*count)++] = kernel[i];
+		else
+			*count = numbers_drop(numbers, *count, kernel[i]);
 	}
 	free(kernel);
 	ublk_control_close(control);
@@ -137,23 +154,56 @@ int disks_list(uint32_t **numbers, size_t *count)
 	return error;
 }
 
+int disk_tag(uint32_t number, uint64_t *tag)
+{
+	struct ublksrv_ctrl_dev_info info;
+	struct ublk_control *control;
+	char error[400];
+	int result = ublk_control_open(&control, error, sizeof(error));
+
+	if (result)
+		return result == -ENOENT ? -ENODEV : result;
+	result = ublk_control_get_info(control, number, &info);
+	ublk_control_close(control);
+	if (result)
+		return result;
+	*tag = info.ublksrv_flags;
+	return server_tag_is_ours(*tag) ? 0 : -ENXIO;
+}
+
 /* --- records ------------------------------------------------------------------------------------------- */
+
+/* 0.1.0's records have the process number alone; 1 and below are signals to everybody, or init. */
+static bool record_tag(const json_t *object, uint64_t *tag)
+{
+	json_int_t pid = json_integer_value(json_object_get(object, "pid"));
+
+	if (json_object_get(object, "identity"))
+		return server_tag_parse(json_string_value(json_object_get(object, "identity")),
+					tag);
+	*tag = server_tag_of_old((pid_t)pid);
+	return pid > 1 && pid <= INT_MAX;
+}
 
 static int record_read(struct disk_record *record, const json_t *object, char *error,
 		       size_t error_bytes)
 {
-	const json_t *pid = json_object_get(object, "pid");
-	json_int_t value = json_integer_value(pid);
-
-	/* 1 and below are signals to everybody, or init. */
-	if (!json_is_integer(pid) || value <= 1 || value > INT_MAX) {
-		snprintf(error, error_bytes, "it names no process");
+	if (!record_tag(object, &record->tag)) {
+		snprintf(error, error_bytes, "it says of no disk's daemon that it is its");
 		return -EINVAL;
 	}
-	record->pid = (pid_t)value;
 	record->size_bytes = (uint64_t)json_integer_value(json_object_get(object, "size_bytes"));
 	return disk_config_from_json(&record->config, json_object_get(object, "config"), error,
 				     error_bytes);
+}
+
+/* The number may have been given to another disk since, whose daemon has another runtime directory. */
+static bool record_is_stale(const struct disk_record *record)
+{
+	uint64_t tag;
+	int error = disk_tag(record->number, &tag);
+
+	return error == -ENXIO || (!error && tag != record->tag);
 }
 
 int disk_record_load(uint32_t number, struct disk_record *record, char *error, size_t error_bytes)
@@ -176,6 +226,11 @@ int disk_record_load(uint32_t number, struct disk_record *record, char *error, s
 	}
 	result = record_read(record, object, error, error_bytes);
 	json_decref(object);
+	if (!result && record_is_stale(record)) {
+		disk_record_clear(record);
+		snprintf(error, error_bytes, "%s is of another disk", path);
+		return -ESTALE;
+	}
 	return result;
 }
 
@@ -206,8 +261,33 @@ void disk_forget(uint32_t number)
 	}
 }
 
-/* server-PID-XXXXXX of gateway/common/activation.c: a socket in a directory. */
-void disk_forget_server(pid_t pid)
+/* A socket in a directory. */
+static void forget_server_at(const char *directory)
+{
+	char path[PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/nbd.sock", directory);
+	unlink(path);
+	rmdir(directory);
+}
+
+/* Somebody still listens there. */
+static bool server_lives(const char *directory)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int bytes = snprintf(address.sun_path, sizeof(address.sun_path), "%s/nbd.sock", directory);
+	bool lives = fd < 0 || (size_t)bytes >= sizeof(address.sun_path) ||
+		     !connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
+		     (errno != ECONNREFUSED && errno != ENOENT);
+
+	if (fd >= 0)
+		close(fd);
+	return lives;
+}
+
+/* server-PID-XXXXXX, 0.1.0's. That number may be another daemon's as well, in another pid namespace. */
+static void forget_old_server(pid_t pid)
 {
 	const char *parent = runtime_dir_path();
 	char prefix[40], path[PATH_MAX];
@@ -218,11 +298,24 @@ void disk_forget_server(pid_t pid)
 	while (directory && (entry = readdir(directory)) != NULL) {
 		if (strncmp(entry->d_name, prefix, strlen(prefix)))
 			continue;
-		snprintf(path, sizeof(path), "%s/%s/nbd.sock", parent, entry->d_name);
-		unlink(path);
 		snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
-		rmdir(path);
+		if (!server_lives(path))
+			forget_server_at(path);
 	}
 	if (directory)
 		closedir(directory);
+}
+
+/* server-TAG of gateway/common/activation.c. */
+void disk_forget_server(uint64_t tag)
+{
+	char text[SERVER_TAG_TEXT_BYTES], path[PATH_MAX];
+
+	if (server_tag_is_old(tag)) {
+		forget_old_server(server_tag_old_pid(tag));
+		return;
+	}
+	server_tag_format(tag, text);
+	snprintf(path, sizeof(path), "%s/server-%s", runtime_dir_path(), text);
+	forget_server_at(path);
 }

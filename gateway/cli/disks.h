@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "gateway/common/disk_config.h"
 
@@ -19,23 +18,28 @@
 /* N.json, read. */
 struct disk_record {
 	uint32_t number;
-	pid_t pid;
+	uint64_t tag; /* the disk's identity: server_tag.h */
 	uint64_t size_bytes;
 	struct disk_config config;
 };
 
 /*
- * The numbers of all disks of ours, ascending, malloc()ed (free() them): those with a file in the
- * runtime directory, and those the kernel has by a daemon of ours (server_tag.h). 0; -EACCES when
- * only root may look; -ENOMEM; a directory that is not there has none. At most 2 DISKS_MAX.
+ * The numbers of all disks of ours, ascending, malloc()ed (free() them): those the kernel has by a daemon
+ * of ours (server_tag.h), and those with a file in the runtime directory, unless the kernel's device of
+ * that number is another program's. 0; -EACCES when only root may look; -ENOMEM; a directory that is not there has none. At most 2 DISKS_MAX.
  */
 int disks_list(uint32_t **numbers, size_t *count);
 
 /* The same for the devices the kernel has, from /dev/ublkcN: ours or not. */
 int disks_list_kernel(uint32_t **numbers, size_t *count);
 
-/* Reads N.json. 0; -ENOENT when there is none; -EINVAL with a sentence in error. On success
- * disk_record_clear() frees what it holds. */
+/* The identity that the kernel has for disk number: what files and sockets say is compared with it. 0;
+ * -ENODEV when there is no such device; -ENXIO when another program made it; else -errno. */
+int disk_tag(uint32_t number, uint64_t *tag);
+
+/* Reads N.json. 0; -ENOENT when there is none; -ESTALE when it is of another disk than the one that the
+ * kernel has by that number; -EINVAL with a sentence in error. On success disk_record_clear() frees what
+ * it holds. */
 int disk_record_load(uint32_t number, struct disk_record *record, char *error, size_t error_bytes);
 void disk_record_clear(struct disk_record *record);
 
@@ -45,7 +49,8 @@ bool disk_has_files(uint32_t number);
 /* Removes its files. Only while nobody else can take the number, or its daemon is surely dead. */
 void disk_forget(uint32_t number);
 
-/* Removes the socket directory of the server that daemon pid had started; pid is surely dead. */
-void disk_forget_server(pid_t pid);
+/* Removes the socket directory of the server that the daemon with this identity had started, and that is
+ * surely dead. */
+void disk_forget_server(uint64_t tag);
 
 #endif

@@ -17,7 +17,7 @@ static int judge(const struct daemon *daemon, int status, const char *device)
 
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
-	if (reap_of_pid(daemon->pid, error, sizeof(error)))
+	if (reap_of_tag(daemon->tag, error, sizeof(error)))
 		output_error("connect",
 			     "the daemon of %s was killed by signal %d, and what it left "
 			     "cannot be removed: %s",

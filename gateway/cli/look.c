@@ -8,6 +8,7 @@
 #include "gateway/cli/look.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/target_tls.h"
+#include "gateway/common/server_tag.h"
 
 /* A server that refuses its own arguments closes the connection before it has ended. */
 #define LOOK_END_MS 300
@@ -86,8 +87,8 @@ static void remove_socket_at_signals(const struct activation *activation)
 
 static enum exit_code look_start(struct look *look)
 {
-	if (!activation_start(&look->activation, look->command, look->start_failure,
-			      sizeof(look->start_failure))) {
+	if (!activation_start(&look->activation, look->command, SERVER_TAG_NONE,
+			      look->start_failure, sizeof(look->start_failure))) {
 		remove_socket_at_signals(&look->activation);
 		activation_target(&look->activation, &look->uri);
 		return EXIT_CODE_OK;

@@ -13,9 +13,13 @@
 
 #define DAEMON_NAME "ublk-nbd-disk"
 
-/* A pidfd of pid when it is a running ublk-nbd-disk; -ESRCH when it is not (gone, or another
- * program); else -errno. */
-int process_open_daemon(pid_t pid);
+/* The daemon's option before its disk's identity (server_tag.h). */
+#define DAEMON_IDENTITY "--identity="
+
+/* A pidfd of the running ublk-nbd-disk whose disk has this identity, and its number as it is seen from
+ * here; whatever namespace it numbers itself in. -ESRCH when none is seen: it is gone, or in a pid
+ * namespace beside ours. -ENOTUNIQ: several of 0.1.0's daemons number themselves so. Else -errno. */
+int process_open_daemon(uint64_t tag, pid_t *pid);
 
 /* Waits for the end: 0, or -ETIMEDOUT. */
 int process_wait(int pidfd, uint32_t timeout_ms);

@@ -23,34 +23,66 @@ static int explain(uint32_t number, const char *doing, int error, char *out, siz
 	return error;
 }
 
-/* The files go while the number is still taken: once it is free, another disk may have it, and its
- * files. */
-static int reap_with(struct ublk_control *control, uint32_t number, uint32_t timeout_ms,
-		     char *error, size_t error_bytes)
+/* The device that is meant: its number alone may be another's by now. */
+struct victim {
+	uint32_t number;
+	uint64_t tag;
+	uint32_t timeout_ms;
+};
+
+/* 0: the kernel has the device that we mean. -ENODEV: it has none of this number. */
+static int look_again(struct ublk_control *control, const struct victim *victim, char *error,
+		      size_t error_bytes)
 {
 	struct ublksrv_ctrl_dev_info info;
-	int result = ublk_control_get_info(control, number, &info);
+	int result = ublk_control_get_info(control, victim->number, &info);
+
+	if (result == -ENODEV)
+		return result;
+	if (result)
+		return explain(victim->number, "asking the kernel about", result, error,
+			       error_bytes);
+	if (info.ublksrv_flags == victim->tag)
+		return 0;
+	snprintf(error, error_bytes,
+		 "/dev/ublkb%u is another disk by now, which is left alone: 'ublk-nbd list' shows "
+		 "it",
+		 victim->number);
+	return -ESTALE;
+}
+
+/* The files go while the number is still taken: once it is free, another disk may have it, and its
+ * files. */
+static int reap_with(struct ublk_control *control, const struct victim *victim, char *error,
+		     size_t error_bytes)
+{
+	int result = look_again(control, victim, error, error_bytes);
 
 	if (result == -ENODEV) {
-		disk_forget(number);
+		disk_forget(victim->number);
 		return 0;
 	}
 	if (result)
-		return explain(number, "asking the kernel about", result, error, error_bytes);
-	result = ublk_control_stop(control, number, timeout_ms);
+		return result;
+	result = ublk_control_stop(control, victim->number, victim->timeout_ms);
 	if (result < 0 && result != -ENODEV)
-		return explain(number, "stopping", result, error, error_bytes);
-	disk_forget(number);
-	if (server_tag_is_ours(info.ublksrv_flags))
-		disk_forget_server(server_tag_pid(info.ublksrv_flags));
-	result = ublk_control_delete(control, number, timeout_ms);
-	if (result < 0 && result != -ENODEV)
-		return explain(number, "deleting", result, error, error_bytes);
+		return explain(victim->number, "stopping", result, error, error_bytes);
+	/* Somebody else may have deleted it meanwhile, and the number may be taken again. */
+	result = look_again(control, victim, error, error_bytes);
+	if (!result) {
+		disk_forget(victim->number);
+		result = ublk_control_delete(control, victim->number, victim->timeout_ms);
+		if (result < 0 && result != -ENODEV)
+			return explain(victim->number, "deleting", result, error, error_bytes);
+	}
+	if (server_tag_is_ours(victim->tag))
+		disk_forget_server(victim->tag);
 	return 0;
 }
 
-int reap_device(uint32_t number, uint32_t timeout_ms, char *error, size_t error_bytes)
+int reap_device(uint32_t number, uint64_t tag, uint32_t timeout_ms, char *error, size_t error_bytes)
 {
+	struct victim victim = { number, tag, timeout_ms };
 	struct ublk_control *control;
 	int result = ublk_control_open(&control, error, error_bytes);
 
@@ -61,12 +93,12 @@ int reap_device(uint32_t number, uint32_t timeout_ms, char *error, size_t error_
 	}
 	if (result)
 		return result;
-	result = reap_with(control, number, timeout_ms, error, error_bytes);
+	result = reap_with(control, &victim, error, error_bytes);
 	ublk_control_close(control);
 	return result;
 }
 
-int reap_of_pid(pid_t pid, char *error, size_t error_bytes)
+int reap_of_tag(uint64_t tag, char *error, size_t error_bytes)
 {
 	struct ublk_control *control;
 	uint32_t *numbers = NULL;
@@ -77,16 +109,16 @@ int reap_of_pid(pid_t pid, char *error, size_t error_bytes)
 		return result == -ENOENT ? 0 : result;
 	result = disks_list_kernel(&numbers, &count);
 	for (size_t i = 0; i < count; i++) {
+		struct victim victim = { numbers[i], tag, REAP_TIMEOUT_MS };
 		struct ublksrv_ctrl_dev_info info;
 
-		if (ublk_control_get_info(control, numbers[i], &info) ||
-		    info.ublksrv_flags != server_tag_make(pid))
+		if (ublk_control_get_info(control, numbers[i], &info) || info.ublksrv_flags != tag)
 			continue;
-		result = reap_with(control, numbers[i], REAP_TIMEOUT_MS, error, error_bytes);
+		result = reap_with(control, &victim, error, error_bytes);
 	}
 	free(numbers);
 	ublk_control_close(control);
-	disk_forget_server(pid);
+	disk_forget_server(tag);
 	return result;
 }
 

@@ -7,19 +7,21 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "gateway/common/ublk_control.h"
 
 /*
- * STOP_DEV, the files of the disk, DEL_DEV, each waited for timeout_ms at most. 0, also when the
- * kernel has no such device (its files then go); -errno with a sentence in error.
+ * STOP_DEV, the files of the disk, DEL_DEV, each waited for timeout_ms at most. tag is what
+ * the device's ublksrv_flags were when its end was decided: one that has others by now is another disk,
+ * which took the number, and is left alone. 0, also when the kernel has no such device (its files then
+ * go); -ESTALE: another disk's; else -errno; with a sentence in error.
  */
-int reap_device(uint32_t number, uint32_t timeout_ms, char *error, size_t error_bytes);
+int reap_device(uint32_t number, uint64_t tag, uint32_t timeout_ms, char *error,
+		size_t error_bytes);
 
-/* The same for whatever devices daemon pid, which is dead, had made: one that was killed while it
- * started never told us its number. */
-int reap_of_pid(pid_t pid, char *error, size_t error_bytes);
+/* The same for whatever devices the daemon with this identity, which is dead, had made: one that was killed
+ * while it started never told us its number. */
+int reap_of_tag(uint64_t tag, char *error, size_t error_bytes);
 
 /* What the kernel knows of the device; -ENODEV when there is none, or no driver; else -errno. */
 int reap_look(uint32_t number, struct ublksrv_ctrl_dev_info *info);

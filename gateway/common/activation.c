@@ -18,6 +18,7 @@
 
 #include "gateway/common/dial.h"
 #include "gateway/common/runtime_dir.h"
+#include "gateway/common/server_tag.h"
 
 #define LISTEN_BACKLOG	64
 #define LISTEN_FD	3 /* SD_LISTEN_FDS_START */
@@ -157,8 +158,9 @@ static int launch_make_environment(struct launch *launch)
 }
 
 /* A directory of its own, in the runtime directory, or where this user may make one. */
-static int activation_make_directory(struct activation *activation)
+static int activation_make_directory(struct activation *activation, uint64_t tag)
 {
+	char text[SERVER_TAG_TEXT_BYTES];
 	const char *temporary = secure_getenv("TMPDIR");
 	const char *parent = runtime_dir_path();
 	int error = runtime_dir_prepare();
@@ -167,24 +169,25 @@ static int activation_make_directory(struct activation *activation)
 		parent = temporary && temporary[0] == '/' ? temporary : "/tmp";
 	else if (error)
 		return error;
-	/* The pid lets whoever tidies up after a killed daemon find it. */
-	if ((size_t)snprintf(activation->directory, sizeof(activation->directory),
-			     "%s/server-%d-XXXXXX", parent,
-			     (int)getpid()) >= sizeof(activation->directory)) {
-		activation->directory[0] = '\0';
-		return -ENAMETOOLONG;
-	}
-	if (mkdtemp(activation->directory))
+	error = tag == SERVER_TAG_NONE ? server_tag_draw(&tag) : 0;
+	if (error)
+		return error;
+	server_tag_format(tag, text);
+	if ((size_t)snprintf(activation->directory, sizeof(activation->directory), "%s/server-%s",
+			     parent, text) >= sizeof(activation->directory))
+		error = -ENAMETOOLONG;
+	else if (mkdir(activation->directory, 0700))
+		error = -errno;
+	if (!error)
 		return 0;
-	error = -errno;
 	activation->directory[0] = '\0';
 	return error;
 }
 
-static int activation_listen(struct activation *activation)
+static int activation_listen(struct activation *activation, uint64_t tag)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd, error = activation_make_directory(activation);
+	int fd, error = activation_make_directory(activation, tag);
 
 	if (error)
 		return error;
@@ -252,8 +255,8 @@ static void activation_explain(const char *program, int error, char *sentence,
 			 program, strerror(-error));
 }
 
-int activation_start(struct activation *activation, char *const argv[], char *sentence,
-		     size_t sentence_bytes)
+int activation_start(struct activation *activation, char *const argv[], uint64_t tag,
+		     char *sentence, size_t sentence_bytes)
 {
 	struct launch launch = { .argv = argv };
 	int error, runtime_error = 0;
@@ -261,7 +264,7 @@ int activation_start(struct activation *activation, char *const argv[], char *se
 	memset(activation, 0, sizeof(*activation));
 	activation->pidfd = -1;
 	snprintf(activation->program, sizeof(activation->program), "%s", argv[0]);
-	launch.socket_fd = activation_listen(activation);
+	launch.socket_fd = activation_listen(activation, tag);
 	if (launch.socket_fd < 0)
 		runtime_error = launch.socket_fd;
 	error = runtime_error ? runtime_error : launch_make_environment(&launch);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "proto/uri.h"
@@ -24,7 +25,7 @@ struct activation {
 	pid_t pid;	       /* 0: none is running */
 	int pidfd;	       /* readable once the program has ended; -1 when none is running */
 	char program[64];      /* argv[0], for messages */
-	char directory[96];    /* its own, 0700; "" when there is none */
+	char directory[96];    /* its own, server-TAG, 0700; "" when there is none */
 	char socket_path[108]; /* what to connect to */
 };
 
@@ -38,9 +39,12 @@ struct activation {
  * 0: the program runs and the socket takes connections (they wait until it accepts them). Else
  * -errno with a sentence: -ENOENT when there is no such program, else what failed. Nothing is then
  * left behind, and *activation is as after activation_stop().
+ *
+ * tag: the identity of the disk that it is for (server_tag.h), by which whoever tidies up after a
+ * killed daemon finds its directory; SERVER_TAG_NONE: it is for no disk.
  */
-int activation_start(struct activation *activation, char *const argv[], char *sentence,
-		     size_t sentence_bytes);
+int activation_start(struct activation *activation, char *const argv[], uint64_t tag,
+		     char *sentence, size_t sentence_bytes);
 
 /* Makes *uri point to the socket; export_name is kept. */
 void activation_target(const struct activation *activation, struct nbd_uri *uri);

@@ -4,7 +4,7 @@
  *
  * /run/ublk-nbd (0700), or $UBLK_NBD_RUNTIME_DIR:
  *   lock     flock()ed by `connect` while it looks for an equal disk and starts one (--idempotent)
- *   N.json   {"config": disk_config, "pid": P, "device": "/dev/ublkbN", "size_bytes": S, ...}, written
+ *   N.json   {"config": disk_config, "identity": TAG, "pid": P, "device": "/dev/ublkbN", "size_bytes": S, ...}, written
  *            (tmp + rename) once the disk is usable, removed on a clean end. What a daemon that was killed leaves.
  *   N.sock   the control socket (0600, SO_PEERCRED: root or the daemon's own user)
  *
@@ -22,7 +22,7 @@
  *   {"verb": "resize"}                       -> {"ok": true, "old_size_bytes": A, "size_bytes": B}
  *   any failure                              -> {"ok": false, "errno": "EBUSY", "exit": EXIT, "error": "sentence"}
  *
- * STATUS: {"device": "/dev/ublkb0", "number": 0, "pid": 1, "state": "live", "target": "nbd://...",
+ * STATUS: {"device": "/dev/ublkb0", "number": 0, "identity": "756e...", "pid": 1, "state": "live", "target": "nbd://...",
  *   "export": "", "description": "", "owner": "", "size_bytes": 0, "read_only": false, "logical_block_bytes": 512,
  *   "physical_block_bytes": 4096, "max_io_bytes": 1048576, "queues": 1, "queue_depth": 128, "payload": "user-copy",
  *   "framing": "structured", "features": ["flush", "fua", "trim", "write-zeroes", "df", "multi-conn", ...],

@@ -46,6 +46,7 @@ struct control_server;
 
 struct disk {
 	struct disk_config config;
+	uint64_t tag; /* its identity: server_tag.h */
 	enum disk_state state;
 	int signal_fd;	     /* SIGTERM, SIGINT, SIGHUP */
 	int ready_fd;	     /* the ready conversation; -1 once it is over */

@@ -16,6 +16,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/common/runtime_dir.h"
+#include "gateway/common/server_tag.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/status.h"
 
@@ -94,13 +95,17 @@ int disk_write_udev_file(const struct disk *disk, bool starting)
 
 int disk_write_state_file(const struct disk *disk)
 {
-	json_t *object =
-		json_pack("{s:o, s:i, s:s, s:I}", "config", disk_config_to_json(&disk->config),
-			  "pid", (int)getpid(), "device", disk->device_path, "size_bytes",
-			  (json_int_t)atomic_load(&disk->shared.size_bytes));
-	char *text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
-	int ret = text ? write_whole(disk->info.dev_id, "json", text) : -ENOMEM;
+	char identity[SERVER_TAG_TEXT_BYTES], *text;
+	json_t *object;
+	int ret;
 
+	server_tag_format(disk->tag, identity);
+	object =
+		json_pack("{s:o, s:s, s:i, s:s, s:I}", "config", disk_config_to_json(&disk->config),
+			  "identity", identity, "pid", (int)getpid(), "device", disk->device_path,
+			  "size_bytes", (json_int_t)atomic_load(&disk->shared.size_bytes));
+	text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
+	ret = text ? write_whole(disk->info.dev_id, "json", text) : -ENOMEM;
 	free(text);
 	json_decref(object);
 	return ret;

@@ -3,7 +3,7 @@
  * main.c - ublk-nbd-disk, the daemon of one disk. Started by `ublk-nbd connect`, which hands over
  * the configuration and listens for the outcome; not meant to be called by people.
  *
- *   ublk-nbd-disk --config-fd=N --ready-fd=N [--journal]
+ *   ublk-nbd-disk --config-fd=N --ready-fd=N --identity=TAG [--journal]
  */
 #include <assert.h>
 #include <errno.h>
@@ -18,6 +18,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/common/runtime_dir.h"
+#include "gateway/common/server_tag.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
@@ -26,6 +27,7 @@
 struct arguments {
 	int config_fd;
 	int ready_fd;
+	uint64_t tag; /* server_tag.h */
 	bool journal;
 };
 
@@ -43,11 +45,12 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 	static const struct option options[] = {
 		{ "config-fd", required_argument, NULL, 'c' },
 		{ "ready-fd", required_argument, NULL, 'r' },
+		{ "identity", required_argument, NULL, 'i' },
 		{ "journal", no_argument, NULL, 'j' },
 		{ 0 },
 	};
 	int option;
-	bool good = true;
+	bool good = true, named = false;
 
 	arguments->config_fd = -1;
 	arguments->ready_fd = -1;
@@ -57,14 +60,17 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 			good &= parse_fd(optarg, &arguments->config_fd);
 		else if (option == 'r')
 			good &= parse_fd(optarg, &arguments->ready_fd);
+		else if (option == 'i')
+			good &= named = server_tag_parse(optarg, &arguments->tag);
 		else if (option == 'j')
 			arguments->journal = true;
 		else
 			good = false;
 	}
-	if (good && optind == argc && arguments->config_fd >= 0)
+	if (good && named && optind == argc && arguments->config_fd >= 0)
 		return true;
-	fprintf(stderr, "usage: ublk-nbd-disk --config-fd=N [--ready-fd=N] [--journal]\n"
+	fprintf(stderr, "usage: ublk-nbd-disk --config-fd=N [--ready-fd=N] --identity=TAG "
+			"[--journal]\n"
 			"This is a disk's daemon; `ublk-nbd connect` starts it.\n");
 	return false;
 }
@@ -160,6 +166,7 @@ int main(int argc, char **argv)
 	if (!parse_arguments(argc, argv, &arguments))
 		return EXIT_CODE_USAGE;
 	disk_config_init(&disk.config);
+	disk.tag = arguments.tag;
 	disk.ready_fd = arguments.ready_fd;
 	disk.activation.pidfd = -1;
 	disk.attendant.fd = -1;

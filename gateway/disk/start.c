@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "gateway/common/log.h"
-#include "gateway/common/server_tag.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
@@ -52,7 +51,8 @@ static bool start_server(struct disk *disk)
 
 	if (!disk->config.command[0])
 		return true;
-	ret = activation_start(&disk->activation, disk->config.command, sentence, sizeof(sentence));
+	ret = activation_start(&disk->activation, disk->config.command, disk->tag, sentence,
+			       sizeof(sentence));
 	if (ret < 0)
 		return disk_fail(disk, EXIT_CODE_UNREACHABLE, "%s", sentence);
 	activation_target(&disk->activation, &disk->config.target);
@@ -277,7 +277,7 @@ static bool add_device(struct disk *disk)
 		.max_io_buf_bytes = disk->geometry.max_io_bytes,
 		.dev_id = (uint32_t)disk->config.device,
 		.ublksrv_pid = getpid(),
-		.ublksrv_flags = server_tag_make(getpid()),
+		.ublksrv_flags = disk->tag,
 		.flags = UBLK_F_CMD_IOCTL_ENCODE | UBLK_F_UPDATE_SIZE | UBLK_F_SAFE_STOP_DEV |
 			 (disk->config.payload == DISK_PAYLOAD_MAPPED ? 0 : UBLK_F_USER_COPY),
 	};

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "gateway/common/server_tag.h"
 #include "gateway/common/tls_json.h"
 #include "proto/wire.h"
 #include "tls/tls.h"
@@ -128,11 +129,13 @@ static uint32_t live_connections(const struct disk *disk)
 
 static void add_identity(const struct disk *disk, json_t *status)
 {
-	char target[NBD_STRING_BYTES_MAX * 4];
+	char target[NBD_STRING_BYTES_MAX * 4], identity[SERVER_TAG_TEXT_BYTES];
 
+	server_tag_format(disk->tag, identity);
 	disk_config_describe(&disk->config, target, sizeof(target));
 	json_object_set_new(status, "device", json_string(disk->device_path));
 	json_object_set_new(status, "number", json_integer(disk->info.dev_id));
+	json_object_set_new(status, "identity", json_string(identity));
 	json_object_set_new(status, "pid", json_integer(getpid()));
 	json_object_set_new(status, "state", json_string(state_name(disk)));
 	json_object_set_new(status, "target", json_string_nocheck(target));

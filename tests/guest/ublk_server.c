@@ -89,6 +89,7 @@ static int add(void)
 		.nr_hw_queues = (uint16_t)options.queues,
 		.queue_depth = (uint16_t)options.depth,
 		.max_io_buf_bytes = options.max_io_bytes,
+		.ublksrv_flags = options.tag ? (uint64_t)options.tag << 32 | (uint32_t)getpid() : 0,
 		.flags = options.features | (options.legacy ? 0 : UBLK_F_CMD_IOCTL_ENCODE),
 	};
 	ret = control_device_add(&server.control, &server.info);

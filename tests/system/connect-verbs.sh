@@ -4,7 +4,7 @@
 # kernels: 7.3
 # long-kernels: 6.12
 # timeout-s: 600
-# modules: ublk_drv
+# modules: ublk_drv ext4
 # suite: test
 
 . /lab/data.sh
@@ -281,10 +281,117 @@ moved_elsewhere() {
 	mv /usr/local/libexec/hidden /usr/local/libexec/ublk-nbd
 }
 
+# in_container NAME COMMAND...: in its namespaces.
+in_container() {
+	container=$(cat "$WORK/$1.init")
+	shift
+	nsenter --target "$container" --mount --pid "$@"
+}
+
+# start_container NAME COMMAND: a shell's script as the first process of a pid namespace, with a /run of its own; it
+# stays when that is done. Waits until it has connected its disk.
+start_container() {
+	rm -f "$WORK/$1.disk"
+	unshare --mount --propagation private --pid --fork --kill-child --mount-proc sh -c "
+		mkdir -p /run/ublk-nbd && mount -t tmpfs none /run/ublk-nbd && $2; sleep 1000" >"$WORK/$1.log" 2>&1 &
+	container=$!
+	wait_for test -s "$WORK/$1.disk" || fail "container $1" "$(cat "$WORK/$1.log")"
+	tr -d ' ' <"/proc/$container/task/$container/children" >"$WORK/$1.init"
+}
+
+end_container() {
+	kill -KILL "$(cat "$WORK/$1.init")"
+}
+
+pid_in() {
+	in_container "$1" sh -c 'cat /run/ublk-nbd/*.json /run/ublk-nbd/state/*.json 2>/dev/null' | json .pid
+}
+
+# Two containers of one image number their processes alike; each sees the other's disk, and none of its processes.
+two_containers() {
+	start_container two "ublk-nbd connect --device 8 $URI/two >$WORK/two.disk &&
+		mkfs.ext4 -q -F /dev/ublkb8 && mount /dev/ublkb8 /mnt"
+	check "it is mounted there" wait_for in_container two grep -q ' /mnt ext4 ' /proc/mounts
+	start_container one "ublk-nbd connect --device 7 $URI/one >$WORK/one.disk"
+	check_equal "the daemons' numbers, each in its container" "$(pid_in two)" "$(pid_in one)"
+	check_equal "the other's disk, by list" unseen \
+		"$(in_container one ublk-nbd list -o json | json '.[] | select(.number == 8).state')"
+	in_container one ublk-nbd disconnect --all >"$WORK/said" 2>&1
+	! grep -q 'killed' "$WORK/said" || fail "its own daemon" "is killed: $(cat "$WORK/said")"
+	check "its own disk is gone" wait_for test ! -e /dev/ublkb7
+	check "the other's is not" in_container two sh -c 'echo there >/mnt/file && sync /mnt/file'
+	# One whose daemon is killed is removed by who started it, and it alone.
+	in_container one ublk-nbd connect --foreground --device 7 $URI/one >"$WORK/out" 2>"$WORK/err" &
+	front=$!
+	wait_for test -s "$WORK/out" || fail "connect --foreground" "$(cat "$WORK/err")"
+	in_container one sh -c "kill -KILL \$(cat /run/ublk-nbd/7.json /run/ublk-nbd/state/7.json 2>/dev/null | jq .pid)"
+	wait "$front"
+	check_equal "connect's exit code, its daemon killed" 1 $?
+	check "its disk is gone" wait_for test ! -e /dev/ublkb7
+	check "the other's is not" in_container two sh -c 'echo again >/mnt/file && sync /mnt/file'
+	check_equal "its state there" live "$(in_container two ublk-nbd status -o json 8 | json .state)"
+	in_container two umount /mnt
+	check "disconnect there" in_container two ublk-nbd disconnect 8
+	end_container one
+	end_container two
+	check "nothing is left" wait_for no_device_left
+}
+
+# old_daemon: serves device 9 as 0.1.0's daemons do, with their mark and their files.
+old_daemon() {
+	[ -e "$WORK/ublk-nbd-disk" ] || cp "$(command -v ublk_server)" "$WORK/ublk-nbd-disk"
+	rm -f "$WORK/old.out"
+	"$WORK/ublk-nbd-disk" serve --id 9 --size 16M --tag 0x6e626475 >"$WORK/old.out" 2>&1 &
+	OLD=$!
+	wait_for test -s "$WORK/old.out" || fail "the old daemon" "does not start"
+	jq --argjson pid $OLD '.pid = $pid | del(.identity, .config.name)' "$WORK/record" >/run/ublk-nbd/9.json
+}
+
+# old_answers: its half of a conversation.
+cat >"$WORK/old_answers" <<'EOF'
+while read -r line; do
+	case $line in
+	*status*) echo "{\"ok\": true, \"status\": {\"number\": 9, \"pid\": $OLD, \"device\": \"/dev/ublkb9\", \"state\": \"live\"}}" ;;
+	*disconnect*)
+		ublk_server stop --id 9 >&2
+		kill "$OLD"
+		ublk_server delete --id 9 >&2
+		rm -f /run/ublk-nbd/9.*
+		echo '{"ok": true, "flush": "ok"}'
+		;;
+	esac
+done
+EOF
+
+# What a disk of 0.1.0 knows of its daemon is a process number.
+of_version_0_1_0() {
+	connect_disk --owner past $URI/old
+	cat /run/ublk-nbd/*.json /run/ublk-nbd/state/*.json >"$WORK/record" 2>/dev/null
+	disconnect_disk
+	old_daemon
+	check_equal "without an answer" '["silent","past",true]' \
+		"$(ublk-nbd list -o json | jq -c ".[] | [.state, .owner, .pid == $OLD]")"
+	OLD=$OLD socat UNIX-LISTEN:/run/ublk-nbd/9.sock,fork EXEC:"sh $WORK/old_answers" &
+	check "its socket" wait_for test -S /run/ublk-nbd/9.sock
+	check_equal "with an answer" live "$(ublk-nbd status -o json 9 | json .state)"
+	check "disconnect" ublk-nbd disconnect 9
+	kill $! 2>/dev/null
+	check "it is gone" wait_for no_device_left
+	old_daemon
+	OLD=1 socat UNIX-LISTEN:/run/ublk-nbd/9.sock,fork EXEC:"sh $WORK/old_answers" &
+	check "a socket of somebody else" wait_for test -S /run/ublk-nbd/9.sock
+	check_equal "he is not believed" silent "$(ublk-nbd list -o json | json '.[].state')"
+	kill $! 2>/dev/null
+	kill -KILL $OLD
+	check "its death is noticed" wait_for sh -c 'ublk-nbd list | grep -q "ublkb9 .*dead .*past"'
+	check "disconnect, of a dead one" ublk-nbd disconnect 9
+	check "it is gone" wait_for no_device_left
+}
+
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring defaults_and_wishes batches json_is_valid usable_at_once \
 	idempotent idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground \
-	says_it_to_the_journal; do
+	says_it_to_the_journal two_containers of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
 	run_case "$(echo $verb | tr _ ' ')" $verb

@@ -13,6 +13,7 @@
 #include <dirent.h>
 
 #include "gateway/common/activation.h"
+#include "gateway/common/server_tag.h"
 #include "tests/unit/peers.h"
 
 static char directory[] = "/tmp/test-activation-XXXXXX";
@@ -41,7 +42,7 @@ static void start(struct activation *activation, char *const argv[])
 {
 	char sentence[300] = "";
 
-	if (activation_start(activation, argv, sentence, sizeof(sentence)))
+	if (activation_start(activation, argv, SERVER_TAG_NONE, sentence, sizeof(sentence)))
 		fail_msg("%s", sentence);
 }
 
@@ -107,11 +108,13 @@ static void test_no_such_program(void **state)
 	int fds = peer_count_fds();
 
 	(void)state;
-	assert_int_equal(activation_start(&activation, unknown, sentence, sizeof(sentence)),
-			 -ENOENT);
+	assert_int_equal(
+		activation_start(&activation, unknown, SERVER_TAG_NONE, sentence, sizeof(sentence)),
+		-ENOENT);
 	assert_string_equal(sentence,
 			    "no-such-server: not found in PATH: is its package installed?");
-	assert_int_equal(activation_start(&activation, no_program, sentence, sizeof(sentence)),
+	assert_int_equal(activation_start(&activation, no_program, SERVER_TAG_NONE, sentence,
+					  sizeof(sentence)),
 			 -EACCES);
 	assert_non_null(strstr(sentence, "Permission denied"));
 	assert_int_equal(count_entries(), 0);
@@ -245,7 +248,8 @@ static void test_orphan(void **state)
 	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
 	pid = fork();
 	if (pid == 0) {
-		if (activation_start(&activation, argv, sentence, sizeof(sentence)) ||
+		if (activation_start(&activation, argv, SERVER_TAG_NONE, sentence,
+				     sizeof(sentence)) ||
 		    write(report[1], &activation.pid, sizeof(activation.pid)) < 0 ||
 		    write(report[1], activation.directory, sizeof(path)) < 0)
 			_exit(1);

@@ -26,17 +26,28 @@
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/ready_reader.h"
+#include "gateway/common/server_tag.h"
 
 #define NUMBER	   5
+#define TAG	   0x756e0123456789abull
+#define OLD_PID	   4321
 #define TIMEOUT_MS 400
 #define LATE_MS	   3000
 
 static char directory[] = "/tmp/test_conversations.XXXXXX";
 static int interrupt_fd;
 
-/* What the daemon's part says: each piece in a send of its own; then it hangs up, or stays. */
+/* How a daemon of this disk, of another, and of version 0.1.0 answers `status`. */
+#define OF_OURS	 "{\"ok\": true, \"status\": {\"number\": 5, \"identity\": \"756e0123456789ab\"}}\n"
+#define OF_OTHER "{\"ok\": true, \"status\": {\"number\": 5, \"identity\": \"756e0123456789ac\"}}\n"
+#define OF_OLD	 "{\"ok\": true, \"status\": {\"number\": 5, \"pid\": 4321}}\n"
+
+/* What the daemon's part says: who it is, once it was asked something, and once it was asked more each piece
+ * in a send of its own; then it hangs up, or stays. */
 struct script {
-	int fd; /* listening, or one end of a pair */
+	const char *identity; /* NULL: it says nothing of that */
+	uint32_t heard;	      /* lines */
+	int fd;		      /* listening, or one end of a pair */
 	const char *pieces[8];
 	size_t repeat; /* the last piece so often again */
 	bool stay;     /* until the other side hangs up */
@@ -62,14 +73,30 @@ static void play(const struct script *script, int fd)
 		;
 }
 
+/* A line from the other side; false: it has hung up. */
+static bool hear_line(struct script *script, int fd)
+{
+	char byte = 0;
+
+	while (byte != '\n')
+		if (recv(fd, &byte, 1, 0) != 1)
+			return false;
+	script->heard++;
+	return true;
+}
+
 static void *play_server(void *argument)
 {
-	const struct script *script = argument;
+	struct script *script = argument;
 	int fd = accept(script->fd, NULL, NULL);
 
 	if (fd < 0)
 		return NULL;
-	play(script, fd);
+	if (!script->identity ||
+	    (hear_line(script, fd) &&
+	     send(fd, script->identity, strlen(script->identity), MSG_NOSIGNAL) > 0 &&
+	     hear_line(script, fd)))
+		play(script, fd);
 	/* What was not read yet would turn the hang-up into a reset that eats the answer. */
 	shutdown(fd, SHUT_WR);
 	while (recv(fd, (char[256]){ 0 }, 256, 0) > 0)
@@ -103,7 +130,7 @@ static int listen_as_daemon(void)
 }
 
 /* Asks, and returns what control_client_call() does; within LATE_MS. */
-static int ask(struct script *script, json_t **answer)
+static int ask(struct script *script, uint64_t tag, json_t **answer)
 {
 	int64_t started_ms = clock_now_ms();
 	pthread_t thread;
@@ -112,8 +139,8 @@ static int ask(struct script *script, json_t **answer)
 	*answer = NULL;
 	script->fd = listen_as_daemon();
 	assert_int_equal(pthread_create(&thread, NULL, play_server, script), 0);
-	result = control_client_call(NUMBER, json_pack("{s:s}", "verb", "status"), TIMEOUT_MS,
-				     answer);
+	result = control_client_call(NUMBER, tag, json_pack("{s:s}", "verb", "disconnect"),
+				     TIMEOUT_MS, answer);
 	assert_true(clock_now_ms() - started_ms < LATE_MS);
 	pthread_join(thread, NULL);
 	close(script->fd);
@@ -122,11 +149,12 @@ static int ask(struct script *script, json_t **answer)
 
 static void test_answer_in_pieces(void **state)
 {
-	struct script script = { .pieces = { "{\"o", "k\": ", "true}", "\n", "more" } };
+	struct script script = { .identity = OF_OURS,
+				 .pieces = { "{\"o", "k\": ", "true}", "\n", "more" } };
 	json_t *answer;
 
 	(void)state;
-	assert_int_equal(ask(&script, &answer), 0);
+	assert_int_equal(ask(&script, TAG, &answer), 0);
 	assert_true(json_is_true(json_object_get(answer, "ok")));
 	json_decref(answer);
 }
@@ -153,17 +181,113 @@ static void test_bad_answers(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct script script = cases[i].script;
 		json_t *answer;
-		int result = ask(&script, &answer);
+		int result = ask(&script, TAG, &answer);
 
+		if (result != cases[i].result)
+			fail_msg("case %zu, who it is: %d, not %d", i, result, cases[i].result);
+		assert_null(answer);
+		script = cases[i].script;
+		script.identity = OF_OURS;
+		result = ask(&script, TAG, &answer);
 		if (result != cases[i].result)
 			fail_msg("case %zu: %d, not %d", i, result, cases[i].result);
 		assert_null(answer);
 	}
 }
 
+/* Nothing is asked of, or believed from, another disk's daemon. */
+static void test_identity(void **state)
+{
+	static const struct {
+		const char *identity;
+		uint64_t tag;
+		int result;
+	} cases[] = {
+		{ OF_OURS, TAG, 0 },
+		{ OF_OTHER, TAG, -ESTALE },
+		{ OF_OLD, TAG, -ESTALE },
+		{ OF_OURS, 0, -ESTALE },
+		{ "{\"ok\": true, \"status\": {\"number\": 6, \"identity\": "
+		  "\"756e0123456789ab\"}}\n",
+		  TAG, -ESTALE },
+		{ "{\"ok\": true, \"status\": {\"number\": 5, \"identity\": 1}}\n", TAG, -ESTALE },
+		{ "{\"ok\": true, \"status\": {}}\n", TAG, -ESTALE },
+		{ "{\"ok\": true}\n", TAG, -EPROTO },
+		{ "{\"ok\": false}\n", TAG, -EPROTO },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct script script = { .identity = cases[i].identity,
+					 .pieces = { "{\"ok\": true}\n" } };
+		json_t *answer;
+		int result = ask(&script, cases[i].tag, &answer);
+
+		if (result != cases[i].result || script.heard != (result ? 1 : 2))
+			fail_msg("case %zu: %d after %u lines", i, result, script.heard);
+		json_decref(answer);
+	}
+}
+
+/* 0.1.0's daemons have no other identity than their own process number. */
+static void test_old_identity(void **state)
+{
+	static const struct {
+		const char *identity;
+		pid_t pid;
+		int result;
+	} cases[] = {
+		{ OF_OLD, OLD_PID, 0 },
+		{ OF_OLD, OLD_PID + 1, -ESTALE },
+		{ OF_OURS, OLD_PID, -ESTALE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct script script = { .identity = cases[i].identity,
+					 .pieces = { "{\"ok\": true}\n" } };
+		json_t *answer;
+
+		assert_int_equal(ask(&script, server_tag_of_old(cases[i].pid), &answer),
+				 cases[i].result);
+		json_decref(answer);
+	}
+}
+
+static void test_tags(void **state)
+{
+	uint64_t one, two, read;
+	char text[SERVER_TAG_TEXT_BYTES];
+
+	(void)state;
+	assert_int_equal(server_tag_draw(&one), 0);
+	assert_int_equal(server_tag_draw(&two), 0);
+	assert_true(one != two);
+	assert_int_equal(one >> 48, two >> 48);
+	assert_true(server_tag_is_ours(one) && !server_tag_is_old(one));
+	server_tag_format(one, text);
+	assert_true(server_tag_parse(text, &read));
+	assert_true(read == one);
+	assert_true(server_tag_is_ours(server_tag_of_old(7)));
+	assert_true(server_tag_is_old(server_tag_of_old(7)));
+	assert_int_equal(server_tag_old_pid(server_tag_of_old(7)), 7);
+	/* What 0.1.0 gave ADD_DEV. */
+	assert_true(server_tag_of_old(7) == 0x6e62647500000007ull);
+	for (uint64_t foreign = 1; foreign; foreign <<= 1)
+		assert_false(server_tag_is_ours(foreign));
+	assert_false(server_tag_is_ours(SERVER_TAG_NONE));
+	assert_false(server_tag_parse(NULL, &read));
+	assert_false(server_tag_parse("", &read));
+	assert_false(server_tag_parse("6e62647500000007", &read));
+	assert_false(server_tag_parse("756e0123456789a", &read));
+	assert_false(server_tag_parse("756e0123456789abc", &read));
+	assert_false(server_tag_parse("756E0123456789AB", &read));
+	assert_false(server_tag_parse("-56e0123456789ab", &read));
+}
+
 static void test_status(void **state)
 {
-	struct script good = { .pieces = { "{\"ok\": true, \"status\": {\"number\": 5}}\n" } };
+	struct script good = { .pieces = { OF_OURS } };
 	struct script bad = { .pieces = { "{\"ok\": false, \"error\": \"no\"}\n" } };
 	pthread_t thread;
 	json_t *status = NULL;
@@ -171,14 +295,16 @@ static void test_status(void **state)
 	(void)state;
 	good.fd = listen_as_daemon();
 	assert_int_equal(pthread_create(&thread, NULL, play_server, &good), 0);
-	assert_int_equal(control_client_status(NUMBER, TIMEOUT_MS, &status), 0);
+	assert_int_equal(control_client_status(NUMBER, TAG, TIMEOUT_MS, &status), 0);
 	assert_int_equal(json_integer_value(json_object_get(status, "number")), 5);
+	/* Whatever it says its own number is. */
+	assert_int_equal(json_integer_value(json_object_get(status, "pid")), getpid());
 	json_decref(status);
 	pthread_join(thread, NULL);
 	close(good.fd);
 	bad.fd = listen_as_daemon();
 	assert_int_equal(pthread_create(&thread, NULL, play_server, &bad), 0);
-	assert_int_equal(control_client_status(NUMBER, TIMEOUT_MS, &status), -EPROTO);
+	assert_int_equal(control_client_status(NUMBER, TAG, TIMEOUT_MS, &status), -EPROTO);
 	pthread_join(thread, NULL);
 	close(bad.fd);
 }
@@ -189,15 +315,15 @@ static void test_nobody(void **state)
 	int error;
 
 	(void)state;
-	error = control_client_call(NUMBER + 1, json_object(), TIMEOUT_MS, &answer);
+	error = control_client_call(NUMBER + 1, TAG, json_object(), TIMEOUT_MS, &answer);
 	assert_int_equal(error, -ENOENT);
 	assert_true(control_client_is_dead(error));
 	close(listen_as_daemon());
-	error = control_client_call(NUMBER, json_object(), TIMEOUT_MS, &answer);
+	error = control_client_call(NUMBER, TAG, json_object(), TIMEOUT_MS, &answer);
 	assert_int_equal(error, -ECONNREFUSED);
 	assert_true(control_client_is_dead(error));
 	assert_false(control_client_is_dead(-ETIMEDOUT));
-	assert_int_equal(control_client_call(NUMBER, NULL, TIMEOUT_MS, &answer), -ENOMEM);
+	assert_int_equal(control_client_call(NUMBER, TAG, NULL, TIMEOUT_MS, &answer), -ENOMEM);
 }
 
 /* A daemon whose backlog is full: connect(2) must not wait for ever. */
@@ -213,7 +339,7 @@ static void test_backlog(void **state)
 		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		(void)connect(fds[i], (struct sockaddr *)&address, sizeof(address));
 	}
-	assert_int_equal(control_client_call(NUMBER, json_object(), TIMEOUT_MS, &answer),
+	assert_int_equal(control_client_call(NUMBER, TAG, json_object(), TIMEOUT_MS, &answer),
 			 -ETIMEDOUT);
 	for (size_t i = 0; i < 8; i++)
 		close(fds[i]);
@@ -336,10 +462,17 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answer_in_pieces), cmocka_unit_test(test_bad_answers),
-		cmocka_unit_test(test_status),		 cmocka_unit_test(test_nobody),
-		cmocka_unit_test(test_backlog),		 cmocka_unit_test(test_ready),
-		cmocka_unit_test(test_not_ready),	 cmocka_unit_test(test_ready_interrupted),
+		cmocka_unit_test(test_answer_in_pieces),
+		cmocka_unit_test(test_bad_answers),
+		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_old_identity),
+		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_backlog),
+		cmocka_unit_test(test_ready),
+		cmocka_unit_test(test_not_ready),
+		cmocka_unit_test(test_ready_interrupted),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -47,6 +47,7 @@ static const struct option_row {
 	{ "--chunk", NUMBER64, offsetof(struct options, chunk_bytes) },
 	{ "--max-sectors", NUMBER64, offsetof(struct options, max_sectors) },
 	{ "--read-only", FLAG, offsetof(struct options, read_only) },
+	{ "--tag", NUMBER32, offsetof(struct options, tag) },
 	{ "--fua", FLAG, offsetof(struct options, fua) },
 	{ "--cache", FLAG, offsetof(struct options, cache) },
 	{ "--rotational", FLAG, offsetof(struct options, rotational) },

@@ -34,6 +34,7 @@ struct options {
 	bool reverse;	  /* requests of one turn are answered last come, first served */
 	const char *ring; /* plain, coop or defer: flags of the queues' io_urings */
 	uint32_t timeout_ms;
+	uint32_t tag; /* the upper half of ublksrv_flags, above our process number; 0: it is 0 */
 	uint32_t uid; /* who asks, user and group; 0: root */
 
 	struct ublk_params params;
