@@ -13,6 +13,7 @@ static const char help[] =
 	"\n"
 	"      --export NAME           the export, instead of the one in TARGET\n"
 	"      --connect-timeout TIME  for name, dial and handshake (30s)\n"
+	"  -t, --timeout TIME          for each of the reads that it tries (30s)\n"
 	"      --tls, --tls-..., --ktls  TLS: see ublk-nbd-connect(1)\n"
 	"  -o, --output FORMAT         text or json\n"
 	"  -v, --verbose               (everything is said anyway)\n"

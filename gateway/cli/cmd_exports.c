@@ -15,7 +15,8 @@
 
 /* A server that lists without end is stalling. */
 #define EXPORTS_MAX 10000
-/* How many exports with a size of 0 are asked for again, each on a connection of its own. */
+/* How many exports with a size of 0, or of which nothing is told, are asked for again, each on a connection
+ * of its own. */
 #define EXPORTS_ASKED_AGAIN_MAX 32
 #define NAME_COLUMNS_MAX	40
 
@@ -35,6 +36,7 @@ static const char help[] = "Usage: ublk-nbd exports [OPTION...] TARGET\n"
 struct listed {
 	char *name, *description;
 	bool known; /* the fields below hold what the server said of it */
+	char why_not[sizeof(((struct dial_result *)0)->sentence)]; /* while it is not known */
 	uint64_t size_bytes;
 	uint16_t flags;
 	uint32_t minimum_bytes, preferred_bytes, maximum_bytes; /* 0: not said */
@@ -146,7 +148,8 @@ static bool entry_ask(struct session *session, struct listed *entry)
 	return true;
 }
 
-/* nbd-server says 0 until an export is opened: our own handshake opens it, for a moment. */
+/* Our own handshake tells why the server refuses an export. nbd-server says 0 bytes until one is opened: it
+ * does that, for a moment. */
 static void entry_ask_again(struct session *session, struct listed *entry)
 {
 	int64_t left_ms = session->deadline_ms - dial_now_ms();
@@ -159,14 +162,28 @@ static void entry_ask_again(struct session *session, struct listed *entry)
 	};
 	struct dial_result result;
 
+	entry->known = false;
+	snprintf(entry->why_not, sizeof(entry->why_not), "%s",
+		 uri ? "its name is too long to ask for" : "out of memory");
 	if (!uri)
 		return;
 	*uri = session->look->uri;
-	if (snprintf(uri->export_name, sizeof(uri->export_name), "%s", entry->name) <
-		    (int)sizeof(uri->export_name) &&
-	    !dial_run(&options, &result)) {
+	if (snprintf(uri->export_name, sizeof(uri->export_name), "%s", entry->name) >=
+	    (int)sizeof(uri->export_name)) {
+		free(uri);
+		return;
+	}
+	if (dial_run(&options, &result)) {
+		snprintf(entry->why_not, sizeof(entry->why_not), "%s", result.sentence);
+	} else {
+		entry->known = true;
 		entry->size_bytes = result.export->size_bytes;
 		entry->flags = result.export->flags;
+		if (result.export->block_sizes_given) {
+			entry->minimum_bytes = result.export->block_minimum_bytes;
+			entry->preferred_bytes = result.export->block_preferred_bytes;
+			entry->maximum_bytes = result.export->payload_max_bytes;
+		}
 		dial_result_clear(&result);
 	}
 	free(uri);
@@ -188,8 +205,16 @@ static enum exit_code exports_ask(struct session *session, struct list *list, bo
 		output_progress(verbose, verb, "asking about export \"%s\"", entry->name);
 		if (!entry_ask(session, entry) && nbd_aio_is_negotiating(session->nbd) != 1)
 			return session_fail(session, "asking about the exports failed");
-		if (entry->known && entry->size_bytes == 0 && again++ < EXPORTS_ASKED_AGAIN_MAX)
+		if (entry->known && entry->size_bytes > 0)
+			continue;
+		if (again++ < EXPORTS_ASKED_AGAIN_MAX) {
 			entry_ask_again(session, entry);
+			continue;
+		}
+		/* 0 may be said of one that cannot be opened. */
+		entry->known = false;
+		snprintf(entry->why_not, sizeof(entry->why_not),
+			 "not asked: %d exports before it gave no size", EXPORTS_ASKED_AGAIN_MAX);
 	}
 	return EXIT_CODE_OK;
 }
@@ -206,9 +231,9 @@ static json_t *entry_to_json(const struct listed *entry)
 	bool unknown = !entry->known;
 
 	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", entry->name, "description",
-		entry->description, "size_bytes", json_unless(unknown, entry->size_bytes),
-		"read_only",
+		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", entry->name, "description",
+		entry->description, "size_bytes", json_unless(unknown, entry->size_bytes), "error",
+		unknown ? json_string(entry->why_not) : json_null(), "read_only",
 		unknown ? json_null() : json_boolean(entry->flags & NBD_FLAG_READ_ONLY), "features",
 		unknown ? json_null() : features_to_json(entry->flags), "block_minimum_bytes",
 		json_unless(!entry->minimum_bytes, entry->minimum_bytes), "block_preferred_bytes",
@@ -228,7 +253,7 @@ static int print_json(const struct look *look, const struct list *list)
 
 static void print_entry(const struct listed *entry, int columns)
 {
-	char name[512], size[64], features[256], description[512];
+	char name[512], size[64], features[256], description[512], why_not[1024];
 
 	output_text(name, sizeof(name), entry->name[0] ? entry->name : "\"\"");
 	if (entry->known)
@@ -238,7 +263,7 @@ static void print_entry(const struct listed *entry, int columns)
 		       features_to_text(features, sizeof(features), entry->flags));
 	else
 		printf("%-*s  %-12s  %-10s  %s\n", columns, name, "?", "?",
-		       "(the server does not tell)");
+		       output_text(why_not, sizeof(why_not), entry->why_not));
 	if (entry->description[0])
 		printf("%*s  %s\n", columns, "",
 		       output_text(description, sizeof(description), entry->description));

@@ -16,10 +16,12 @@
 #include "gateway/cli/probe.h"
 #include "proto/error.h"
 
-#define READS	      16
-#define READ_BYTES    4096u
-#define SLOW_READ_MS  20.0
-#define DISCONNECT_MS 500
+/* One after another, each with a deadline of its own; no other is begun once they took so long together. */
+#define READS		16
+#define READS_ENOUGH_MS 3000
+#define READ_BYTES	4096u
+#define SLOW_READ_MS	20.0
+#define DISCONNECT_MS	500
 
 static int64_t now_us(void)
 {
@@ -132,73 +134,100 @@ static int compare_us(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-static void report_latency(struct checks *checks, int64_t us[READS])
+static void report_latency(struct checks *checks, int64_t us[READS], int reads)
 {
-	const size_t middle = READS / 2;
+	const int middle = reads / 2;
 	double least, median, most;
 
-	qsort(us, READS, sizeof(us[0]), compare_us);
+	qsort(us, (size_t)reads, sizeof(us[0]), compare_us);
 	least = (double)us[0] / 1000;
 	median = (double)us[middle] / 1000;
-	most = (double)us[READS - 1] / 1000;
+	most = (double)us[reads - 1] / 1000;
 	if (median > SLOW_READ_MS)
-		check_warn(checks, "latency",
-			   "%d reads one after another took %.1f ms each (median; %.1f to %.1f): a "
-			   "disk this far away is slow: see the network between",
-			   READS, median, least, most);
+		check_warn(
+			checks, "latency",
+			"%d read%s one after another took %.1f ms each (median; %.1f to %.1f): a "
+			"disk works, but slowly: see the network between, and the server's own "
+			"disk",
+			reads, reads == 1 ? "" : "s", median, least, most);
 	else
-		check_ok(checks, "latency", "%d reads, median %.2f ms (%.2f to %.2f)", READS,
+		check_ok(checks, "latency", "%d reads, median %.2f ms (%.2f to %.2f)", reads,
 			 median, least, most);
 }
 
-static void report_read(struct checks *checks, const struct probe *probe, int error,
-			bool server_said)
+/* How the reads went: reads of them were answered, then error. */
+struct outcome {
+	int reads, error; /* -errno or 0 */
+	bool server_said; /* error is the server's answer */
+	uint32_t timeout_ms;
+};
+
+static void report_failure(struct checks *checks, const struct probe *probe,
+			   const struct outcome *outcome)
 {
-	if (server_said)
-		check_fail(
-			checks, EXIT_CODE_REFUSED, "read",
-			"the server answers a read of its first block with an error: %s (%s): see "
-			"its log, and whether its disk is well",
-			strerror(-error), nbd_error_name(probe->request.error));
-	else if (error == -EPROTO)
+	char which[64] = "a read of the first block";
+
+	if (outcome->reads > 0)
+		snprintf(which, sizeof(which), "read %d of the first block (%d were answered)",
+			 outcome->reads + 1, outcome->reads);
+	if (outcome->server_said)
 		check_fail(checks, EXIT_CODE_REFUSED, "read",
-			   "the server's answer breaks the protocol: %s: update the server",
-			   probe->parser.why);
+			   "the server answers %s with an error: %s (%s): see its log, and whether "
+			   "its disk is well",
+			   which, strerror(-outcome->error), nbd_error_name(probe->request.error));
+	else if (outcome->error == -EPROTO)
+		check_fail(checks, EXIT_CODE_REFUSED, "read",
+			   "the server's answer to %s breaks the protocol: %s: update the server",
+			   which, probe->parser.why);
+	else if (outcome->error == -ETIMEDOUT)
+		check_fail(checks, EXIT_CODE_UNREACHABLE, "read",
+			   "no answer to %s within %u ms (--timeout): a disk would give the "
+			   "connection up: see the server's log",
+			   which, outcome->timeout_ms);
 	else
 		check_fail(checks, EXIT_CODE_UNREACHABLE, "read",
-			   "no answer to a read of the first block: %s: see the server's log",
-			   strerror(-error));
+			   "no answer to %s: %s: see the server's log", which,
+			   outcome->error == -ECONNRESET ? "the server closed the connection"
+							 : strerror(-outcome->error));
+}
+
+static uint32_t read_length(const struct nbd_export *export)
+{
+	uint32_t length_bytes = READ_BYTES;
+
+	if (length_bytes < export->block_minimum_bytes)
+		length_bytes = export->block_minimum_bytes;
+	return length_bytes > export->size_bytes ? (uint32_t) export->size_bytes : length_bytes;
 }
 
 static void check_reads(struct checks *checks, const struct dial_result *result,
 			uint32_t timeout_ms)
 {
-	const struct nbd_export *export = result->export;
+	const uint32_t length_bytes = read_length(result->export);
+	struct outcome outcome = { .timeout_ms = timeout_ms };
 	struct probe *probe = malloc(sizeof(*probe));
-	int64_t us[READS], started_us, deadline_ms = dial_now_ms() + timeout_ms;
-	uint32_t length_bytes = READ_BYTES;
-	bool server_said = false;
-	int error = 0;
+	const int64_t enough_us = now_us() + READS_ENOUGH_MS * 1000;
+	int64_t us[READS], started_us;
 
 	if (!probe)
 		return;
-	if (length_bytes < export->block_minimum_bytes)
-		length_bytes = export->block_minimum_bytes;
-	if (length_bytes > export->size_bytes)
-		length_bytes = (uint32_t) export->size_bytes;
-	probe_init(probe, result->transport, export);
-	for (int i = 0; i < READS && !error && length_bytes > 0; i++) {
+	probe_init(probe, result->transport, result->export);
+	while (length_bytes > 0 && outcome.reads < READS &&
+	       (outcome.reads == 0 || now_us() < enough_us)) {
 		started_us = now_us();
-		error = probe_read(probe, 0, length_bytes, deadline_ms, &server_said);
-		us[i] = now_us() - started_us;
+		outcome.error = probe_read(probe, 0, length_bytes, dial_now_ms() + timeout_ms,
+					   &outcome.server_said);
+		if (outcome.error)
+			break;
+		us[outcome.reads++] = now_us() - started_us;
 	}
-	if (error) {
-		report_read(checks, probe, error, server_said);
-	} else if (length_bytes > 0) {
+	if (outcome.error) {
+		report_failure(checks, probe, &outcome);
+	} else if (outcome.reads > 0) {
 		check_ok(checks, "read", "the first %u bytes came", length_bytes);
-		report_latency(checks, us);
+		report_latency(checks, us, outcome.reads);
 	}
-	if (!error || server_said)
+	if (!outcome.error || outcome.server_said)
 		probe_disconnect(probe, dial_now_ms() + DISCONNECT_MS);
 	free(probe);
 }
@@ -225,6 +254,6 @@ void doctor_server(struct checks *checks, struct look *look)
 	check_export(checks, result.export);
 	check_flush(checks, result.export);
 	check_forecast(checks, result.export);
-	check_reads(checks, &result, look->connect_timeout_ms);
+	check_reads(checks, &result, look->timeout_ms);
 	dial_result_clear(&result);
 }

@@ -158,8 +158,16 @@ int look_command(const char *help, enum look_target target,
 		 int (*run)(struct look *look, const struct options *options), int argc,
 		 char **argv)
 {
-	static const struct option longs[] = { TARGET_OPTIONS, OPTIONS_COMMON, { 0 } };
-	struct options options = { .verb = argv[0], .help = help, .longs = longs };
+	static const struct option plain[] = { TARGET_OPTIONS, OPTIONS_COMMON, { 0 } };
+	static const struct option timed[] = {
+		TARGET_OPTIONS, { "timeout", required_argument, NULL, 't' }, OPTIONS_COMMON, { 0 }
+	};
+	const struct disk_limit limit = disk_config_limit("timeout_ms");
+	struct options options = {
+		.verb = argv[0],
+		.help = help,
+		.longs = target == LOOK_TARGET_OPTIONAL ? timed : plain,
+	};
 	struct target_options wanted;
 	struct look look;
 	int option, exit_code = look_take_command(&look, &options, &argc, argv);
@@ -167,8 +175,11 @@ int look_command(const char *help, enum look_target target,
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
 	target_options_init(&wanted);
+	look.timeout_ms = DISK_TIMEOUT_MS;
 	while ((option = options_next(&options, argc, argv)) >= 0)
-		if (!target_option_take(&options, &wanted, option))
+		if (option == 't' ? !option_duration_ms(&options, "--timeout", optarg, &limit,
+							&look.timeout_ms)
+				  : !target_option_take(&options, &wanted, option))
 			return EXIT_CODE_USAGE;
 	if (option == OPTION_EXIT)
 		return options.exit_code;

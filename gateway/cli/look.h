@@ -26,6 +26,7 @@ struct look {
 	struct nbd_uri uri;	/* where to dial */
 	struct tls_options tls; /* where uri.tls */
 	uint32_t connect_timeout_ms;
+	uint32_t timeout_ms; /* of one request, as connect's --timeout; set by look_command() */
 	char *command[DISK_COMMAND_ARGS_MAX +
 		      1]; /* borrowed from argv; command[0] NULL: a TARGET */
 	struct activation activation;
@@ -59,7 +60,7 @@ void look_close(struct look *look);
 
 enum look_target { LOOK_TARGET_NEEDED, LOOK_TARGET_OPTIONAL };
 
-/* A verb whose options are those of a target: reads its command line (argv[0] is the verb), opens the look,
+/* A verb whose options are those of a target (and --timeout, where the target is optional): reads its command line (argv[0] is the verb), opens the look,
  * if it was given, runs and closes. Returns an exit code: run's, or another having complained. */
 int look_command(const char *help, enum look_target target,
 		 int (*run)(struct look *look, const struct options *options), int argc,

@@ -128,6 +128,39 @@ PEER_UNUSED static struct peer peer_exec(char *const argv[], int listen_fd)
 	return peer;
 }
 
+/* nbd-server takes no socket from us, and goes into the background: its pid is in a file. It listens at
+ * nbd-server.sock in the folder; exports: those sections of its configuration. The pid, to be ended, or 0. */
+PEER_UNUSED static pid_t peer_nbd_server(const char *folder, const char *exports)
+{
+	char config[128], pid_path[128];
+	char *argv[] = { "nbd-server", "-C", config, "-p", pid_path, NULL };
+	struct dial_address spare;
+	struct peer peer;
+	pid_t pid = 0;
+	FILE *file;
+
+	snprintf(config, sizeof(config), "%s/nbd-server.conf", folder);
+	snprintf(pid_path, sizeof(pid_path), "%s/nbd-server.pid", folder);
+	close(peer_listen(AF_INET, NULL, 1, &spare));
+	file = fopen(config, "we");
+	fprintf(file,
+		"[generic]\nunixsock = %s/nbd-server.sock\nlistenaddr = 127.0.0.1\nport = %d\n"
+		"allowlist = true\n%s",
+		folder, ntohs(((struct sockaddr_in *)&spare.address)->sin_port), exports);
+	fclose(file);
+	peer = peer_exec(argv, open("/dev/null", O_RDONLY | O_CLOEXEC));
+	for (int i = 0; i < 500 && pid == 0; i++) {
+		usleep(10000);
+		file = fopen(pid_path, "re");
+		if (file && fscanf(file, "%d", &pid) != 1)
+			pid = 0;
+		if (file)
+			fclose(file);
+	}
+	peer_stop(&peer);
+	return pid;
+}
+
 /* --- the scripted peer, in its process ---------------------------------------------------------- */
 
 static void peer_send(int fd, const void *bytes, size_t len, bool drip)

@@ -338,43 +338,11 @@ static void test_qemu(void **state)
 	peer_stop(&peer);
 }
 
-/* nbd-server takes no socket from us, and goes into the background: its pid is in a file. */
-static pid_t start_nbd_server(const char *socket_path, const char *image)
-{
-	char config[64], pid_path[64];
-	char *argv[] = { "nbd-server", "-C", config, "-p", pid_path, NULL };
-	struct dial_address spare;
-	struct peer peer;
-	pid_t pid = 0;
-	FILE *file;
-
-	snprintf(config, sizeof(config), "%s", path_in("nbd-server.conf"));
-	snprintf(pid_path, sizeof(pid_path), "%s", path_in("nbd-server.pid"));
-	peer_nobody(AF_INET, &spare);
-	file = fopen(config, "w");
-	fprintf(file,
-		"[generic]\nunixsock = %s\nlistenaddr = 127.0.0.1\nport = %d\n"
-		"[disk]\nexportname = %s\n",
-		socket_path, ntohs(((struct sockaddr_in *)&spare.address)->sin_port), image);
-	fclose(file);
-	peer = peer_exec(argv, open("/dev/null", O_RDONLY | O_CLOEXEC));
-	for (int i = 0; i < 500 && pid == 0; i++) {
-		usleep(10000);
-		file = fopen(pid_path, "r");
-		if (file && fscanf(file, "%d", &pid) != 1)
-			pid = 0;
-		if (file)
-			fclose(file);
-	}
-	peer_stop(&peer);
-	return pid;
-}
-
 static void test_nbd_server(void **state)
 {
 	struct dial_options options = { .target = &target, .timeout_ms = 5000 };
 	struct dial_result result;
-	char image[64];
+	char image[64], exports[120];
 	pid_t pid;
 
 	(void)state;
@@ -383,7 +351,8 @@ static void test_nbd_server(void **state)
 	strcpy(target.export_name, "disk");
 	snprintf(image, sizeof(image), "%s", path_in("nbd-server.img"));
 	make_file(image, 2 << 20);
-	pid = start_nbd_server(target.socket_path, image);
+	snprintf(exports, sizeof(exports), "[disk]\nexportname = %s\n", image);
+	pid = peer_nbd_server(path_in(""), exports);
 	assert_true(pid > 0);
 	for (int goal = NBD_GOAL_GO; goal <= NBD_GOAL_INFO; goal++) {
 		options.goal = (enum nbd_handshake_goal)goal;

@@ -189,6 +189,50 @@ static void test_exports_refused(void **state)
 	peer_stop(&peer);
 }
 
+/* Of an export that the server lists and then refuses nothing is known but why. nbd-server gives it a size
+ * of 0 until it is opened. */
+static void test_exports_one_refused(void **state)
+{
+	char exports[200], target[80], path[64];
+	json_t *object, *list, *gone;
+	FILE *file;
+	pid_t pid;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/file", directory);
+	file = fopen(path, "we");
+	assert_int_equal(ftruncate(fileno(file), 1 << 20), 0);
+	fclose(file);
+	snprintf(exports, sizeof(exports),
+		 "[ok]\nexportname = %s\n[gone]\nexportname = %s-not-there\n", path, path);
+	pid = peer_nbd_server(directory, exports);
+	assert_true(pid > 0);
+	snprintf(target, sizeof(target), "nbd+unix:///?socket=%s/nbd-server.sock", directory);
+	object = RUN_JSON(cmd_exports, target);
+	list = json_object_get(object, "exports");
+	assert_int_equal(integer(json_array_get(list, 0), "size_bytes"), 1 << 20);
+	assert_true(json_is_null(json_object_get(json_array_get(list, 0), "error")));
+	gone = json_array_get(list, 1);
+	assert_string_equal(string(gone, "name"), "gone");
+	assert_true(json_is_null(json_object_get(gone, "size_bytes")));
+	assert_true(json_is_null(json_object_get(gone, "read_only")));
+	assert_says(string(gone, "error"), "\"gone\"");
+	json_decref(object);
+	assert_int_equal(RUN(cmd_exports, target), EXIT_CODE_OK);
+	assert_says(printed, "gone  ?             ?           ");
+	assert_says(printed, "access rules");
+	kill(pid, SIGTERM);
+	for (int i = 0; i < 500 && !kill(pid, 0); i++)
+		usleep(10000);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const names[] = { "file", "nbd-server.conf", "nbd-server.pid",
+						     "nbd-server.sock" };
+
+		snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+		unlink(path);
+	}
+}
+
 /* --- info --------------------------------------------------------------------------------------- */
 
 static void test_info_nbdkit(void **state)
@@ -451,9 +495,19 @@ static void test_doctor_ill_servers(void **state)
 	assert_finding(object, "server", "latency", "warn");
 	json_decref(object);
 
-	object = DOCTOR(&exit_code, "--connect-timeout=500ms", "[", "nbdkit", "--filter=delay",
-			"memory", "1M", "delay-read=5", "]");
+	object = DOCTOR(&exit_code, "--timeout=500ms", "[", "nbdkit", "--filter=delay", "memory",
+			"1M", "delay-read=5", "]");
 	assert_finding(object, "server", "read", "fail");
+	assert_says(string(finding(object, "server", "read"), "text"), "within 500 ms (--timeout)");
+	json_decref(object);
+
+	/* Each read is in time, all of them together are not: that is slow, and no failure. */
+	object = DOCTOR(&exit_code, "--timeout=3s", "--connect-timeout=2s", "[", "nbdkit",
+			"--filter=delay", "memory", "1M", "delay-read=1100ms", "]");
+	assert_finding(object, "server", "read", "ok");
+	assert_finding(object, "server", "latency", "warn");
+	assert_says(string(finding(object, "server", "latency"), "text"),
+		    "3 reads one after another took 11");
 	json_decref(object);
 
 	object = DOCTOR(&exit_code, "[", "nbdkit", "--filter=blocksize-policy", "memory", "1M",
@@ -592,14 +646,23 @@ static int remove_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_exports_list),       TEST(test_exports_table),
-		TEST(test_exports_refused),    TEST(test_info_nbdkit),
-		TEST(test_info_refusals),      TEST(test_info_qemu),
-		TEST(test_map_sparse),	       TEST(test_map_large),
-		TEST(test_map_refused),	       TEST(test_map_partial),
-		TEST(test_doctor_machine),     TEST(test_doctor_server),
-		TEST(test_doctor_ill_servers), TEST(test_doctor_no_server),
-		TEST(test_all_in_time),	       TEST(test_help),
+		TEST(test_exports_list),
+		TEST(test_exports_table),
+		TEST(test_exports_refused),
+		TEST(test_exports_one_refused),
+		TEST(test_info_nbdkit),
+		TEST(test_info_refusals),
+		TEST(test_info_qemu),
+		TEST(test_map_sparse),
+		TEST(test_map_large),
+		TEST(test_map_refused),
+		TEST(test_map_partial),
+		TEST(test_doctor_machine),
+		TEST(test_doctor_server),
+		TEST(test_doctor_ill_servers),
+		TEST(test_doctor_no_server),
+		TEST(test_all_in_time),
+		TEST(test_help),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);
