@@ -179,9 +179,10 @@ int connection_replace(struct connection *connection, struct transport *transpor
 
 void connection_close(struct connection *connection)
 {
-	assert(!connection->send_armed && !connection->receive_armed);
 	transport_close(connection->transport);
 	connection->transport = NULL;
+	if (connection_is_armed(connection))
+		return;
 	release(&connection->staging, connection->staging_bytes);
 	release(&connection->arrived, connection->arrived_bytes);
 	release(&connection->sealed, connection->sealed_bytes);

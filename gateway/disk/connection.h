@@ -89,7 +89,13 @@ int connection_open(struct connection *connection, struct queue *queue, uint32_t
 /* A DEAD connection goes on with another transport of the same kind, which it takes over; the former
  * is the caller's. 0, or -errno, and it stays DEAD. */
 int connection_replace(struct connection *connection, struct transport *transport);
-/* No SQE may be in flight. Safe on a zeroed connection. */
+/* Whether an SQE of it is in flight, which may use its memory. */
+static inline bool connection_is_armed(const struct connection *connection)
+{
+	return connection->send_armed || connection->receive_armed;
+}
+
+/* Closes the socket, and gives the memory back unless it is armed. Safe on a zeroed connection. */
 void connection_close(struct connection *connection);
 
 /* Puts a request (IDLE) at the end of the send queue. Only while LIVE, or DISC while RETIRING. */

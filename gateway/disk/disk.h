@@ -68,6 +68,8 @@ struct disk {
 	struct queue_shared shared;
 	struct queue *queues;
 	uint32_t queues_count; /* made; each is started but in the middle of start.c */
+	struct queue
+		*queues_held; /* closed, and never freed: a ring may still write there; or NULL */
 
 	struct control_server *control_server;
 	bool stopper_running; /* STOPPING, until the attendant has answered */

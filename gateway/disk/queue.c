@@ -14,6 +14,9 @@
 #include "gateway/disk/process.h"
 
 #define SUBMIT_TRIES 1000
+/* What is cancelled at the end comes back at once, or perhaps never. */
+#define DRAIN_TRIES  20
+#define DRAIN_NAP_MS 5
 
 void queue_move(struct queue *queue, enum queue_state to)
 {
@@ -172,6 +175,64 @@ static int submit_all(struct queue *queue)
 	return io_uring_sq_ready(&queue->ring) > 0 ? -EAGAIN : 0;
 }
 
+/* Whether an operation of the ring may still use memory of ours. */
+static bool ring_holds_memory(const struct queue *queue)
+{
+	for (uint32_t i = 0; i < queue->connections_count; i++)
+		if (connection_is_armed(&queue->connections[i]))
+			return true;
+	return queue->mailbox_armed;
+}
+
+/* The same of the buffers whose addresses the driver has, one for each command that it has. */
+static bool driver_holds_memory(const struct queue *queue)
+{
+	for (uint32_t tag = 0; queue->payload.buffers && tag < queue->shared->depth; tag++)
+		if (queue->slots[tag].state == SLOT_PARKED)
+			return true;
+	return false;
+}
+
+static void note_returned(struct queue *queue)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int head, seen = 0;
+
+	io_uring_for_each_cqe(&queue->ring, head, cqe) {
+		uint32_t index = ring_index_of(cqe->user_data);
+
+		seen++;
+		if (ring_kind_of(cqe->user_data) == RING_SEND)
+			queue->connections[index].send_armed = false;
+		else if (ring_kind_of(cqe->user_data) == RING_RECEIVE)
+			queue->connections[index].receive_armed = false;
+		else if (ring_kind_of(cqe->user_data) == RING_MAILBOX)
+			queue->mailbox_armed = false;
+	}
+	io_uring_cq_advance(&queue->ring, seen);
+}
+
+/* Before the ring is closed: takes back what it has of ours, the mailbox's read always, and all else
+ * where the ring has failed. What does not come back keeps its memory (queue_close()). */
+static void drain(struct queue *queue)
+{
+	const struct timespec nap = { .tv_nsec = DRAIN_NAP_MS * 1000000L };
+	int ret = 0;
+
+	for (int tries = 0; ring_holds_memory(queue) && tries < DRAIN_TRIES; tries++) {
+		if (tries > 0)
+			nanosleep(&nap, NULL);
+		ret = ring_cancel_all(&queue->ring);
+		note_returned(queue);
+		if (ret < 0)
+			break;
+	}
+	if (ring_holds_memory(queue))
+		log_warning("queue %u: its io_uring keeps what it has%s%s: that memory stays until "
+			    "the daemon ends",
+			    queue->id, ret < 0 ? ": " : "", ret < 0 ? strerror(-ret) : "");
+}
+
 void queue_report(struct queue *queue)
 {
 	const uint64_t one = 1;
@@ -195,11 +256,8 @@ static void *queue_main(void *argument)
 		process_confine_thread();
 		while (ret == 0 && queue_state(queue) != QUEUE_DONE)
 			ret = turn(queue);
+		drain(queue);
 		ring_close(&queue->ring);
-	}
-	for (uint32_t i = 0; i < queue->connections_count; i++) {
-		queue->connections[i].send_armed = false;
-		queue->connections[i].receive_armed = false;
 	}
 	if (ret < 0) {
 		log_error("queue %u ends: io_uring: %s", queue->id, strerror(-ret));
@@ -345,8 +403,10 @@ int queue_open(struct queue *queue, struct queue_shared *shared, uint16_t id,
 	return ret;
 }
 
-void queue_close(struct queue *queue)
+bool queue_close(struct queue *queue)
 {
+	bool held = ring_holds_memory(queue);
+
 	assert(!queue->thread_started);
 	for (uint32_t i = 0; i < queue->connections_count; i++) {
 		connection_close(&queue->connections[i]);
@@ -356,7 +416,8 @@ void queue_close(struct queue *queue)
 	if (queue->descriptors)
 		munmap(queue->descriptors, queue->descriptors_bytes);
 	queue->descriptors = NULL;
-	payload_close(&queue->payload);
+	if (!held && !driver_holds_memory(queue))
+		payload_close(&queue->payload);
 	free(queue->export);
 	free(queue->parts);
 	free(queue->slots);
@@ -364,4 +425,5 @@ void queue_close(struct queue *queue)
 		close(queue->mailbox_fd);
 	if (queue->report_fd >= 0)
 		close(queue->report_fd);
+	return !held;
 }

@@ -115,8 +115,10 @@ int queue_start(struct queue *queue);
 void queue_request(struct queue *queue, uint32_t bits);
 /* Waits for the thread to end; it must have been made to. false at the deadline. */
 bool queue_join(struct queue *queue, uint32_t timeout_ms);
-/* Lets go of all, the ring and the mapping of the char device first. The thread has ended. */
-void queue_close(struct queue *queue);
+/* Lets go of all but the memory that an operation of the ring, or a command that the driver has, may
+ * still use: a ring that failed ends in the kernel when it likes. false: this object is such memory, too,
+ * and must stay as long as the process lives. The thread has ended. */
+bool queue_close(struct queue *queue);
 
 /* --- queue thread only, from here on ------------------------------------------------------------ */
 

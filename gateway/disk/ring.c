@@ -11,6 +11,8 @@
 /* Beside one command for each tag: sends and receives of the connections, tick, mailbox, cancels. */
 #define EXTRA_ENTRIES 64
 #define SUBMIT_TRIES  1000
+/* How long a call waits for what cannot be cancelled at once. */
+#define CANCEL_MS 100
 
 int ring_open(struct io_uring *ring, uint32_t depth)
 {
@@ -39,6 +41,21 @@ int ring_open(struct io_uring *ring, uint32_t depth)
 int ring_register_files(struct io_uring *ring, const int *fds, uint32_t count)
 {
 	return io_uring_register_files(ring, fds, count);
+}
+
+int ring_cancel_all(struct io_uring *ring)
+{
+	struct io_uring_sync_cancel_reg everything = {
+		.fd = -1,
+		.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+		.timeout = { .tv_nsec = CANCEL_MS * 1000000 },
+	};
+	int ret = io_uring_register_sync_cancel(ring, &everything);
+
+	if (ret < 0 && ret != -ENOENT && ret != -ETIME)
+		return ret;
+	ret = io_uring_get_events(ring); /* deferred work posts completions when it is asked to */
+	return ret < 0 ? ret : 0;
 }
 
 void ring_close(struct io_uring *ring)

@@ -44,7 +44,11 @@ int ring_open(struct io_uring *ring, uint32_t depth);
 
 /* Registers fds, in the order of RING_FILE_*; SQEs then name the place, with IOSQE_FIXED_FILE. */
 int ring_register_files(struct io_uring *ring, const int *fds, uint32_t count);
-/* Lets go of the files and ends the ring. */
+/* Has what is under way cancelled, but for commands to drivers, and what came of it posted: it may take
+ * several calls until all has come back. 0 or -errno: a kernel before 6.0, or a ring that is broken. */
+int ring_cancel_all(struct io_uring *ring);
+/* Lets go of the files and ends the ring. The kernel does that behind our back: what has not come back
+ * by then may still use its memory. */
 void ring_close(struct io_uring *ring);
 
 /* An SQE, submitting what is queued when the submission queue is full. Never NULL: the ring is

@@ -102,6 +102,8 @@ static void stop_unfinished(struct disk *disk)
 
 static void end_queues(struct disk *disk)
 {
+	bool released = true;
+
 	if (!disk->stopped)
 		request_all(disk, QUEUE_REQUEST_GIVE_UP);
 	for (uint32_t i = 0; i < disk->queues_count; i++) {
@@ -114,9 +116,12 @@ static void end_queues(struct disk *disk)
 		}
 		if (!disk->flush_errno)
 			disk->flush_errno = atomic_load(&queue->flush_error);
-		queue_close(queue);
+		released &= queue_close(queue);
 	}
-	free(disk->queues);
+	if (released)
+		free(disk->queues);
+	else
+		disk->queues_held = disk->queues;
 	disk->queues = NULL;
 	disk->queues_count = 0;
 }

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: no memory is given back that an operation of a queue's ring may still use. A ring that failed is
+ * drained before it is closed; where that cannot be done, the memory stays.
+ * Method: the queue's own thread on a real ring, with a connection whose server says nothing, so that
+ * its receive is under way; then waiting for completions fails, and in one case the ring's descriptor is
+ * no ring any more. What is mapped afterwards is asked of the kernel (mincore(2)); a page at the same
+ * place is watched while the server answers at last.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "gateway/disk/ring.h"
+
+static int failing_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms);
+
+struct queue;
+static void fetch_nothing(struct queue *queue)
+{
+	(void)queue;
+}
+
+#define ring_submit_and_wait failing_wait
+#define fetch_all	     fetch_nothing
+#include "gateway/disk/queue.c" /* NOLINT(bugprone-suspicious-include): its waits are made to fail */
+#undef ring_submit_and_wait
+#undef fetch_all
+
+#define CANARY	    0x5a
+#define LATE_MS	    200
+#define CHAR_BYTES  (1u << 20)
+#define FAILS_AFTER 2
+
+static bool poisons; /* the ring's descriptor is made another file's */
+static int turns;
+
+/* Arms what the turn wants armed; from the second turn on it fails. */
+static int failing_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms)
+{
+	(void)count;
+	(void)limit_ms;
+	assert_true(io_uring_submit(ring) >= 0);
+	if (++turns < FAILS_AFTER)
+		return 0;
+	if (poisons) {
+		int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		assert_int_equal(dup2(fd, ring->ring_fd), ring->ring_fd);
+		close(fd);
+	}
+	return -EBADF;
+}
+
+static struct queue_shared shared;
+static struct queue queue;
+static int server_fd;
+static struct nbd_export export = { .size_bytes = 1u << 20, .framing = NBD_FRAMING_SIMPLE };
+
+static bool is_mapped(void *place)
+{
+	unsigned char resident;
+
+	return mincore(place, 1, &resident) == 0;
+}
+
+static void open_queue(void)
+{
+	struct transport *transport;
+	int pair[2];
+
+	memset(&shared, 0, sizeof(shared));
+	shared.export = &export;
+	shared.depth = 4;
+	shared.parts_max = 1;
+	shared.max_io_bytes = 64u << 10;
+	shared.timeout_ms = 30000;
+	shared.payload = DISK_PAYLOAD_USER_COPY;
+	shared.char_fd = memfd_create("char", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(shared.char_fd, CHAR_BYTES), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	server_fd = pair[1];
+	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
+	assert_int_equal(queue_open(&queue, &shared, 0, &transport, 1), 0);
+}
+
+/* Runs the queue until its ring has failed, and closes it. What it returned; *staging: where the receive
+ * was to write. */
+static bool run_and_close(bool poison, uint8_t **staging)
+{
+	bool released;
+
+	poisons = poison;
+	turns = 0;
+	open_queue();
+	*staging = queue.connections[0].staging;
+	assert_int_equal(queue_start(&queue), 0);
+	assert_true(queue_join(&queue, 10000));
+	if (atomic_load(&queue.failure) != EBADF) {
+		print_message("no io_uring here: %d\n", atomic_load(&queue.failure));
+		skip();
+	}
+	assert_int_equal(turns, FAILS_AFTER);
+	released = queue_close(&queue);
+	close(shared.char_fd);
+	return released;
+}
+
+/* What the server says now goes nowhere. */
+static void assert_untouched(uint8_t *place, size_t bytes)
+{
+	char noise[4096];
+
+	memset(noise, ~CANARY, sizeof(noise));
+	send(server_fd, noise, sizeof(noise), MSG_NOSIGNAL);
+	usleep(LATE_MS * 1000);
+	for (size_t i = 0; i < bytes; i++)
+		assert_int_equal(place[i], CANARY);
+	close(server_fd);
+}
+
+static void memory_is_given_back_once_the_ring_is_empty(void **state)
+{
+	uint8_t *staging, *place;
+
+	(void)state;
+	assert_true(run_and_close(false, &staging));
+	assert_false(connection_is_armed(&queue.connections[0]));
+	assert_false(is_mapped(staging));
+	place = mmap(staging, 4096, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_equal(place, staging);
+	memset(place, CANARY, 4096);
+	assert_untouched(place, 4096);
+	munmap(place, 4096);
+}
+
+static void memory_stays_where_the_ring_keeps_it(void **state)
+{
+	uint8_t *staging;
+
+	(void)state;
+	assert_false(run_and_close(true, &staging));
+	assert_true(connection_is_armed(&queue.connections[0]));
+	assert_true(is_mapped(staging));
+	assert_true(is_mapped(queue.connections[0].batch.memory));
+	close(server_fd);
+}
+
+/* A driver has each tag's buffer's address as long as it has the tag's command. */
+static void buffers_stay_while_the_driver_has_commands(void **state)
+{
+	uint8_t *buffers;
+
+	(void)state;
+	open_queue();
+	queue.payload.char_fd = -1;
+	queue.payload.max_io_bytes = shared.max_io_bytes;
+	assert_int_equal(payload_open_mapped(&queue.payload), 0);
+	buffers = queue.payload.buffers;
+	assert_true(queue_close(&queue));
+	assert_true(is_mapped(buffers));
+	close(server_fd);
+	close(shared.char_fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_is_given_back_once_the_ring_is_empty),
+		cmocka_unit_test(memory_stays_where_the_ring_keeps_it),
+		cmocka_unit_test(buffers_stay_while_the_driver_has_commands),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
