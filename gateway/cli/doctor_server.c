@@ -165,10 +165,10 @@ struct outcome {
 static void report_failure(struct checks *checks, const struct probe *probe,
 			   const struct outcome *outcome)
 {
-	char which[64] = "a read of the first block";
+	char which[80] = "a read of the first block";
 
 	if (outcome->reads > 0)
-		snprintf(which, sizeof(which), "read %d of the first block (%d were answered)",
+		snprintf(which, sizeof(which), "read %d of the first block (%d before it answered)",
 			 outcome->reads + 1, outcome->reads);
 	if (outcome->server_said)
 		check_fail(checks, EXIT_CODE_REFUSED, "read",

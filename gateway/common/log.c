@@ -79,7 +79,8 @@ static void put_line(enum log_level level, const char *format, va_list arguments
 		used += (size_t)n < room - used ? (size_t)n : room - used - 1;
 	lost = atomic_load_explicit(&state.lost, memory_order_relaxed);
 	if (lost && used + 40 < room)
-		used += (size_t)snprintf(line + used, room - used, " (%u lines lost before)", lost);
+		used += (size_t)snprintf(line + used, room - used, " (%u line%s lost before)", lost,
+					 lost == 1 ? "" : "s");
 	line[used++] = '\n';
 	if (file_is_full() || !stderr_takes_a_line() ||
 	    write(STDERR_FILENO, line, used) != (ssize_t)used)
@@ -133,4 +134,15 @@ bool log_limit_pass(struct log_limit *limit, uint32_t *held)
 	*held = limit->held;
 	limit->held = 0;
 	return true;
+}
+
+const char *log_limit_held_text(uint32_t held)
+{
+	static _Thread_local char text[64];
+
+	text[0] = '\0';
+	if (held > 0)
+		snprintf(text, sizeof(text), "; %u such message%s held back", held,
+			 held == 1 ? " was" : "s were");
+	return text;
 }

@@ -45,5 +45,8 @@ struct log_limit {
 /* True when the line may go out. *held is how many were held back before it. Not thread-safe:
  * one limit belongs to one thread (_Thread_local). */
 bool log_limit_pass(struct log_limit *limit, uint32_t *held);
+/* What the line that passes ends with: "; 3 such messages were held back", or nothing. The thread's own, until
+ * it calls this again. */
+const char *log_limit_held_text(uint32_t held);
 
 #endif

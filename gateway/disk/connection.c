@@ -238,11 +238,15 @@ void connection_leave(struct connection *connection)
 /* Counts and logs once that the connection is lost to the disk, for the reason that is in it. */
 static void report_loss(struct connection *connection, int error)
 {
+	char in_flight[40] = "";
+
 	stats_add(&connection->queue->stats.connections_lost, 1);
-	log_error("queue %u: connection %u to %s is given up: %s%s%s; %u requests in flight",
-		  connection->queue->id, connection->index, connection->peer_text,
-		  connection->reason, error ? ": " : "", error ? strerror(error) : "",
-		  connection->in_flight);
+	if (connection->in_flight > 0)
+		snprintf(in_flight, sizeof(in_flight), "; %u request%s in flight",
+			 connection->in_flight, connection->in_flight == 1 ? "" : "s");
+	log_error("queue %u: connection %u to %s is given up: %s%s%s%s", connection->queue->id,
+		  connection->index, connection->peer_text, connection->reason, error ? ": " : "",
+		  error ? strerror(error) : "", in_flight);
 }
 
 void connection_retire(struct connection *connection)

@@ -115,9 +115,9 @@ static bool meets_stale_write(struct queue *queue, const struct slot *slot)
 	if (log_limit_pass(&limit, &held))
 		log_error("queue %u tag %u: writing %u bytes at %llu is refused: the server never "
 			  "answered an earlier write there, and may still carry it out; disconnect "
-			  "and connect again; %u such messages held back",
+			  "and connect again%s",
 			  queue->id, slot->tag, slot->length_bytes,
-			  (unsigned long long)first->nbd.offset_bytes, held);
+			  (unsigned long long)first->nbd.offset_bytes, log_limit_held_text(held));
 	return true;
 }
 
@@ -128,11 +128,11 @@ static void log_refused(const struct queue *queue, const struct wire_request *re
 	uint32_t held;
 
 	if (log_limit_pass(&limit, &held))
-		log_error("queue %u tag %u: command %u at %llu+%u is nothing the server takes: %s; "
-			  "%u such messages held back",
-			  queue->id, request->tag, request->nbd.command,
-			  (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
-			  strerror(-error), held);
+		log_error(
+			"queue %u tag %u: command %u at %llu+%u is nothing the server takes: %s%s",
+			queue->id, request->tag, request->nbd.command,
+			(unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
+			strerror(-error), log_limit_held_text(held));
 }
 
 static int send_part(struct queue *queue, struct wire_request *request)

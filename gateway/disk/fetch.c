@@ -105,9 +105,10 @@ static void log_untranslatable(const struct queue *queue, const struct slot *slo
 
 	if (log_limit_pass(&limit, &held))
 		log_error("queue %u tag %u: the kernel asked for operation %u on %u sectors at "
-			  "%llu: %s; %u such messages held back",
+			  "%llu: %s%s",
 			  queue->id, slot->tag, slot->op, descriptor->nr_sectors,
-			  (unsigned long long)descriptor->start_sector, strerror(-error), held);
+			  (unsigned long long)descriptor->start_sector, strerror(-error),
+			  log_limit_held_text(held));
 }
 
 static void take_request(struct queue *queue, struct slot *slot)

@@ -129,9 +129,10 @@ static void serve_live(struct disk *disk, struct serve *serve)
 	}
 	disk_write_state_file(disk);
 	process_confine(&disk->config, disk->activation.pid > 0);
-	log_info("%s: %llu bytes, %u queues of %u, %s, from %s", disk->device_path,
+	log_info("%s: %llu bytes, %u queue%s of %u, %s, from %s", disk->device_path,
 		 (unsigned long long)disk->geometry.size_bytes, disk->queues_count,
-		 disk->info.queue_depth, disk->queues[0].payload.ops->name, disk->peer_text);
+		 disk->queues_count == 1 ? "" : "s", disk->info.queue_depth,
+		 disk->queues[0].payload.ops->name, disk->peer_text);
 	ready_done(disk);
 	serve_run(serve);
 }

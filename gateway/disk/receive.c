@@ -99,12 +99,11 @@ static void log_server_error(struct connection *connection, const struct nbd_rep
 		message[used++] = c >= ' ' && c <= '~' ? c : '?';
 	}
 	message[used] = '\0';
-	log_warning("queue %u tag %u: the server failed command %u at %llu+%u: %s (%u)%s%s; "
-		    "%u such messages held back",
+	log_warning("queue %u tag %u: the server failed command %u at %llu+%u: %s (%u)%s%s%s",
 		    connection->queue->id, request->tag, request->nbd.command,
 		    (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
 		    nbd_error_name(event->wire_error), event->wire_error, used ? ": " : "", message,
-		    held);
+		    log_limit_held_text(held));
 }
 
 static void log_scattered(struct connection *connection, const struct wire_request *request)
@@ -114,11 +113,10 @@ static void log_scattered(struct connection *connection, const struct wire_reque
 
 	if (log_limit_pass(&limit, &held))
 		log_warning("queue %u tag %u: reading %u bytes at %llu fails: the server answers "
-			    "in more than %u separate pieces; a smaller --max-io-size helps; %u "
-			    "such messages held back",
+			    "in more than %u separate pieces; a smaller --max-io-size helps%s",
 			    connection->queue->id, request->tag, request->nbd.length_bytes,
 			    (unsigned long long)request->nbd.offset_bytes, NBD_COVERAGE_SPANS_MAX,
-			    held);
+			    log_limit_held_text(held));
 }
 
 static void take_final(struct connection *connection, struct wire_request *request)

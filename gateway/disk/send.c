@@ -56,9 +56,8 @@ static void log_payload(const struct queue *queue, const struct wire_request *re
 	uint32_t held;
 
 	if (log_limit_pass(&limit, &held))
-		log_error("queue %u tag %u: the driver does not give what is to be written: %s; "
-			  "%u such messages held back",
-			  queue->id, request->tag, strerror(-error), held);
+		log_error("queue %u tag %u: the driver does not give what is to be written: %s%s",
+			  queue->id, request->tag, strerror(-error), log_limit_held_text(held));
 }
 
 static struct wire_request *pop_waiting(struct connection *connection)

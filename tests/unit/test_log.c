@@ -109,6 +109,14 @@ static void the_places_limits_are_apart(void **state)
 	assert_int_equal(other.held, 0);
 }
 
+static void nothing_held_is_not_said(void **state)
+{
+	(void)state;
+	assert_string_equal(log_limit_held_text(0), "");
+	assert_string_equal(log_limit_held_text(1), "; 1 such message was held back");
+	assert_string_equal(log_limit_held_text(2), "; 2 such messages were held back");
+}
+
 /* What a child that logs leaves in the pipe that is its stderr. */
 static void logged(void (*log)(void), char *text, size_t text_bytes)
 {
@@ -231,6 +239,7 @@ int main(void)
 		cmocka_unit_test(a_burst_passes_and_no_more),
 		cmocka_unit_test(the_next_interval_tells_what_was_held),
 		cmocka_unit_test(silence_is_nothing_held),
+		cmocka_unit_test(nothing_held_is_not_said),
 		cmocka_unit_test(the_places_limits_are_apart),
 	};
 
