@@ -10,6 +10,7 @@
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
 #include "gateway/common/exit_code.h"
+#include "gateway/common/strays.h"
 
 static int judge(const struct daemon *daemon, int status, const char *device)
 {
@@ -33,6 +34,8 @@ int foreground_run(struct daemon *daemon, int interrupt_fd, const char *device)
 {
 	int signal, status;
 
+	/* Our end is the service's, or the container's, and with it the daemon's. */
+	strays_ignore();
 	sd_notifyf(0, "READY=1\nSTATUS=Serving %s", device);
 	/* A disk in use is served on in spite of SIGTERM, so STOPPING=1 is said when it is true. */
 	while (interrupt_wait(interrupt_fd, daemon->pidfd, INT64_MAX / 2) == 0) {

@@ -72,7 +72,7 @@ static void remove_socket(int signal_number)
 		unlink(look_server->socket_path);
 		rmdir(look_server->directory);
 	}
-	raise(signal_number); /* once more, and by then not caught; the server gets SIGTERM by our end */
+	raise(signal_number); /* once more, and by then not caught; the server's minder ends it then */
 }
 
 static void remove_socket_at_signals(const struct activation *activation)
@@ -124,7 +124,7 @@ enum exit_code look_open(struct look *look, const struct options *options,
 
 bool look_server_has_ended(struct look *look, char *sentence, size_t sentence_bytes)
 {
-	struct pollfd ended = { .fd = look->activation.pidfd, .events = POLLIN };
+	struct pollfd ended = { .fd = look->activation.minder_fd, .events = POLLIN };
 
 	if (look->activation.pid == 0)
 		return false;

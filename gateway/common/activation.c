@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,17 +13,20 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/dial.h"
+#include "gateway/common/minder.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 
 #define LISTEN_BACKLOG	64
 #define LISTEN_FD	3 /* SD_LISTEN_FDS_START */
 #define LISTEN_PID_WORD "LISTEN_PID="
-/* After SIGKILL: the kernel's time to tear the process down. */
-#define KILLED_WAIT_MS 2000
+/* Beyond what the minder gives the server. */
+#define MINDER_GRACE_MS 1000
+#define PAUSE_MS	5
 
 /* What the child needs, made before the fork: after it only async-signal-safe calls are made. */
 struct launch {
@@ -34,7 +36,6 @@ struct launch {
 	char listen_fds[sizeof("LISTEN_FDS=1")];
 	int socket_fd;
 	int report_fd; /* closed by exec; else an errno is written to it */
-	pid_t parent;
 };
 
 /* --- the child ---------------------------------------------------------------------------------- */
@@ -42,12 +43,12 @@ struct launch {
 static void child_reset_signals(void)
 {
 	struct sigaction usual = { .sa_handler = SIG_DFL };
-	sigset_t none;
+	sigset_t blocked;
 
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &usual, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	minder_blocked(&blocked);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
 /* The daemon protects itself from the OOM killer; what it starts is not protected. */
@@ -100,26 +101,29 @@ static void child_set_listen_pid(struct launch *launch)
 	*at = '\0';
 }
 
-static void __attribute__((noreturn)) child_run(struct launch *launch)
+static void child_report(const struct launch *launch, int error)
 {
+	if (write(launch->report_fd, &error, sizeof(error)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+static void child_run(void *argument)
+{
+	struct launch *launch = argument;
 	int error;
 
-	/* Before all else, and looked after: we may be an orphan already. */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != launch->parent)
-		_exit(1);
 	setsid();
 	child_reset_signals();
 	child_reset_oom_score();
+	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* kept by fork and exec; root alone may */
 	child_set_listen_pid(launch);
 	error = child_arrange_descriptors(launch);
 	if (!error) {
 		execvpe(launch->argv[0], launch->argv, launch->environment);
 		error = -errno;
 	}
-	if (write(launch->report_fd, &error, sizeof(error)) < 0)
-		_exit(126);
-	_exit(127);
+	child_report(launch, error);
 }
 
 /* --- the parent --------------------------------------------------------------------------------- */
@@ -218,27 +222,42 @@ static int activation_await_exec(int report_fd)
 	return n == (ssize_t)sizeof(error) ? error : 0;
 }
 
-static int activation_fork(struct activation *activation, struct launch *launch)
+static int activation_fork(struct activation *activation, struct launch *launch, int minder_fd)
 {
-	int report[2], error;
+	struct minder minder = {
+		.parent = getpid(),
+		.socket_fd = minder_fd,
+		.directory = activation->directory,
+		.socket_path = activation->socket_path,
+	};
+	int report[2], error = 0;
 
 	if (pipe2(report, O_CLOEXEC))
 		return -errno;
-	launch->parent = getpid();
 	launch->report_fd = report[1];
 	activation->pid = fork();
 	if (activation->pid == 0)
-		child_run(launch);
-	error = activation->pid < 0 ? -errno : 0;
-	if (error)
-		activation->pid = 0;
+		child_report(launch, minder_run(&minder, child_run, launch));
 	close(report[1]);
-	if (!error) {
-		/* It cannot have been reaped: only activation_stop() does that. */
-		activation->pidfd = (int)syscall(SYS_pidfd_open, activation->pid, 0);
-		error = activation->pidfd < 0 ? -errno : activation_await_exec(report[0]);
+	if (activation->pid < 0) {
+		error = -errno;
+		activation->pid = 0;
+	} else {
+		error = activation_await_exec(report[0]);
 	}
 	close(report[0]);
+	return error;
+}
+
+static int activation_run(struct activation *activation, struct launch *launch)
+{
+	int pair[2], error;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	activation->minder_fd = pair[0];
+	error = activation_fork(activation, launch, pair[1]);
+	close(pair[1]);
 	return error;
 }
 
@@ -262,14 +281,14 @@ int activation_start(struct activation *activation, char *const argv[], uint64_t
 	int error, runtime_error = 0;
 
 	memset(activation, 0, sizeof(*activation));
-	activation->pidfd = -1;
+	activation->minder_fd = -1;
 	snprintf(activation->program, sizeof(activation->program), "%s", argv[0]);
 	launch.socket_fd = activation_listen(activation, tag);
 	if (launch.socket_fd < 0)
 		runtime_error = launch.socket_fd;
 	error = runtime_error ? runtime_error : launch_make_environment(&launch);
 	if (!error)
-		error = activation_fork(activation, &launch);
+		error = activation_run(activation, &launch);
 	free(launch.environment);
 	/* The server's copy must be the only one: when it ends, connecting fails at once. */
 	if (launch.socket_fd >= 0)
@@ -295,67 +314,56 @@ void activation_target(const struct activation *activation, struct nbd_uri *uri)
 bool activation_has_ended(const struct activation *activation, char *sentence,
 			  size_t sentence_bytes)
 {
-	siginfo_t info = { 0 };
+	/* What a minder that was killed leaves: the kernel kills the program then. */
+	struct minder_report report = { CLD_KILLED, SIGKILL };
 
 	if (activation->pid == 0)
 		return false;
-	/* Left unreaped, so that its pid stays its own until activation_stop(). */
-	if (waitid(P_PID, (id_t)activation->pid, &info, WEXITED | WNOHANG | WNOWAIT) ||
-	    info.si_pid == 0)
+	if (recv(activation->minder_fd, &report, sizeof(report), MSG_PEEK | MSG_DONTWAIT) < 0)
 		return false;
-	if (info.si_code == CLD_EXITED)
+	if (report.code == CLD_EXITED)
 		snprintf(sentence, sentence_bytes,
 			 "%s ended by itself, with exit status %d: see its own message",
-			 activation->program, info.si_status);
+			 activation->program, report.status);
 	else
 		snprintf(sentence, sentence_bytes, "%s was ended by signal %d (%s)",
-			 activation->program, info.si_status, strsignal(info.si_status));
+			 activation->program, report.status, strsignal(report.status));
 	return true;
 }
 
-/* Whether the program ended within timeout_ms. */
+/* Whether the minder ended, and was reaped, within timeout_ms. */
 static bool activation_wait(const struct activation *activation, int64_t timeout_ms)
 {
-	struct pollfd ended = { .fd = activation->pidfd, .events = POLLIN };
-	int64_t deadline_ms = dial_now_ms() + timeout_ms, left_ms;
-	siginfo_t info = { 0 };
+	const struct timespec nap = { .tv_nsec = PAUSE_MS * 1000000L };
+	int64_t deadline_ms = dial_now_ms() + timeout_ms;
 
-	do {
-		left_ms = deadline_ms - dial_now_ms();
-		/* Without a pidfd (its process table was full) poll(2) is but a short sleep. */
-		if (activation->pidfd < 0 && left_ms > 10)
-			left_ms = 10;
-		poll(&ended, 1, left_ms > 0 ? (int)left_ms : 0);
-		if (!waitid(P_PID, (id_t)activation->pid, &info, WEXITED | WNOHANG | WNOWAIT) &&
-		    info.si_pid)
-			return true;
-	} while (dial_now_ms() < deadline_ms);
-	return false;
+	while (waitpid(activation->pid, NULL, WNOHANG) == 0) {
+		if (dial_now_ms() >= deadline_ms)
+			return false;
+		nanosleep(&nap, NULL);
+	}
+	return true;
 }
 
 static void activation_end_program(struct activation *activation)
 {
-	kill(activation->pid, SIGTERM);
-	if (!activation_wait(activation, ACTIVATION_STOP_MS)) {
-		kill(activation->pid, SIGKILL);
-		activation_wait(activation, KILLED_WAIT_MS);
-	}
-	/* Helpers it left behind in its session; the pid is not reaped yet, so the group is its. */
-	kill(-activation->pid, SIGKILL);
-	waitpid(activation->pid, NULL, WNOHANG);
+	send(activation->minder_fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (activation_wait(activation, MINDER_STOP_MS + MINDER_KILLED_MS + MINDER_GRACE_MS))
+		return;
+	kill(activation->pid, SIGKILL);
+	activation_wait(activation, MINDER_KILLED_MS);
 }
 
 void activation_stop(struct activation *activation)
 {
-	if (activation->pid > 0) {
+	if (activation->pid > 0)
 		activation_end_program(activation);
-		if (activation->pidfd >= 0)
-			close(activation->pidfd);
-	}
+	if (activation->directory[0] && activation->minder_fd >= 0) /* all zero: never started */
+		close(activation->minder_fd);
 	if (activation->socket_path[0])
 		unlink(activation->socket_path);
 	if (activation->directory[0])
 		rmdir(activation->directory);
 	memset(activation, 0, sizeof(*activation));
-	activation->pidfd = -1;
+	activation->minder_fd = -1;
 }

@@ -4,7 +4,7 @@
  * listening unix socket in systemd's manner (LISTEN_FDS, sd_listen_fds(3)), and ends it when it is
  * no longer wanted. The words are an argv; no shell sees them.
  *
- * The program stays our child and must stay in the foreground: nbdkit does so by itself when it is
+ * The program is the child of its minder (minder.h), which is ours, and must stay in the foreground: nbdkit does so by itself when it is
  * given a socket; qemu-nbd ends after its first client unless it is told -t (and -e N for N
  * connections at once).
  */
@@ -18,12 +18,9 @@
 
 #include "proto/uri.h"
 
-/* How long a server may take to end by SIGTERM before SIGKILL. */
-#define ACTIVATION_STOP_MS 5000
-
 struct activation {
-	pid_t pid;	       /* 0: none is running */
-	int pidfd;	       /* readable once the program has ended; -1 when none is running */
+	pid_t pid;	       /* of its minder (minder.h), our child; 0: none is running */
+	int minder_fd;	       /* readable once the program has ended; -1 when none is running */
 	char program[64];      /* argv[0], for messages */
 	char directory[96];    /* its own, server-TAG, 0700; "" when there is none */
 	char socket_path[108]; /* what to connect to */
@@ -32,9 +29,10 @@ struct activation {
 /*
  * Starts argv (NULL-terminated, at least one word; argv[0] is looked for in PATH). Its stdin is
  * /dev/null, stdout and stderr are ours, it leads a session of its own (so a terminal's Ctrl-C
- * reaches us first), gets SIGTERM should the calling thread end, has no signal blocked or ignored,
- * an oom_score_adj of 0, and no descriptor of ours but the socket. Main thread, before any other
- * thread is there.
+ * reaches us first), has SIGTERM, SIGHUP and SIGINT blocked and no signal ignored, an oom_score_adj
+ * of 0, and no descriptor of ours but the socket. Where we may, it is an IO_FLUSHER: what it writes
+ * to a filesystem must not wait until dirty pages are written to the disk that it serves itself. It ends
+ * when we do. Main thread, before any other thread is there.
  *
  * 0: the program runs and the socket takes connections (they wait until it accepts them). Else
  * -errno with a sentence: -ENOENT when there is no such program, else what failed. Nothing is then
@@ -54,8 +52,8 @@ void activation_target(const struct activation *activation, struct nbd_uri *uri)
 bool activation_has_ended(const struct activation *activation, char *sentence,
 			  size_t sentence_bytes);
 
-/* Ends the program: SIGTERM, ACTIVATION_STOP_MS, SIGKILL to all of its process group; reaps it, and
- * removes socket and directory. Nothing happens when none was started. */
+/* Ends the program: asks it to, MINDER_STOP_MS, SIGKILL to all of its process group; and removes
+ * socket and directory. Nothing happens when none was started. */
 void activation_stop(struct activation *activation);
 
 #endif

@@ -241,7 +241,7 @@ int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t c
 				close(close_fds[i]);
 		prctl(PR_SET_NAME, "ublk-nbd-aside", 0, 0, 0);
 		process_lock(false);
-		process_confine(NULL, false);
+		process_confine(NULL);
 		attend(pair[1]);
 		_exit(0);
 	}

@@ -19,6 +19,7 @@
 #include "gateway/common/log.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
+#include "gateway/common/strays.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
@@ -102,7 +103,7 @@ static bool open_signals(struct disk *disk)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP); /* a terminal that closes is no reason to end */
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	strays_ignore();
 	disk->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (disk->signal_fd < 0)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "signalfd: %s", strerror(errno));
@@ -128,7 +129,7 @@ static void serve_live(struct disk *disk, struct serve *serve)
 		disk_wait_link(disk);
 	}
 	disk_write_state_file(disk);
-	process_confine(&disk->config, disk->activation.pid > 0);
+	process_confine(&disk->config);
 	log_info("%s: %llu bytes, %u queue%s of %u, %s, from %s", disk->device_path,
 		 (unsigned long long)disk->geometry.size_bytes, disk->queues_count,
 		 disk->queues_count == 1 ? "" : "s", disk->info.queue_depth,
@@ -169,7 +170,7 @@ int main(int argc, char **argv)
 	disk_config_init(&disk.config);
 	disk.tag = arguments.tag;
 	disk.ready_fd = arguments.ready_fd;
-	disk.activation.pidfd = -1;
+	disk.activation.minder_fd = -1;
 	disk.attendant.fd = -1;
 	log_open("ublk-nbd-disk", false, arguments.journal);
 	if (!read_config(arguments.config_fd, &disk)) {

@@ -84,7 +84,7 @@ static void keep_capabilities(uint32_t keep)
 		log_debug("capset: %s", strerror(errno));
 }
 
-void process_confine(const struct disk_config *config, bool own_server)
+void process_confine(const struct disk_config *config)
 {
 	/* The control commands that stop and delete ask for CAP_SYS_ADMIN. */
 	uint32_t keep = 1u << CAP_SYS_ADMIN | 1u << CAP_IPC_LOCK;
@@ -95,8 +95,6 @@ void process_confine(const struct disk_config *config, bool own_server)
 	/* Keys are read again at each handshake, and may be another user's. */
 	if (config && config->target.tls)
 		keep |= 1u << CAP_DAC_READ_SEARCH;
-	if (own_server) /* it may have changed its user */
-		keep |= 1u << CAP_KILL;
 	keep_capabilities(keep);
 }
 

@@ -20,8 +20,8 @@ void process_lock(bool warn);
 
 /* Once the disk is live, in the main thread, for it and the threads it will start: capabilities
  * down to what stopping and dialling config's target again need (NULL: that is never done),
- * no_new_privs. own_server: we started it, and shall end it. */
-void process_confine(const struct disk_config *config, bool own_server);
+ * no_new_privs. A server that we started is its minder's to end. */
+void process_confine(const struct disk_config *config);
 
 /* A thread that takes no signal, with a small stack: all of it is locked in memory. 0 or -errno. */
 int process_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);

@@ -125,7 +125,7 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 		(struct pollfd){ .fd = serve->resize_task ? dial_task_fd(serve->resize_task) : -1,
 				 .events = POLLIN };
 	fds[POLL_SERVER] = (struct pollfd){ .fd = disk->activation.pid > 0 && !serve->server_gone
-							  ? disk->activation.pidfd
+							  ? disk->activation.minder_fd
 							  : -1,
 					    .events = POLLIN };
 	count += control_server_poll_fill(disk->control_server, fds + count);

@@ -62,7 +62,7 @@ static bool start_server(struct disk *disk)
 /* A server of our own that has ended says why in fewer words than the connection to it. */
 static bool dial_failed(struct disk *disk, const struct dial_result *result)
 {
-	struct pollfd ended = { .fd = disk->activation.pidfd, .events = POLLIN };
+	struct pollfd ended = { .fd = disk->activation.minder_fd, .events = POLLIN };
 	char sentence[300];
 
 	if (disk->activation.pid > 0 && result->exit_code == EXIT_CODE_UNREACHABLE &&
@@ -510,7 +510,7 @@ static bool start_device(struct disk *disk)
 static bool start_attendant(struct disk *disk)
 {
 	const int theirs_not[] = { disk->ready_fd, disk->signal_fd,
-				   disk->activation.pid > 0 ? disk->activation.pidfd : -1 };
+				   disk->activation.pid > 0 ? disk->activation.minder_fd : -1 };
 	int ret = attendant_open(&disk->attendant, theirs_not, 3);
 
 	if (ret < 0)

@@ -16,7 +16,7 @@ int main(void)
 
 	process_prepare(&config);
 	process_lock(true);
-	process_confine(NULL, false);
+	process_confine(NULL);
 	kept = malloc(1000);
 	kept = NULL;
 	return 0;

@@ -4,7 +4,7 @@
 # kernels: 7.3
 # long-kernels: 6.12
 # timeout-s: 600
-# modules: ublk_drv vsock_loopback
+# modules: ublk_drv vsock_loopback ext4
 # load: 90
 # suite: test
 
@@ -131,27 +131,74 @@ plain_form() {
 	stop_server s
 }
 
-# A daemon of ours, seen from outside.
+# child_of PID NAME: its child with that name in the process table.
 child_of() {
 	for stat in /proc/[0-9]*/stat; do
 		read -r line <"$stat" 2>/dev/null || continue
 		name=${line#*(}
 		# shellcheck disable=SC2086 # state and parent
-		set -- ${line##*) } "$1"
-		[ "$2" = "$DAEMON" ] && [ "${name%%)*}" = nbdkit ] && echo "${line%% *}"
+		set -- "$1" "$2" ${line##*) }
+		[ "$4" = "$1" ] && [ "${name%%)*}" = "$2" ] && echo "${line%% *}"
 	done
 }
 
+# activated WORD...: a disk of that server.
 activated() {
-	connect_disk [ nbdkit memory 8M ]
+	connect_disk [ "$@" ]
 	DAEMON=$(status_of .pid)
-	SERVER=$(child_of)
-	[ -n "$SERVER" ] || fail "the server" "is no child of the daemon"
+	MINDER=$(child_of "$DAEMON" ublk-nbd-minder)
+	SERVER=$(child_of "$MINDER" "$1")
+	[ -n "$SERVER" ] || fail "the server" "is no child of the daemon's minder"
 	check "write" dd if=/dev/urandom of="$DISK" bs=64k count=16 oflag=direct
 }
 
+# IO_FLUSHER: PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE among the flags in field 9.
+is_io_flusher() {
+	read -r line <"/proc/$1/stat"
+	# shellcheck disable=SC2086
+	set -- ${line##*) }
+	[ $(($7 & 0x180000)) = $((0x180000)) ]
+}
+
+# What sweeps a login or a control group, and whatever else ends a process by default, in the middle of use.
+swept() {
+	for number in 15 1 2; do
+		kill "-$number" "$SERVER"
+	done
+	aside=$(child_of "$DAEMON" ublk-nbd-aside)
+	for number in $(seq 64); do
+		case $number in
+		9 | 15 | 17 | 18 | 19) continue ;; # KILL; TERM is the daemon's own stop; CHLD CONT STOP
+		esac
+		kill "-$number" "$MINDER"
+		kill "-$number" "$aside"
+		[ $number = 2 ] || kill "-$number" "$DAEMON" # INT is as TERM
+	done
+	kill -15 "$aside"
+}
+
+own_server_swept() {
+	for server in "nbdkit memory 8M" "qemu-nbd -t -f raw $WORK/image"; do
+		truncate -s 8M "$WORK/image"
+		# shellcheck disable=SC2086 # words
+		activated $server
+		check "an IO_FLUSHER" is_io_flusher "$SERVER"
+		check "mkfs" mkfs.ext4 -q -F "$DISK"
+		check "mount" mount "$DISK" /mnt
+		swept
+		check "write" dd if=/dev/urandom of=/mnt/file bs=64k count=16 conv=fsync
+		for pid in "$DAEMON" "$MINDER" "$aside" "$SERVER"; do
+			! gone "$pid" || fail "a process" "$(cat /proc/"$pid"/comm) has ended"
+		done
+		check "umount" umount /mnt
+		disconnect_disk
+		check "the server ends with the disk" gone "$SERVER"
+	done
+	check "nothing is left" no_device_left
+}
+
 own_server() {
-	activated
+	activated nbdkit memory 8M
 	check_equal "target" '[ nbdkit memory 8M ]' "$(status_of .target)"
 	disconnect_disk
 	check "nbdkit ends with the disk" wait_for gone "$SERVER"
@@ -159,7 +206,7 @@ own_server() {
 }
 
 own_server_after_kill() {
-	activated
+	activated nbdkit memory 8M
 	kill -KILL "$DAEMON"
 	check "the daemon is gone" wait_for gone "$DAEMON"
 	check "nbdkit ends with the daemon" wait_for gone "$SERVER"
@@ -203,5 +250,6 @@ kind "export names" export_names
 kind "host:port/export" plain_form
 kind "a server of one's own ends with the disk" own_server
 kind "a server of one's own ends with a killed daemon" own_server_after_kill
+kind "signals that end whoever does not expect them" own_server_swept
 kind "a server of one's own that does not start" own_server_fails
 kind "a server of one's own with options" own_server_options

@@ -11,8 +11,10 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <sys/prctl.h>
 
 #include "gateway/common/activation.h"
+#include "gateway/common/minder.h"
 #include "gateway/common/server_tag.h"
 #include "tests/unit/peers.h"
 
@@ -32,7 +34,7 @@ static int count_entries(void)
 /* Waits for the program's end; the sentence says how it came. */
 static void await_end(const struct activation *activation, char *sentence, size_t bytes)
 {
-	struct pollfd ended = { .fd = activation->pidfd, .events = POLLIN };
+	struct pollfd ended = { .fd = activation->minder_fd, .events = POLLIN };
 
 	assert_int_equal(poll(&ended, 1, 5000), 1);
 	assert_true(activation_has_ended(activation, sentence, bytes));
@@ -173,7 +175,7 @@ static void test_surroundings(void **state)
 	setenv("NOTIFY_SOCKET", "/ours", 1);
 	setenv("TEST_MINE", "kept", 1);
 	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &blocked, &before);
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	assert_int_equal(write(fd, "200", 3), 3);
@@ -193,7 +195,8 @@ static void test_surroundings(void **state)
 	unlink(out);
 	assert_non_null(strstr(text, "fds=1 pid=1 names= notify= mine=kept\n"));
 	assert_non_null(strstr(text, "oom=0\n"));
-	assert_non_null(strstr(text, "SigBlk:\t0000000000000000\n"));
+	/* SIGHUP (1), SIGINT (2) and SIGTERM (15) alone. */
+	assert_non_null(strstr(text, "SigBlk:\t0000000000004003\n"));
 	assert_non_null(strstr(text, "SigIgn:\t"));
 	/* Signals 32 and 33 are libc's own and not to be set by anyone; make leaves them ignored. */
 	ignored = strtoull(strstr(text, "SigIgn:\t") + strlen("SigIgn:\t"), NULL, 16);
@@ -228,11 +231,112 @@ static void test_stubborn(void **state)
 	assert_int_equal(poll(&released, 1, 0), 0);
 	started_ms = dial_now_ms();
 	activation_stop(&activation);
-	assert_in_range(dial_now_ms() - started_ms, ACTIVATION_STOP_MS, ACTIVATION_STOP_MS + 1500);
+	assert_in_range(dial_now_ms() - started_ms, MINDER_STOP_MS, MINDER_STOP_MS + 1500);
 	assert_int_equal(poll(&released, 1, 1000), 1);
 	assert_true(released.revents & POLLHUP);
 	close(held[0]);
 	assert_int_equal(count_entries(), 0);
+}
+
+/* The one child of the minder, once it has run its program. */
+static pid_t server_of(const struct activation *activation)
+{
+	char path[80], digits[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", activation->pid, activation->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(read(fd, digits, sizeof(digits) - 1) > 0);
+	close(fd);
+	return (pid_t)strtol(digits, NULL, 10);
+}
+
+/* What the servers that people use do with it decides: both must live through it, and end by themselves
+ * when they are asked to. A shell with a trap tells that it was SIGTERM; it must start nothing,
+ * since it would clear its mask for that. */
+static void test_swept_signals(void **state)
+{
+	static const int swept[] = { SIGTERM, SIGHUP, SIGINT };
+	char image[64], script[200], told[64];
+	char *const nbdkit[] = { "nbdkit", "memory", "1M", NULL };
+	char *const qemu[] = { "qemu-nbd", "-t", "-f", "raw", image, NULL };
+	char *const trap[] = { "sh", "-c", script, NULL };
+	char *const *const servers[] = { nbdkit, qemu, trap };
+	struct activation activation;
+	char sentence[300];
+	int64_t started_ms;
+
+	(void)state;
+	snprintf(image, sizeof(image), "%s.img", directory);
+	snprintf(told, sizeof(told), "%s.told", directory);
+	snprintf(script, sizeof(script), "trap 'echo > %s; exit 0' TERM; while :; do :; done",
+		 told);
+	close(open(image, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+	assert_int_equal(truncate(image, 1 << 20), 0);
+	for (size_t i = 0; i < 3; i++) {
+		pid_t server;
+
+		start(&activation, servers[i]);
+		server = server_of(&activation);
+		usleep(300000); /* until it has set its handlers */
+		for (size_t k = 0; k < 3; k++) {
+			assert_int_equal(kill(server, swept[k]), 0);
+			assert_int_equal(kill(activation.pid, swept[k]), 0);
+		}
+		usleep(200000);
+		assert_false(activation_has_ended(&activation, sentence, sizeof(sentence)));
+		started_ms = dial_now_ms();
+		activation_stop(&activation);
+		assert_in_range(dial_now_ms() - started_ms, 0, MINDER_STOP_MS - 1000);
+		assert_int_equal(kill(server, 0), -1);
+	}
+	assert_int_equal(unlink(told), 0);
+	unlink(image);
+	assert_int_equal(count_entries(), 0);
+}
+
+/* Each default-terminating signal to the minder but SIGKILL: nothing. SIGKILL ends both, which is told. */
+static void test_minder(void **state)
+{
+	char *const argv[] = { "sleep", "60", NULL };
+	struct activation activation;
+	char sentence[300] = "";
+	pid_t server;
+
+	(void)state;
+	start(&activation, argv);
+	server = server_of(&activation);
+	for (int number = 1; number <= SIGRTMAX; number++)
+		if (number != SIGKILL && number != SIGSTOP)
+			kill(activation.pid, number);
+	usleep(100000);
+	assert_false(activation_has_ended(&activation, sentence, sizeof(sentence)));
+	assert_int_equal(kill(activation.pid, SIGKILL), 0);
+	await_end(&activation, sentence, sizeof(sentence));
+	assert_string_equal(sentence, "sleep was ended by signal 9 (Killed)");
+	activation_stop(&activation);
+	for (int i = 0; i < 500 && kill(server, 0) == 0; i++)
+		usleep(10000);
+	assert_int_equal(kill(server, 0), -1);
+	assert_int_equal(count_entries(), 0);
+}
+
+/* Asks the kernel, in a server of its own: this program, which main() then makes one. */
+static void test_io_flusher(void **state)
+{
+	char *const argv[] = { "/proc/self/exe", "--flusher", NULL };
+	struct activation activation;
+	char sentence[300];
+
+	(void)state;
+	if (prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) < 0)
+		skip(); /* not root, or an old kernel */
+	start(&activation, argv);
+	await_end(&activation, sentence, sizeof(sentence));
+	activation_stop(&activation);
+	assert_string_equal(sentence,
+			    "/proc/self/exe ended by itself, with exit status 41: see its "
+			    "own message");
 }
 
 /* We end without a word: the program does so, too. */
@@ -268,10 +372,10 @@ static void test_orphan(void **state)
 	/* A container's first process may not reap it: a zombie has ended as well. */
 	snprintf(sentence, sizeof(sentence), "/proc/%d/exe", server);
 	assert_int_equal(readlink(sentence, &byte, 1), -1);
-	/* What a killed process cannot remove. */
-	snprintf(sentence, sizeof(sentence), "%s/nbd.sock", path);
-	unlink(sentence);
-	assert_int_equal(rmdir(path), 0);
+	/* What a killed process cannot remove its server's minder does. */
+	for (int i = 0; i < 500 && access(path, F_OK) == 0; i++)
+		usleep(10000);
+	assert_int_equal(access(path, F_OK), -1);
 }
 
 static int make_directory(void **state)
@@ -288,14 +392,17 @@ static int remove_directory(void **state)
 	return rmdir(directory);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nbdkit),		cmocka_unit_test(test_qemu_nbd),
 		cmocka_unit_test(test_no_such_program), cmocka_unit_test(test_early_end),
 		cmocka_unit_test(test_surroundings),	cmocka_unit_test(test_stubborn),
-		cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_orphan),		cmocka_unit_test(test_swept_signals),
+		cmocka_unit_test(test_minder),		cmocka_unit_test(test_io_flusher),
 	};
 
+	if (argc > 1 && !strcmp(argv[1], "--flusher"))
+		return 40 + prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0);
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -31,7 +31,7 @@ static int set_up(void **state)
 	disk.config.target.transport = NBD_TRANSPORT_TCP;
 	snprintf(disk.config.target.host, sizeof(disk.config.target.host), "127.0.0.1");
 	disk.signal_fd = -1;
-	disk.activation.pidfd = -1;
+	disk.activation.minder_fd = -1;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	disk.ready_fd = pair[0];
 	reader_fd = pair[1];

@@ -18,6 +18,7 @@
 
 #include "gateway/cli/commands.h"
 #include "gateway/common/activation.h"
+#include "gateway/common/minder.h"
 #include "gateway/common/exit_code.h"
 #include "tests/unit/peers.h"
 
@@ -394,7 +395,7 @@ static void test_map_partial(void **state)
 			     "extents=[ $4 -lt 3145728 ] || sleep 4; echo $4 1M", "]"),
 			 EXIT_CODE_UNREACHABLE);
 	/* nbdkit ends only after its script has: that long it is given. */
-	assert_in_range(dial_now_ms() - started_ms, 3000, 3000 + ACTIVATION_STOP_MS + 1500);
+	assert_in_range(dial_now_ms() - started_ms, 3000, 3000 + MINDER_STOP_MS + 1500);
 	assert_says(complained, "3.0 s");
 	object = json_loads(printed, 0, NULL);
 	assert_int_equal(integer(object, "mapped_bytes"), 3 << 20);
