@@ -33,19 +33,16 @@
 
 static int prepare(void)
 {
-	int error;
+	char error[512];
 
 	if (!driver_permitted()) {
 		output_error(VERB, "making a block device needs root (CAP_SYS_ADMIN): try sudo "
 				   "ublk-nbd connect ...");
 		return EXIT_CODE_SYSTEM;
 	}
-	error = runtime_dir_prepare();
-	if (!error)
+	if (!runtime_dir_prepare(error, sizeof(error)))
 		return EXIT_CODE_OK;
-	output_error(VERB,
-		     "the directory %s cannot be used: %s; UBLK_NBD_RUNTIME_DIR names another",
-		     runtime_dir_path(), strerror(-error));
+	output_error(VERB, "%s", error);
 	return EXIT_CODE_SYSTEM;
 }
 
@@ -99,7 +96,7 @@ static int lock_failed(int error)
 			     "once it has ended",
 			     RUNTIME_LOCK_TIMEOUT_MS / 1000);
 	else
-		output_error(VERB, "%s/lock cannot be taken: %s", runtime_dir_path(),
+		output_error(VERB, "%s/state/lock cannot be taken: %s", runtime_dir_path(),
 			     strerror(-error));
 	return EXIT_CODE_FAILURE;
 }

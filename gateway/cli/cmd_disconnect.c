@@ -165,6 +165,8 @@ int cmd_disconnect(int argc, char **argv)
 		output_error(VERB, "%s", error);
 		return EXIT_CODE_USAGE;
 	}
+	if (!disks_may_look(VERB))
+		return EXIT_CODE_SYSTEM;
 	wanted.results = wanted.common.json ? json_array() : NULL;
 	if (wanted.all)
 		return finish(&wanted, disconnect_all(&wanted));

@@ -101,6 +101,8 @@ int cmd_list(int argc, char **argv)
 		return options.exit_code;
 	if (!options_check_words(&options, argc, 0, 0, ""))
 		return EXIT_CODE_USAGE;
+	if (!disks_may_look(VERB))
+		return EXIT_CODE_SYSTEM;
 	error = disks_list(&numbers, &count);
 	if (error) {
 		output_error(VERB, "the disks of this machine cannot be listed: %s%s",

@@ -122,5 +122,5 @@ int cmd_resize(int argc, char **argv)
 		output_error(VERB, "%s", error);
 		return EXIT_CODE_USAGE;
 	}
-	return resize(&options, number, timeout_ms);
+	return disks_may_look(VERB) ? resize(&options, number, timeout_ms) : EXIT_CODE_SYSTEM;
 }

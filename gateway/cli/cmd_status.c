@@ -237,6 +237,8 @@ int cmd_status(int argc, char **argv)
 		output_error(VERB, "%s", error);
 		return EXIT_CODE_USAGE;
 	}
+	if (!disks_may_look(VERB))
+		return EXIT_CODE_SYSTEM;
 	if (exists(number))
 		return show(&options, number);
 	output_error(VERB,

@@ -177,8 +177,10 @@ static int client_identify(int fd, uint32_t number, uint64_t tag, int64_t deadli
 static int client_open(uint32_t number, uint64_t tag, int64_t deadline_ms, json_t **status)
 {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	int fd, error = runtime_dir_file(path, sizeof(path), number, "sock");
+	int fd, error;
 
+	error = server_tag_is_old(tag) ? runtime_dir_old_file(path, sizeof(path), number, "sock")
+				       : runtime_dir_file(path, sizeof(path), number, "sock");
 	if (error)
 		return error;
 	fd = client_connect(path, deadline_ms);

@@ -96,9 +96,10 @@ static int config_write(const struct disk_config *config, int *out)
 
 static int log_path(char *out, size_t out_bytes, const char *suffix)
 {
-	int bytes = snprintf(out, out_bytes, "%s/" LOG_NAME "%s", runtime_dir_path(), suffix);
+	char name[sizeof(LOG_NAME) + 8];
 
-	return bytes > 0 && (size_t)bytes < out_bytes ? 0 : -ENAMETOOLONG;
+	snprintf(name, sizeof(name), LOG_NAME "%s", suffix);
+	return runtime_dir_join(out, out_bytes, name);
 }
 
 /* The file, once the journal is not there; a large one becomes daemon.log.1 first. */
@@ -134,8 +135,8 @@ void daemon_log_place(char *out, size_t out_bytes)
 {
 	if (!access("/run/systemd/journal/stdout", F_OK))
 		snprintf(out, out_bytes, "journalctl -t ublk-nbd");
-	else
-		snprintf(out, out_bytes, "%s/" LOG_NAME, runtime_dir_path());
+	else if (log_path(out, out_bytes, ""))
+		snprintf(out, out_bytes, LOG_NAME " of the runtime directory");
 }
 
 /* --- the child ------------------------------------------------------------------------------------------- */

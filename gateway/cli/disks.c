@@ -11,6 +11,7 @@
 
 #include "gateway/cli/device_name.h"
 #include "gateway/cli/disks.h"
+#include "gateway/cli/output.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "gateway/common/ublk_control.h"
@@ -74,6 +75,7 @@ static size_t numbers_unique(uint32_t *numbers, size_t count)
 static int list_directory(const char *path, bool (*take)(const char *name, uint32_t *number),
 			  uint32_t **numbers, size_t *count)
 {
+	/* For 0.1.0's and the kernel's, too, which callers add. */
 	const size_t room = DISKS_MAX * SUFFIXES;
 	const struct dirent *entry;
 	DIR *directory;
@@ -98,6 +100,16 @@ static int list_directory(const char *path, bool (*take)(const char *name, uint3
 	if (*count > DISKS_MAX)
 		*count = DISKS_MAX;
 	return 0;
+}
+
+bool disks_may_look(const char *verb)
+{
+	char error[512];
+
+	if (!runtime_dir_check(error, sizeof(error)))
+		return true;
+	output_error(verb, "%s", error);
+	return false;
 }
 
 int disks_list_kernel(uint32_t **numbers, size_t *count)
@@ -145,13 +157,34 @@ static void add_tagged(uint32_t *numbers, size_t *count)
 	*count = numbers_unique(numbers, *count);
 }
 
+/* Adds those of version 0.1.0, whose files lie elsewhere. */
+static void add_old(uint32_t *numbers, size_t *count)
+{
+	uint32_t *old = NULL;
+	size_t old_count = 0;
+	char path[PATH_MAX];
+
+	if (runtime_dir_old_join(path, sizeof(path), "") ||
+	    list_directory(path, file_number, &old, &old_count))
+		return;
+	memcpy(numbers + *count, old, old_count * sizeof(*numbers));
+	free(old);
+	*count = numbers_unique(numbers, *count + old_count);
+}
+
 int disks_list(uint32_t **numbers, size_t *count)
 {
-	int error = list_directory(runtime_dir_path(), file_number, numbers, count);
+	char path[PATH_MAX];
+	int error = runtime_dir_join(path, sizeof(path), "");
 
-	if (*numbers)
-		add_tagged(*numbers, count);
-	return error;
+	*numbers = NULL;
+	if (!error)
+		error = list_directory(path, file_number, numbers, count);
+	if (error)
+		return error;
+	add_old(*numbers, count);
+	add_tagged(*numbers, count);
+	return 0;
 }
 
 int disk_tag(uint32_t number, uint64_t *tag)
@@ -206,19 +239,30 @@ static bool record_is_stale(const struct disk_record *record)
 	return error == -ENXIO || (!error && tag != record->tag);
 }
 
+/* Where N.json is, this version's or 0.1.0's. 0; -ENOENT when there is none. */
+static int record_find(char path[PATH_MAX], uint32_t number)
+{
+	int error = runtime_dir_file(path, PATH_MAX, number, "json");
+
+	if (!error && access(path, F_OK))
+		error = -errno;
+	if (error != -ENOENT)
+		return error;
+	error = runtime_dir_old_file(path, PATH_MAX, number, "json");
+	return !error && access(path, F_OK) ? -errno : error;
+}
+
 int disk_record_load(uint32_t number, struct disk_record *record, char *error, size_t error_bytes)
 {
 	char path[PATH_MAX];
 	json_error_t json_error;
 	json_t *object;
-	int result = runtime_dir_file(path, sizeof(path), number, "json");
+	int result = record_find(path, number);
 
 	memset(record, 0, sizeof(*record));
 	record->number = number;
 	if (result)
 		return result;
-	if (access(path, F_OK))
-		return -errno;
 	object = json_load_file(path, JSON_REJECT_DUPLICATES, &json_error);
 	if (!object) {
 		snprintf(error, error_bytes, "%s cannot be read: %s", path, json_error.text);
@@ -244,8 +288,10 @@ bool disk_has_files(uint32_t number)
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < SUFFIXES; i++) {
-		if (!runtime_dir_file(path, sizeof(path), number, suffixes[i]) &&
-		    !access(path, F_OK))
+		if ((!runtime_dir_file(path, sizeof(path), number, suffixes[i]) &&
+		     !access(path, F_OK)) ||
+		    (!runtime_dir_old_file(path, sizeof(path), number, suffixes[i]) &&
+		     !access(path, F_OK)))
 			return true;
 	}
 	return false;
@@ -258,13 +304,15 @@ void disk_forget(uint32_t number)
 	for (size_t i = 0; i < SUFFIXES; i++) {
 		if (!runtime_dir_file(path, sizeof(path), number, suffixes[i]))
 			unlink(path);
+		if (!runtime_dir_old_file(path, sizeof(path), number, suffixes[i]))
+			unlink(path);
 	}
 }
 
 /* A socket in a directory. */
 static void forget_server_at(const char *directory)
 {
-	char path[PATH_MAX + 16];
+	char path[2 * PATH_MAX + 16];
 
 	snprintf(path, sizeof(path), "%s/nbd.sock", directory);
 	unlink(path);
@@ -289,11 +337,13 @@ static bool server_lives(const char *directory)
 /* server-PID-XXXXXX, 0.1.0's. That number may be another daemon's as well, in another pid namespace. */
 static void forget_old_server(pid_t pid)
 {
-	const char *parent = runtime_dir_path();
-	char prefix[40], path[PATH_MAX];
+	char prefix[40], parent[PATH_MAX], path[2 * PATH_MAX];
 	const struct dirent *entry;
-	DIR *directory = opendir(parent);
+	DIR *directory;
 
+	if (runtime_dir_old_join(parent, sizeof(parent), ""))
+		return;
+	directory = opendir(parent);
 	snprintf(prefix, sizeof(prefix), "server-%d-", (int)pid);
 	while (directory && (entry = readdir(directory)) != NULL) {
 		if (strncmp(entry->d_name, prefix, strlen(prefix)))
@@ -309,13 +359,14 @@ static void forget_old_server(pid_t pid)
 /* server-TAG of gateway/common/activation.c. */
 void disk_forget_server(uint64_t tag)
 {
-	char text[SERVER_TAG_TEXT_BYTES], path[PATH_MAX];
+	char text[SERVER_TAG_TEXT_BYTES], name[40], path[PATH_MAX];
 
 	if (server_tag_is_old(tag)) {
 		forget_old_server(server_tag_old_pid(tag));
 		return;
 	}
 	server_tag_format(tag, text);
-	snprintf(path, sizeof(path), "%s/server-%s", runtime_dir_path(), text);
-	forget_server_at(path);
+	snprintf(name, sizeof(name), "server-%s", text);
+	if (!runtime_dir_join(path, sizeof(path), name))
+		forget_server_at(path);
 }

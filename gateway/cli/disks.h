@@ -23,10 +23,13 @@ struct disk_record {
 	struct disk_config config;
 };
 
+/* Whether the runtime directory's files are to be believed, or there are none; false: it has complained. */
+bool disks_may_look(const char *verb);
+
 /*
  * The numbers of all disks of ours, ascending, malloc()ed (free() them): those the kernel has by a daemon
  * of ours (server_tag.h), and those with a file in the runtime directory, unless the kernel's device of
- * that number is another program's. 0; -EACCES when only root may look; -ENOMEM; a directory that is not there has none. At most 2 DISKS_MAX.
+ * that number is another program's. 0; -EACCES when only root may look; -ENOMEM; a directory that is not there has none. At most 3 DISKS_MAX.
  */
 int disks_list(uint32_t **numbers, size_t *count);
 

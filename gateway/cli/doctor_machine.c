@@ -319,17 +319,19 @@ static void check_udev(struct checks *checks)
 static void check_runtime_dir(struct checks *checks)
 {
 	const char *path = runtime_dir_path();
-	char parent[4096];
+	char parent[4096], error[512];
 	struct stat st;
 	char *slash;
 
+	if (runtime_dir_check(error, sizeof(error))) {
+		check_fail(checks, EXIT_CODE_SYSTEM, "runtime directory", "%s", error);
+		return;
+	}
 	if (!stat(path, &st)) {
-		if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || access(path, W_OK))
-			check_fail(
-				checks, EXIT_CODE_SYSTEM, "runtime directory",
-				"%s is no directory that uid %u owns and may write to: remove it, "
-				"or name another in UBLK_NBD_RUNTIME_DIR",
-				path, geteuid());
+		if (access(path, W_OK))
+			check_fail(checks, EXIT_CODE_SYSTEM, "runtime directory",
+				   "%s cannot be written to: name another in UBLK_NBD_RUNTIME_DIR",
+				   path);
 		else
 			check_ok(checks, "runtime directory", "%s", path);
 		return;

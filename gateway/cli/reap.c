@@ -69,6 +69,8 @@ static int reap_with(struct ublk_control *control, const struct victim *victim, 
 		return explain(victim->number, "stopping", result, error, error_bytes);
 	/* Somebody else may have deleted it meanwhile, and the number may be taken again. */
 	result = look_again(control, victim, error, error_bytes);
+	if (result && result != -ENODEV && result != -ESTALE)
+		return result;
 	if (!result) {
 		disk_forget(victim->number);
 		result = ublk_control_delete(control, victim->number, victim->timeout_ms);

@@ -18,10 +18,10 @@ int runtime_lock_take(int interrupt_fd, uint32_t timeout_ms)
 {
 	int64_t deadline_ms = clock_now_ms() + timeout_ms;
 	char path[PATH_MAX];
-	int fd, error = 0, bytes = snprintf(path, sizeof(path), "%s/lock", runtime_dir_path());
+	int fd, error = runtime_dir_join(path, sizeof(path), "lock");
 
-	if (bytes < 0 || (size_t)bytes >= sizeof(path))
-		return -ENAMETOOLONG;
+	if (error)
+		return error;
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;

@@ -166,12 +166,18 @@ static int activation_make_directory(struct activation *activation, uint64_t tag
 {
 	char text[SERVER_TAG_TEXT_BYTES];
 	const char *temporary = secure_getenv("TMPDIR");
-	const char *parent = runtime_dir_path();
-	int error = runtime_dir_prepare();
+	char parent[sizeof(activation->directory)], sentence[400];
+	int error = runtime_dir_prepare(sentence, sizeof(sentence));
 
-	if (error == -EACCES || error == -EPERM || error == -EROFS)
-		parent = temporary && temporary[0] == '/' ? temporary : "/tmp";
-	else if (error)
+	if (!error)
+		error = runtime_dir_join(parent, sizeof(parent), "");
+	else if (error == -EACCES || error == -EPERM || error == -EROFS)
+		error = (size_t)snprintf(parent, sizeof(parent), "%s",
+					 temporary && temporary[0] == '/' ? temporary : "/tmp") >=
+					sizeof(parent)
+				? -ENAMETOOLONG
+				: 0;
+	if (error)
 		return error;
 	error = tag == SERVER_TAG_NONE ? server_tag_draw(&tag) : 0;
 	if (error)

@@ -2,11 +2,17 @@
 /*
  * runtime_dir.h - the files of running disks, and the two conversations a daemon has.
  *
- * /run/ublk-nbd (0700), or $UBLK_NBD_RUNTIME_DIR:
+ * /run/ublk-nbd/state (0700), or the "state" of $UBLK_NBD_RUNTIME_DIR:
  *   lock     flock()ed by `connect` while it looks for an equal disk and starts one (--idempotent)
  *   N.json   {"config": disk_config, "identity": TAG, "pid": P, "device": "/dev/ublkbN", "size_bytes": S, ...}, written
  *            (tmp + rename) once the disk is usable, removed on a clean end. What a daemon that was killed leaves.
+ *   N.udev   what the udev rule takes, 54-ublk-nbd.rules
  *   N.sock   the control socket (0600, SO_PEERCRED: root or the daemon's own user)
+ *
+ *   server-TAG/nbd.sock  of a disk's own server (activation.h)
+ *   daemon.log, daemon.log.1  the daemons' messages, where there is no journal
+ *
+ * The runtime directory itself may have been there, with permissions of its own: /tmp will do.
  *
  * Ready conversation (daemon -> command line, on the descriptor given as --ready-fd, JSON lines):
  *   {"progress": "sentence"}                            any number, for --verbose
@@ -36,12 +42,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The directory; created 0700 if it is not there, and made 0700 if it is not. 0; -EPERM when it
- * belongs to another user, -EINVAL when UBLK_NBD_RUNTIME_DIR is no absolute path, or what mkdir(2)
- * and open(2) say. */
-int runtime_dir_prepare(void);
+/* /run/ublk-nbd, or $UBLK_NBD_RUNTIME_DIR. */
 const char *runtime_dir_path(void);
-/* Writes "<dir>/<number>.<suffix>" to out; 0 or -ENAMETOOLONG. */
+
+/*
+ * Makes the runtime directory and its "state", each only if it is not there; the permissions of one that was
+ * there stay as they are. 0, or with a sentence in error: -EINVAL no absolute path; -ENAMETOOLONG; -ENOTDIR it is
+ * a link or no directory; -EPERM it is not our user's, or others may write to the one, or look into the other;
+ * or what mkdir(2) and open(2) say.
+ */
+int runtime_dir_prepare(char *error, size_t error_bytes);
+/* The same for who only reads: nothing is made, and one that is not there is well. */
+int runtime_dir_check(char *error, size_t error_bytes);
+
+/* Writes "<dir>/state/<name>" to out, without the name where that is "". 0; -ENAMETOOLONG; or what
+ * runtime_dir_check() says: no path leads into a directory that it refuses. */
+int runtime_dir_join(char *out, size_t out_bytes, const char *name);
+/* "<dir>/state/<number>.<suffix>"; as above. */
 int runtime_dir_file(char *out, size_t out_bytes, uint32_t number, const char *suffix);
+
+/* "<dir>/<name>" and "<dir>/<number>.<suffix>", where version 0.1.0 has its files. As above, and -ENOENT where
+ * the directory is not one of ours alone, as 0.1.0 made it. */
+int runtime_dir_old_join(char *out, size_t out_bytes, const char *name);
+int runtime_dir_old_file(char *out, size_t out_bytes, uint32_t number, const char *suffix);
 
 #endif

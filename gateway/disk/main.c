@@ -112,11 +112,10 @@ static bool open_signals(struct disk *disk)
 
 static bool prepare_runtime_dir(struct disk *disk)
 {
-	int ret = runtime_dir_prepare();
+	char sentence[512];
 
-	if (ret < 0)
-		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s cannot be used: %s",
-				 runtime_dir_path(), strerror(-ret));
+	if (runtime_dir_prepare(sentence, sizeof(sentence)) < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s", sentence);
 	return true;
 }
 

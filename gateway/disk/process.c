@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -40,6 +41,10 @@ static void set_oom_score(void)
 
 void process_prepare(const struct disk_config *config)
 {
+	char state[PATH_MAX];
+
+	if (runtime_dir_join(state, sizeof(state), ""))
+		snprintf(state, sizeof(state), "%s", runtime_dir_path());
 	if (chdir("/") < 0)
 		log_debug("chdir /: %s", strerror(errno));
 	umask(077);
@@ -48,10 +53,10 @@ void process_prepare(const struct disk_config *config)
 			    "this disk waits for memory (CAP_SYS_RESOURCE is needed)",
 			    strerror(errno));
 	/* Files are named here that are read again at each TLS handshake. */
-	mounts_leave((const char *const[]){ runtime_dir_path(), config->target.socket_path,
-					    config->tls.ca, config->tls.crl, config->tls.cert,
-					    config->tls.key, config->tls.passphrase_file,
-					    config->tls.psk_file, NULL });
+	mounts_leave((const char *const[]){ state, config->target.socket_path, config->tls.ca,
+					    config->tls.crl, config->tls.cert, config->tls.key,
+					    config->tls.passphrase_file, config->tls.psk_file,
+					    NULL });
 	set_oom_score(); /* while /proc/self is still ours, if we are not root */
 	tls_protect_process();
 }

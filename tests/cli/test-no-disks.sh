@@ -55,8 +55,9 @@ else
 fi
 
 # What a dead daemon left, or somebody wrote, is shown or refused, and does not confuse.
-mkdir -m 700 "$UBLK_NBD_RUNTIME_DIR"
-printf '{"pid": 1' >"$UBLK_NBD_RUNTIME_DIR/$N.json"
+STATE=$UBLK_NBD_RUNTIME_DIR/state
+mkdir -m 700 "$UBLK_NBD_RUNTIME_DIR" "$STATE"
+printf '{"pid": 1' >"$STATE/$N.json"
 answers "/dev/ublkb$N" list
 refused_status() {
 	call status $N
@@ -66,12 +67,35 @@ refused_status() {
 	verdict "a file that is no JSON is a dead disk" "$why"
 }
 refused_status
-printf '{"pid": 1, "config": {}}' >"$UBLK_NBD_RUNTIME_DIR/$N.json"
+printf '{"pid": 1, "config": {}}' >"$STATE/$N.json"
+refused_status
+answers "" disconnect $N
+why=
+[ ! -e "$STATE/$N.json" ] || why="the file is still there"
+verdict "disconnect removes a stale file" "$why"
+
+# Version 0.1.0 had them in the runtime directory itself.
+printf '{"pid": 2, "config": {}}' >"$UBLK_NBD_RUNTIME_DIR/$N.json"
+answers "/dev/ublkb$N" list
 refused_status
 answers "" disconnect $N
 why=
 [ ! -e "$UBLK_NBD_RUNTIME_DIR/$N.json" ] || why="the file is still there"
-verdict "disconnect removes a stale file" "$why"
+verdict "disconnect removes a stale file of 0.1.0" "$why"
+
+# A folder that others may have written to is not believed, and left as it is.
+chmod 755 "$STATE"
+for verb in list "status $N" "disconnect $N" "disconnect --all" "resize $N"; do
+	# shellcheck disable=SC2086 # words
+	refused 5 "$STATE has mode 0755" $verb
+done
+why=
+[ "$(stat -c %a "$STATE")" = 755 ] || why="it was changed"
+verdict "its mode" "$why"
+chmod 700 "$STATE"
+chmod 755 "$UBLK_NBD_RUNTIME_DIR"
+printf '{"pid": 2, "config": {}}' >"$UBLK_NBD_RUNTIME_DIR/$N.json"
+answers "" list
 
 # A server that was started for a look leaves nothing behind, however the look ends.
 for signal in INT TERM HUP; do
@@ -90,6 +114,7 @@ chmod 755 "$SCRATCH"
 install -m 755 "$PROGRAM" "$SCRATCH/ublk-nbd"
 user=()
 [ "$(id -u)" != 0 ] || user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+rm "$UBLK_NBD_RUNTIME_DIR/$N.json"
 UBLK_NBD_RUNTIME_DIR=/proc/none timeout -k 5 "$LIMIT_S" "${user[@]}" prlimit --nofile=100 --memlock=65536 "$SCRATCH/ublk-nbd" doctor \
 	>"$SCRATCH/out" 2>"$SCRATCH/err" </dev/null
 status=$?

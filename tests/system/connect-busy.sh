@@ -26,7 +26,7 @@ still_works() {
 }
 
 complaints() {
-	cat /run/ublk-nbd/daemon.log "$WORK"/*.err 2>/dev/null | grep -c 'in use'
+	cat /run/ublk-nbd/state/daemon.log "$WORK"/*.err 2>/dev/null | grep -c 'in use'
 }
 
 disconnect_is_refused() {

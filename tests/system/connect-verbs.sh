@@ -245,7 +245,7 @@ batches() {
 }
 
 daemon_log_lines() {
-	[ ! -e /run/ublk-nbd/daemon.log ] || wc -l </run/ublk-nbd/daemon.log
+	[ ! -e /run/ublk-nbd/state/daemon.log ] || wc -l </run/ublk-nbd/state/daemon.log
 }
 
 # Where there is a journal, what the daemon says goes there, with its priority, and into no file.
@@ -304,7 +304,7 @@ end_container() {
 }
 
 pid_in() {
-	in_container "$1" sh -c 'cat /run/ublk-nbd/*.json /run/ublk-nbd/state/*.json 2>/dev/null' | json .pid
+	in_container "$1" sh -c 'cat /run/ublk-nbd/state/*.json' | json .pid
 }
 
 # Two containers of one image number their processes alike; each sees the other's disk, and none of its processes.
@@ -324,7 +324,7 @@ two_containers() {
 	in_container one ublk-nbd connect --foreground --device 7 $URI/one >"$WORK/out" 2>"$WORK/err" &
 	front=$!
 	wait_for test -s "$WORK/out" || fail "connect --foreground" "$(cat "$WORK/err")"
-	in_container one sh -c "kill -KILL \$(cat /run/ublk-nbd/7.json /run/ublk-nbd/state/7.json 2>/dev/null | jq .pid)"
+	in_container one sh -c "kill -KILL \$(jq .pid /run/ublk-nbd/state/7.json)"
 	wait "$front"
 	check_equal "connect's exit code, its daemon killed" 1 $?
 	check "its disk is gone" wait_for test ! -e /dev/ublkb7
@@ -335,6 +335,36 @@ two_containers() {
 	end_container one
 	end_container two
 	check "nothing is left" wait_for no_device_left
+}
+
+# A runtime directory that was there is left as it is, /tmp too.
+runtime_in_tmp() {
+	before=$(stat -c '%a %U' /tmp)
+	export UBLK_NBD_RUNTIME_DIR=/tmp
+	connect_disk $URI
+	check_equal "/tmp" "$before" "$(stat -c '%a %U' /tmp)"
+	check_equal "what we made in it" "700 root" "$(stat -c '%a %U' /tmp/state)"
+	check_equal "list" live "$(ublk-nbd list -o json | json '.[].state')"
+	UBLK_NBD_RUNTIME_DIR='' expect_exit "without it" 1 ublk-nbd status "$DISK"
+	said 'cannot be asked from here'
+	chmod 750 /tmp/state
+	expect_exit "once others may look into it" 5 ublk-nbd connect $URI
+	said '/tmp/state has mode 0750' 'chmod it to 0700'
+	check_equal "its mode" 750 "$(stat -c %a /tmp/state)"
+	chmod 700 /tmp/state
+	disconnect_disk
+	rm -r /tmp/state
+	mkdir -m 700 /tmp/elsewhere
+	ln -s elsewhere /tmp/state
+	expect_exit "a link" 5 ublk-nbd connect $URI
+	said '/tmp/state is a link'
+	rm /tmp/state
+	mkdir -m 700 /tmp/state
+	chown 1000 /tmp/state
+	expect_exit "another user's" 5 ublk-nbd connect $URI
+	said '/tmp/state belongs to uid 1000'
+	check_equal "nothing is in there" "" "$(find /tmp/state /tmp/elsewhere -mindepth 1)"
+	rm -r /tmp/state /tmp/elsewhere
 }
 
 # old_daemon: serves device 9 as 0.1.0's daemons do, with their mark and their files.
@@ -366,7 +396,7 @@ EOF
 # What a disk of 0.1.0 knows of its daemon is a process number.
 of_version_0_1_0() {
 	connect_disk --owner past $URI/old
-	cat /run/ublk-nbd/*.json /run/ublk-nbd/state/*.json >"$WORK/record" 2>/dev/null
+	cat /run/ublk-nbd/state/*.json >"$WORK/record"
 	disconnect_disk
 	old_daemon
 	check_equal "without an answer" '["silent","past",true]' \
@@ -391,7 +421,7 @@ of_version_0_1_0() {
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring defaults_and_wishes batches json_is_valid usable_at_once \
 	idempotent idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground \
-	says_it_to_the_journal two_containers of_version_0_1_0; do
+	says_it_to_the_journal two_containers runtime_in_tmp of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
 	run_case "$(echo $verb | tr _ ' ')" $verb

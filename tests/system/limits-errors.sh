@@ -74,11 +74,11 @@ server_shuts_down() {
 }
 
 log_lines() {
-	cat /run/ublk-nbd/daemon.log "$WORK"/*.err 2>/dev/null | wc -l
+	cat /run/ublk-nbd/state/daemon.log "$WORK"/*.err 2>/dev/null | wc -l
 }
 
 held_back() {
-	cat /run/ublk-nbd/daemon.log "$WORK"/*.err 2>/dev/null | grep -q 'held back'
+	cat /run/ublk-nbd/state/daemon.log "$WORK"/*.err 2>/dev/null | grep -q 'held back'
 }
 
 # A few requests of many fail: each failure reaches its own request, all others have the right bytes.

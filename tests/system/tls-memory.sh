@@ -103,8 +103,8 @@ holds_none() {
 
 # check_words: what the daemon and the command line were told and have said.
 check_words() {
-	cat /run/ublk-nbd/daemon.log "/proc/$daemon/environ" "/proc/$daemon/cmdline" "$WORK/connect.log" \
-		/run/ublk-nbd/*.json >"$WORK/words"
+	cat /run/ublk-nbd/state/daemon.log "/proc/$daemon/environ" "/proc/$daemon/cmdline" "$WORK/connect.log" \
+		/run/ublk-nbd/state/*.json >"$WORK/words"
 	ublk-nbd status -o json "$DISK" >>"$WORK/words"
 	ublk-nbd status "$DISK" >>"$WORK/words"
 	holds_none "logs and environment" "$WORK/words"

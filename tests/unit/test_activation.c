@@ -15,20 +15,30 @@
 
 #include "gateway/common/activation.h"
 #include "gateway/common/minder.h"
+#include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "tests/unit/peers.h"
 
 static char directory[] = "/tmp/test-activation-XXXXXX";
 
-static int count_entries(void)
+static int count_entries_of(const char *path)
 {
-	DIR *dir = opendir(directory);
+	DIR *dir = opendir(path);
 	int count = -2;
 
 	while (readdir(dir))
 		count++;
 	closedir(dir);
 	return count;
+}
+
+/* Beside the runtime directory's "state", and in it. */
+static int count_entries(void)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/state", directory);
+	return count_entries_of(directory) - 1 + count_entries_of(path);
 }
 
 /* Waits for the program's end; the sentence says how it came. */
@@ -380,16 +390,21 @@ static void test_orphan(void **state)
 
 static int make_directory(void **state)
 {
+	char error[400];
+
 	(void)state;
-	if (!mkdtemp(directory))
+	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1))
 		return -1;
-	return setenv("UBLK_NBD_RUNTIME_DIR", directory, 1);
+	return runtime_dir_prepare(error, sizeof(error));
 }
 
 static int remove_directory(void **state)
 {
+	char path[80];
+
 	(void)state;
-	return rmdir(directory);
+	snprintf(path, sizeof(path), "%s/state", directory);
+	return rmdir(path) || rmdir(directory);
 }
 
 int main(int argc, char **argv)

@@ -138,14 +138,21 @@ static void test_idle_ones_make_room(void **state)
 
 static int make_directory(void **state)
 {
+	char error[400];
+
 	(void)state;
-	return mkdtemp(directory) && setenv("UBLK_NBD_RUNTIME_DIR", directory, 1) == 0 ? 0 : -1;
+	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1))
+		return -1;
+	return runtime_dir_prepare(error, sizeof(error));
 }
 
 static int remove_directory(void **state)
 {
+	char path[80];
+
 	(void)state;
-	return rmdir(directory);
+	snprintf(path, sizeof(path), "%s/state", directory);
+	return rmdir(path) || rmdir(directory);
 }
 
 int main(void)

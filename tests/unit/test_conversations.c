@@ -26,6 +26,7 @@
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/ready_reader.h"
+#include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 
 #define NUMBER	   5
@@ -116,17 +117,24 @@ static void *play_ready(void *argument)
 
 /* --- the control conversation ------------------------------------------------------------------ */
 
-static int listen_as_daemon(void)
+/* Where a daemon of this version listens, or one of 0.1.0. */
+static int listen_as_daemon_in(const char *folder)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%d.sock", directory, NUMBER);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s%s/%d.sock", directory, folder,
+		 NUMBER);
 	unlink(address.sun_path);
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	return fd;
+}
+
+static int listen_as_daemon(void)
+{
+	return listen_as_daemon_in("/state");
 }
 
 /* Asks, and returns what control_client_call() does; within LATE_MS. */
@@ -137,7 +145,7 @@ static int ask(struct script *script, uint64_t tag, json_t **answer)
 	int result;
 
 	*answer = NULL;
-	script->fd = listen_as_daemon();
+	script->fd = server_tag_is_old(tag) ? listen_as_daemon_in("") : listen_as_daemon();
 	assert_int_equal(pthread_create(&thread, NULL, play_server, script), 0);
 	result = control_client_call(NUMBER, tag, json_pack("{s:s}", "verb", "disconnect"),
 				     TIMEOUT_MS, answer);
@@ -334,7 +342,7 @@ static void test_backlog(void **state)
 	json_t *answer = NULL;
 
 	(void)state;
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%d.sock", directory, NUMBER);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/state/%d.sock", directory, NUMBER);
 	for (size_t i = 0; i < 8; i++) {
 		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		(void)connect(fds[i], (struct sockaddr *)&address, sizeof(address));
@@ -438,10 +446,12 @@ static void test_ready_interrupted(void **state)
 
 static int set_up(void **state)
 {
+	char error[400];
 	int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	(void)state;
-	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1))
+	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1) ||
+	    runtime_dir_prepare(error, sizeof(error)))
 		return -1;
 	interrupt_fd = interrupt_open();
 	/* The complaints are tested elsewhere. */
@@ -454,9 +464,12 @@ static int tear_down(void **state)
 	char path[80];
 
 	(void)state;
+	snprintf(path, sizeof(path), "%s/state/%d.sock", directory, NUMBER);
+	unlink(path);
 	snprintf(path, sizeof(path), "%s/%d.sock", directory, NUMBER);
 	unlink(path);
-	return rmdir(directory);
+	snprintf(path, sizeof(path), "%s/state", directory);
+	return rmdir(path) || rmdir(directory);
 }
 
 int main(void)

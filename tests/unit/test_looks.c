@@ -19,6 +19,7 @@
 #include "gateway/cli/commands.h"
 #include "gateway/common/activation.h"
 #include "gateway/common/minder.h"
+#include "gateway/common/runtime_dir.h"
 #include "gateway/common/exit_code.h"
 #include "tests/unit/peers.h"
 
@@ -127,15 +128,24 @@ static bool has_feature(json_t *object, const char *name)
 	return false;
 }
 
-static int count_entries(void)
+static int count_entries_of(const char *path)
 {
-	DIR *dir = opendir(directory);
+	DIR *dir = opendir(path);
 	int count = -2;
 
 	while (readdir(dir))
 		count++;
 	closedir(dir);
 	return count;
+}
+
+/* Beside the runtime directory's "state", and in it. */
+static int count_entries(void)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/state", directory);
+	return count_entries_of(directory) - 1 + count_entries_of(path);
 }
 
 /* --- exports ------------------------------------------------------------------------------------ */
@@ -627,19 +637,24 @@ static int check_leftovers(void **state)
 
 static int make_directory(void **state)
 {
+	char error[400];
+
 	(void)state;
 	signal(SIGPIPE, SIG_IGN);
-	if (!mkdtemp(directory))
+	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1))
 		return -1;
-	return setenv("UBLK_NBD_RUNTIME_DIR", directory, 1);
+	return runtime_dir_prepare(error, sizeof(error));
 }
 
 static int remove_directory(void **state)
 {
+	char path[80];
+
 	(void)state;
 	free(printed);
 	free(complained);
-	return rmdir(directory);
+	snprintf(path, sizeof(path), "%s/state", directory);
+	return rmdir(path) || rmdir(directory);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, note_fds, check_leftovers)

@@ -69,8 +69,8 @@ let_go() {
 
 # no_device_left: nothing of a disk is in the kernel, in /dev or in the runtime directory.
 no_device_left() {
-	data_left=$(ls -d /dev/ublkb* /dev/ublkc* /sys/block/ublkb* /run/ublk-nbd/*.json \
-		/run/ublk-nbd/*.sock /run/ublk-nbd/*.udev 2>/dev/null)
+	data_left=$(ls -d /dev/ublkb* /dev/ublkc* /sys/block/ublkb* /run/ublk-nbd/state/*.json \
+		/run/ublk-nbd/state/*.sock /run/ublk-nbd/state/*.udev 2>/dev/null)
 	[ -z "$data_left" ]
 }
 
@@ -118,7 +118,7 @@ start_forking_nbd_server() {
 
 # clean_slate: what a case that failed has left is removed, so that the next one is judged by itself.
 clean_slate() {
-	no_device_left || tail -n 15 /run/ublk-nbd/daemon.log | sed 's/^/# daemon: /'
+	no_device_left || tail -n 15 /run/ublk-nbd/state/daemon.log | sed 's/^/# daemon: /'
 	umount -l /mnt 2>/dev/null
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	for data_file in "$WORK"/*.pid; do

@@ -4,7 +4,7 @@
 # What the tests of everything that goes wrong have in common: the hostile server, a verified load
 # at depth 32, and the look at what is left. To be read by a test after lib.sh: . /lab/faults.sh
 
-RUNTIME=/run/ublk-nbd
+RUNTIME=/run/ublk-nbd/state
 DAEMON_LOG=$RUNTIME/daemon.log
 # How much later than --timeout a request may end: the emulator is slow, the host is shared.
 SCALE=${LAB_SCALE:-1}
