@@ -172,7 +172,7 @@ swept() {
 		esac
 		kill "-$number" "$MINDER"
 		kill "-$number" "$aside"
-		[ $number = 2 ] || kill "-$number" "$DAEMON" # INT is as TERM
+		[ "$number" = 2 ] || kill "-$number" "$DAEMON" # INT is as TERM
 	done
 	kill -15 "$aside"
 }
