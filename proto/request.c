@@ -4,6 +4,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #define BIT(n) (1u << (n))
 
@@ -129,4 +131,27 @@ int nbd_request_check(const struct nbd_request *request, const struct nbd_export
 	if (rc < 0 || !has_range(request->command))
 		return rc;
 	return check_range(request, export);
+}
+
+const char *nbd_request_text(const struct nbd_request *request, char *out, size_t out_bytes)
+{
+	static const char *const names[] = {
+		[NBD_CMD_READ] = "READ",
+		[NBD_CMD_WRITE] = "WRITE",
+		[NBD_CMD_DISC] = "DISC",
+		[NBD_CMD_FLUSH] = "FLUSH",
+		[NBD_CMD_TRIM] = "TRIM",
+		[NBD_CMD_CACHE] = "CACHE",
+		[NBD_CMD_WRITE_ZEROES] = "WRITE_ZEROES",
+	};
+	const char *name = request->command < sizeof(names) / sizeof(names[0])
+				   ? names[request->command]
+				   : "unknown command";
+
+	if (request->command == NBD_CMD_FLUSH || request->command == NBD_CMD_DISC)
+		snprintf(out, out_bytes, "%s", name);
+	else
+		snprintf(out, out_bytes, "%s of %u bytes at %" PRIu64, name, request->length_bytes,
+			 request->offset_bytes);
+	return out;
 }

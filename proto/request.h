@@ -6,6 +6,7 @@
 #define PROTO_REQUEST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/coverage.h"
@@ -48,6 +49,10 @@ struct nbd_request {
 void nbd_request_move_rx(struct nbd_request *request, enum nbd_rx_state to);
 /* Marks the request (IDLE) as one whose reply may come now; resets what a former reply left. */
 void nbd_request_expect(struct nbd_request *request);
+
+/* For people: "READ of 4096 bytes at 8192", "FLUSH"; NBD_REQUEST_TEXT_BYTES are enough. Returns out. */
+#define NBD_REQUEST_TEXT_BYTES 80
+const char *nbd_request_text(const struct nbd_request *request, char *out, size_t out_bytes);
 
 /* Header bytes of a request in this framing: 28, or 32 with extended headers. */
 static inline uint32_t nbd_request_header_bytes(enum nbd_framing framing)

@@ -164,6 +164,10 @@ static int print_page(const json_t *status)
 	if (json_object_get(status, "timeout_ms"))
 		output_field("timeout", "%g s", (double)number_of(status, "timeout_ms") / 1000);
 	print_connections(status);
+	if (string_of(status, "last_error")[0])
+		output_field("last error", "%s (%" PRIu64 " s ago)",
+			     string_of(status, "last_error"),
+			     number_of(status, "last_error_age_ms") / 1000);
 	print_counters(status);
 	return output_finish(VERB);
 }

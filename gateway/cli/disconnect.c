@@ -127,6 +127,8 @@ static enum exit_code judge_answer(const struct job *job, const json_t *answer)
 			     job->number, flush);
 		return EXIT_CODE_DATA;
 	}
+	if (exit_code == EXIT_CODE_BUSY && flush)
+		output_warning(VERB, "flushing /dev/ublkb%u failed: %s", job->number, flush);
 	if (exit_code == EXIT_CODE_BUSY)
 		return complain_busy(job, sentence ? sentence : "the disk is in use");
 	output_error(VERB, "%s", sentence ? sentence : "the daemon refused without a reason");

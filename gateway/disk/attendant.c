@@ -116,6 +116,7 @@ static int read_first_block(const struct attendant_request *request,
 		request->size_bytes < FIRST_BLOCK_BYTES ? request->block_bytes : FIRST_BLOCK_BYTES;
 	struct stat st;
 	ssize_t n;
+	int error;
 
 	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
 		return probe_fail(request, answer, ENOTBLK,
@@ -127,11 +128,14 @@ static int read_first_block(const struct attendant_request *request,
 	if (posix_memalign(&block, FIRST_BLOCK_BYTES, FIRST_BLOCK_BYTES) != 0)
 		return probe_fail(request, answer, ENOMEM, "reading its first block");
 	n = pread(fd, block, bytes, 0);
+	error = errno;
 	free(block);
-	if (n != (ssize_t)bytes)
-		return probe_fail(request, answer, n < 0 ? errno : EIO,
-				  "its first block cannot be read from the server");
-	return 0;
+	if (n == (ssize_t)bytes)
+		return 0;
+	answer->reading = true;
+	snprintf(answer->sentence, sizeof(answer->sentence),
+		 "%s: its first block cannot be read from the server", request->device_path);
+	return n < 0 ? -error : -EIO;
 }
 
 static void probe(const struct attendant_request *request, struct attendant_answer *answer)

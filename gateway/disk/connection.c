@@ -244,6 +244,9 @@ static void report_loss(struct connection *connection, int error)
 	if (connection->in_flight > 0)
 		snprintf(in_flight, sizeof(in_flight), "; %u request%s in flight",
 			 connection->in_flight, connection->in_flight == 1 ? "" : "s");
+	trouble_note(&connection->queue->shared->trouble, false,
+		     "the connection to %s was given up: %s%s%s", connection->peer_text,
+		     connection->reason, error ? ": " : "", error ? strerror(error) : "");
 	log_error("queue %u: connection %u to %s is given up: %s%s%s%s", connection->queue->id,
 		  connection->index, connection->peer_text, connection->reason, error ? ": " : "",
 		  error ? strerror(error) : "", in_flight);

@@ -94,6 +94,7 @@ static bool is_awaited(const struct wire_request *request)
 static void look_at(struct queue *queue, struct wire_request *request)
 {
 	struct connection *connection = request->connection;
+	char text[NBD_REQUEST_TEXT_BYTES];
 
 	if (!is_awaited(request))
 		return;
@@ -104,10 +105,8 @@ static void look_at(struct queue *queue, struct wire_request *request)
 		return;
 	stats_add(&queue->stats.timeouts, 1);
 	connection_condemn(connection, 0,
-			   "tag %u: no answer to command %u at %llu+%u within its time "
-			   "(--timeout is %u ms)",
-			   request->tag, request->nbd.command,
-			   (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
+			   "tag %u: no answer to %s within its time (--timeout is %u ms)",
+			   request->tag, nbd_request_text(&request->nbd, text, sizeof(text)),
 			   queue->shared->timeout_ms);
 }
 

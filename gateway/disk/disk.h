@@ -72,9 +72,11 @@ struct disk {
 		*queues_held; /* closed, and never freed: a ring may still write there; or NULL */
 
 	struct control_server *control_server;
-	bool stopper_running; /* STOPPING, until the attendant has answered */
-	bool stopped;	      /* the driver has aborted every command, or will have */
-	int flush_errno;      /* positive: flushing on the way out failed */
+	bool stopper_running;		   /* STOPPING, until the attendant has answered */
+	bool stopped;			   /* the driver has aborted every command, or will have */
+	int flush_errno;		   /* positive: flushing on the way out failed */
+	char flush_why[TROUBLE_BYTES_MAX]; /* in words, with flush_errno */
+	uint64_t stop_troubles; /* trouble_count() when the stop began: what is newer is its own */
 
 	enum exit_code exit_code; /* of a failure, with its sentence */
 	char sentence[700];
@@ -82,6 +84,11 @@ struct disk {
 
 /* --- start.c: up to LIVE. false: exit_code and sentence say why; disk_remove() is still due. --- */
 bool disk_start(struct disk *disk);
+
+/* Whether a server of our own has ended, or does within a moment; how goes into sentence. */
+bool disk_server_has_ended(struct disk *disk, char *sentence, size_t sentence_bytes);
+/* A queue ended with this positive errno: as disk_fail(), with the queue's own words. */
+bool disk_queue_failed(struct disk *disk, uint32_t id, int error);
 
 /* --- wait.c ------------------------------------------------------------------------------------ */
 

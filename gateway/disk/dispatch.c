@@ -112,6 +112,10 @@ static bool meets_stale_write(struct queue *queue, const struct slot *slot)
 	    !stale_overlaps(&queue->shared->stale, first->nbd.offset_bytes, slot->length_bytes))
 		return false;
 	stats_add(&queue->stats.stale_refusals, 1);
+	trouble_note(&queue->shared->trouble, false,
+		     "writing %u bytes at %llu is refused: the server never answered an earlier "
+		     "write there, and may still carry it out",
+		     slot->length_bytes, (unsigned long long)first->nbd.offset_bytes);
 	if (log_limit_pass(&limit, &held))
 		log_error("queue %u tag %u: writing %u bytes at %llu is refused: the server never "
 			  "answered an earlier write there, and may still carry it out; disconnect "
@@ -125,8 +129,11 @@ static bool meets_stale_write(struct queue *queue, const struct slot *slot)
 static void log_refused(const struct queue *queue, const struct wire_request *request, int error)
 {
 	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
+	char text[NBD_REQUEST_TEXT_BYTES];
 	uint32_t held;
 
+	trouble_note(&queue->shared->trouble, false, "%s is nothing the server takes: %s",
+		     nbd_request_text(&request->nbd, text, sizeof(text)), strerror(-error));
 	if (log_limit_pass(&limit, &held))
 		log_error(
 			"queue %u tag %u: command %u at %llu+%u is nothing the server takes: %s%s",
@@ -135,12 +142,24 @@ static void log_refused(const struct queue *queue, const struct wire_request *re
 			strerror(-error), log_limit_held_text(held));
 }
 
+void dispatch_note_cut_off(const struct queue *queue)
+{
+	const char *reason = "";
+
+	for (uint32_t i = 0; i < queue->connections_count && !reason[0]; i++)
+		reason = queue->connections[i].reason;
+	trouble_note(&queue->shared->trouble, false, "no connection to the server is left%s%s",
+		     reason[0] ? ": " : "", reason);
+}
+
 static int send_part(struct queue *queue, struct wire_request *request)
 {
 	struct connection *connection = dispatch_pick_connection(queue, request->nbd.length_bytes);
 	int ret = connection ? nbd_request_check(&request->nbd, queue->export) : -EIO;
 
-	if (connection && ret < 0)
+	if (!connection)
+		dispatch_note_cut_off(queue);
+	else if (ret < 0)
 		log_refused(queue, request, ret);
 	if (ret == 0)
 		connection_enqueue(connection, request);

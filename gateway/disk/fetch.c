@@ -103,6 +103,10 @@ static void log_untranslatable(const struct queue *queue, const struct slot *slo
 	const struct ublksrv_io_desc *descriptor = &queue->descriptors[slot->tag];
 	uint32_t held;
 
+	trouble_note(&queue->shared->trouble, false,
+		     "the kernel asked for operation %u on %u sectors at %llu: %s", slot->op,
+		     descriptor->nr_sectors, (unsigned long long)descriptor->start_sector,
+		     strerror(-error));
 	if (log_limit_pass(&limit, &held))
 		log_error("queue %u tag %u: the kernel asked for operation %u on %u sectors at "
 			  "%llu: %s%s",
@@ -144,6 +148,8 @@ static void take_request(struct queue *queue, struct slot *slot)
  * on, and the main thread is told at once, whatever else the queue still serves. */
 static void take_refusal(struct queue *queue, uint32_t tag, int error)
 {
+	trouble_note(&queue->shared->trouble, false, "the driver refused a command: %s",
+		     strerror(error));
 	log_error("queue %u tag %u: the driver refused the command: %s", queue->id, tag,
 		  strerror(error));
 	atomic_store(&queue->failure, error);

@@ -34,8 +34,10 @@ static void start_flushing(struct queue *queue)
 		return;
 	if (connection)
 		leave_send_own(queue, connection, NBD_CMD_FLUSH);
-	else
+	else {
+		dispatch_note_cut_off(queue);
 		atomic_store(&queue->flush_error, EIO);
+	}
 }
 
 bool leave_next_connection(struct queue *queue)

@@ -152,7 +152,7 @@ static enum exit_code run(struct disk *disk)
 	serve_close(&serve);
 	if (disk->flush_errno) {
 		log_error("flushing on the way out failed: %s: what was written last may be lost",
-			  strerror(disk->flush_errno));
+			  disk->flush_why);
 		return EXIT_CODE_DATA;
 	}
 	return disk->exit_code;

@@ -260,6 +260,7 @@ static void *queue_main(void *argument)
 		ring_close(&queue->ring);
 	}
 	if (ret < 0) {
+		trouble_note(&queue->shared->trouble, false, "io_uring failed: %s", strerror(-ret));
 		log_error("queue %u ends: io_uring: %s", queue->id, strerror(-ret));
 		atomic_store(&queue->failure, -ret);
 		if (queue_state(queue) != QUEUE_DONE)

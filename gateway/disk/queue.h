@@ -28,6 +28,7 @@
 #include "gateway/disk/slot.h"
 #include "gateway/disk/stats.h"
 #include "gateway/disk/stale.h"
+#include "gateway/disk/trouble.h"
 #include "kernel/ublk_cmd.h"
 
 enum queue_state { QUEUE_NEW, QUEUE_SERVING, QUEUE_FLUSHING, QUEUE_LEAVING, QUEUE_DONE };
@@ -52,7 +53,8 @@ struct queue_shared {
 	uint16_t parts_max;
 	uint32_t max_io_bytes;
 	uint32_t timeout_ms;
-	bool fua_always;    /* FUA without FLUSH: every write carries it */
+	bool fua_always; /* FUA without FLUSH: every write carries it */
+	struct trouble trouble;
 	struct stale stale; /* writes of lost connections; the queues' threads write it */
 };
 
@@ -143,6 +145,8 @@ void fetch_commit(struct queue *queue, struct slot *slot);
 void dispatch_slot(struct queue *queue, struct slot *slot);
 /* The live connection for a request of so many bytes; NULL when none is left. */
 struct connection *dispatch_pick_connection(struct queue *queue, uint64_t length_bytes);
+/* A request fails because no connection is left: the reason of the loss is its reason. */
+void dispatch_note_cut_off(const struct queue *queue);
 /* The reply is final, or the send of one whose reply is has completed: closes the part, and
  * commits the slot with its last. */
 void dispatch_part_settled(struct queue *queue, struct wire_request *request);

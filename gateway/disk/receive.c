@@ -88,17 +88,21 @@ static void log_server_error(struct connection *connection, const struct nbd_rep
 {
 	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
 	struct wire_request *request = wire_request_of(event->request);
-	char message[200];
+	char message[200], text[NBD_REQUEST_TEXT_BYTES];
 	uint32_t held, used = 0;
 
-	if (!log_limit_pass(&limit, &held))
-		return;
 	while (used < event->message_bytes && used < sizeof(message) - 1) {
 		char c = event->message[used];
 
 		message[used++] = c >= ' ' && c <= '~' ? c : '?';
 	}
 	message[used] = '\0';
+	trouble_note(&connection->queue->shared->trouble, true,
+		     "the server answered %s with the error %s%s%s",
+		     nbd_request_text(&request->nbd, text, sizeof(text)),
+		     nbd_error_name(event->wire_error), used ? ": " : "", message);
+	if (!log_limit_pass(&limit, &held))
+		return;
 	log_warning("queue %u tag %u: the server failed command %u at %llu+%u: %s (%u)%s%s%s",
 		    connection->queue->id, request->tag, request->nbd.command,
 		    (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
@@ -111,6 +115,11 @@ static void log_scattered(struct connection *connection, const struct wire_reque
 	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
 	uint32_t held;
 
+	trouble_note(&connection->queue->shared->trouble, true,
+		     "the server answered READ of %u bytes at %llu in more than %u separate "
+		     "pieces: a smaller --max-io-size helps",
+		     request->nbd.length_bytes, (unsigned long long)request->nbd.offset_bytes,
+		     NBD_COVERAGE_SPANS_MAX);
 	if (log_limit_pass(&limit, &held))
 		log_warning("queue %u tag %u: reading %u bytes at %llu fails: the server answers "
 			    "in more than %u separate pieces; a smaller --max-io-size helps%s",

@@ -157,6 +157,7 @@ static void hand_over(struct serve *serve)
 	struct disk *disk = serve->disk;
 	uint32_t next = 0;
 
+	serve->resize_troubles = trouble_count(&disk->shared.trouble);
 	for (uint32_t q = 0; q < disk->queues_count; q++) {
 		struct queue *queue = &disk->queues[q];
 
@@ -243,7 +244,8 @@ static int take_outcome(struct queue *queue)
 void resize_look(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
-	char sentence[200];
+	char sentence[TROUBLE_BYTES_MAX + 100];
+	struct trouble_note note;
 	int error = 0;
 
 	if (!serve->resize_handed_over)
@@ -261,7 +263,9 @@ void resize_look(struct serve *serve)
 	if (error) {
 		snprintf(sentence, sizeof(sentence),
 			 "the connections cannot be replaced by ones that see the new size: %s",
-			 strerror(error));
+			 trouble_since(&disk->shared.trouble, serve->resize_troubles, &note)
+				 ? note.text
+				 : strerror(error));
 		refuse(serve, serve->resize_client, error, EXIT_CODE_UNREACHABLE, sentence);
 	} else {
 		apply(serve);

@@ -55,6 +55,8 @@ static void log_payload(const struct queue *queue, const struct wire_request *re
 	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
 	uint32_t held;
 
+	trouble_note(&queue->shared->trouble, false,
+		     "the driver does not give what is to be written: %s", strerror(-error));
 	if (log_limit_pass(&limit, &held))
 		log_error("queue %u tag %u: the driver does not give what is to be written: %s%s",
 			  queue->id, request->tag, strerror(-error), log_limit_held_text(held));

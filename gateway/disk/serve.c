@@ -72,7 +72,7 @@ static void check_queues(struct serve *serve)
 		    disk->stopped)
 			continue;
 		serve->failure_seen = true;
-		disk_fail(disk, EXIT_CODE_SYSTEM, "queue %u failed: %s", i, strerror(failure));
+		disk_queue_failed(disk, i, failure);
 		log_error("%s: the disk ends", disk->sentence);
 		stopping_begin(serve, true, 0);
 		return;

@@ -28,8 +28,9 @@ struct serve {
 	uint64_t resize_bytes; /* the export's, once it is known to have grown; else 0 */
 	struct transport *resize_transports[DISK_CONNECTIONS_MAX];
 	uint32_t resize_transports_count;
-	bool resize_handed_over; /* to the queues, which have not all taken them yet */
-	bool server_gone;	 /* the server we started has ended */
+	uint64_t resize_troubles; /* trouble_count() when they were handed over */
+	bool resize_handed_over;  /* to the queues, which have not all taken them yet */
+	bool server_gone;	  /* the server we started has ended */
 };
 
 /* Listens on the control socket. false: disk->sentence says why. */

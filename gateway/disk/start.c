@@ -59,21 +59,30 @@ static bool start_server(struct disk *disk)
 	return true;
 }
 
+bool disk_server_has_ended(struct disk *disk, char *sentence, size_t sentence_bytes)
+{
+	struct pollfd ended = { .fd = disk->activation.minder_fd, .events = POLLIN };
+	char how[300];
+
+	if (disk->activation.pid == 0 || poll(&ended, 1, SERVER_END_MS) <= 0 ||
+	    !activation_has_ended(&disk->activation, how, sizeof(how)))
+		return false;
+	snprintf(sentence, sentence_bytes, "%s%s", how,
+		 disk->config.foreground
+			 ? ""
+			 : ": its own words are in the journal, or in daemon.log of "
+			   "the runtime directory");
+	return true;
+}
+
 /* A server of our own that has ended says why in fewer words than the connection to it. */
 static bool dial_failed(struct disk *disk, const struct dial_result *result)
 {
-	struct pollfd ended = { .fd = disk->activation.minder_fd, .events = POLLIN };
-	char sentence[300];
+	char sentence[400];
 
-	if (disk->activation.pid > 0 && result->exit_code == EXIT_CODE_UNREACHABLE &&
-	    poll(&ended, 1, SERVER_END_MS) > 0 &&
-	    activation_has_ended(&disk->activation, sentence, sizeof(sentence)))
-		return disk_fail(
-			disk, EXIT_CODE_UNREACHABLE, "%s%s", sentence,
-			disk->config.foreground
-				? ""
-				: ": its own words are in the journal, or in daemon.log of "
-				  "the runtime directory");
+	if (result->exit_code == EXIT_CODE_UNREACHABLE &&
+	    disk_server_has_ended(disk, sentence, sizeof(sentence)))
+		return disk_fail(disk, EXIT_CODE_UNREACHABLE, "%s", sentence);
 	return disk_fail(disk, result->exit_code, "%s", result->sentence);
 }
 
@@ -392,6 +401,7 @@ static bool open_queues(struct disk *disk)
 	atomic_store(&shared->export_size_bytes, disk->export->size_bytes);
 	atomic_store(&shared->size_bytes, disk->geometry.size_bytes);
 	stale_init(&shared->stale);
+	trouble_init(&shared->trouble);
 	shared->char_fd = disk->char_fd;
 	shared->depth = disk->info.queue_depth;
 	shared->parts_max = disk->geometry.parts_max;
@@ -425,15 +435,22 @@ static bool start_queues(struct disk *disk)
 	return true;
 }
 
+bool disk_queue_failed(struct disk *disk, uint32_t id, int error)
+{
+	struct trouble_note note;
+	bool known = trouble_since(&disk->shared.trouble, 0, &note);
+
+	return disk_fail(disk, EXIT_CODE_SYSTEM, "queue %u failed: %s: see `ublk-nbd doctor`", id,
+			 known ? note.text : strerror(error));
+}
+
 static bool queues_are_well(struct disk *disk)
 {
 	for (uint32_t id = 0; id < disk->queues_count; id++) {
 		int failure = atomic_load(&disk->queues[id].failure);
 
 		if (failure)
-			return disk_fail(disk, EXIT_CODE_SYSTEM,
-					 "queue %u failed: %s: see `ublk-nbd doctor`", id,
-					 strerror(failure));
+			return disk_queue_failed(disk, id, failure);
 	}
 	return true;
 }

@@ -182,7 +182,18 @@ static void add_geometry(const struct disk *disk, json_t *status)
 		json_string(disk->shared.payload == DISK_PAYLOAD_MAPPED ? "mapped" : "user-copy"));
 }
 
-json_t *status_build(const struct disk *disk)
+/* The last failure, and how long ago it was; null and null where nothing ever failed. */
+static void add_last_error(struct disk *disk, json_t *status)
+{
+	struct trouble_note note;
+	bool any = trouble_since(&disk->shared.trouble, 0, &note);
+
+	json_object_set_new(status, "last_error", any ? json_string(note.text) : json_null());
+	json_object_set_new(status, "last_error_age_ms",
+			    any ? json_integer(dial_now_ms() - note.at_ms) : json_null());
+}
+
+json_t *status_build(struct disk *disk)
 {
 	json_t *status = json_object();
 
@@ -195,6 +206,7 @@ json_t *status_build(const struct disk *disk)
 		json_object_set_new(status, "connections_live",
 				    json_integer(live_connections(disk)));
 		json_object_set_new(status, "stats", counters(disk));
+		add_last_error(disk, status);
 	}
 	return status;
 }

@@ -11,6 +11,6 @@
 #include "gateway/disk/disk.h"
 
 /* A new reference, or NULL without memory. */
-json_t *status_build(const struct disk *disk);
+json_t *status_build(struct disk *disk);
 
 #endif

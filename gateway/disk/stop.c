@@ -5,6 +5,7 @@
  * the deadline and makes the queues fail what waits.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ int stopper_start(struct disk *disk, bool force, bool *hurried)
 	};
 	int ret;
 
+	disk->stop_troubles = trouble_count(&disk->shared.trouble);
 	memcpy(request.device_path, disk->device_path, sizeof(request.device_path));
 	*hurried = attendant->pid == 0;
 	/* What was written by those who have closed the disk is with the server; the queues flush it. */
@@ -61,6 +63,21 @@ static bool was_written_to(const struct disk *disk)
 	return changes > 0;
 }
 
+/* A flush failed. The kernel's fsync may tell of a write that failed before the stop. */
+static void note_flush_failure(struct disk *disk, int error)
+{
+	struct trouble_note note;
+	bool is_older;
+
+	disk->flush_errno = error;
+	is_older = !trouble_since(&disk->shared.trouble, disk->stop_troubles, &note);
+	if (is_older && !trouble_since(&disk->shared.trouble, 0, &note))
+		snprintf(disk->flush_why, sizeof(disk->flush_why), "%s", strerror(error));
+	else
+		snprintf(disk->flush_why, sizeof(disk->flush_why), "%s%.400s",
+			 is_older ? "before the stop began: " : "", note.text);
+}
+
 int stopper_finish(struct disk *disk)
 {
 	struct attendant_answer answer;
@@ -68,7 +85,7 @@ int stopper_finish(struct disk *disk)
 	attendant_take(&disk->attendant, &answer);
 	disk->stopper_running = false;
 	if (answer.flush_errno && was_written_to(disk))
-		disk->flush_errno = answer.flush_errno;
+		note_flush_failure(disk, answer.flush_errno);
 	if (answer.result == 0)
 		disk->stopped = true;
 	else
@@ -108,14 +125,16 @@ static void end_queues(struct disk *disk)
 		request_all(disk, QUEUE_REQUEST_GIVE_UP);
 	for (uint32_t i = 0; i < disk->queues_count; i++) {
 		struct queue *queue = &disk->queues[i];
+		int error;
 
 		/* Its FLUSH and DISC are over, or their connections condemned. */
 		if (!queue_join(queue, QUEUE_END_MS)) {
 			log_error("queue %u does not end: leaving the kernel to tidy up", i);
 			_exit(EXIT_CODE_FAILURE);
 		}
-		if (!disk->flush_errno)
-			disk->flush_errno = atomic_load(&queue->flush_error);
+		error = atomic_load(&queue->flush_error);
+		if (error && !disk->flush_errno)
+			note_flush_failure(disk, error);
 		released &= queue_close(queue);
 	}
 	if (released)

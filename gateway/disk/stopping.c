@@ -88,7 +88,7 @@ static void reply_busy_all(struct serve *serve, const char *flush)
 static void refuse(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
-	const char *flush = disk->flush_errno ? strerror(disk->flush_errno) : NULL;
+	const char *flush = disk->flush_errno ? disk->flush_why : NULL;
 
 	disk->flush_errno = 0;
 	if (flush)
@@ -284,6 +284,7 @@ void stopping_attendant_ended(struct serve *serve)
 void stopping_answered(struct serve *serve)
 {
 	int ret = stopper_finish(serve->disk);
+	char sentence[120];
 
 	if (ret == 0) {
 		begin_leaving(serve);
@@ -291,9 +292,10 @@ void stopping_answered(struct serve *serve)
 		stopping_attendant_ended(serve);
 		begin(serve, serve->stop_forced);
 	} else if (ret != -EBUSY) {
-		log_error("the driver does not stop the device: %s", strerror(-ret));
-		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM,
-				"the driver does not stop the device");
+		snprintf(sentence, sizeof(sentence), "the driver does not stop the device: %s",
+			 strerror(-ret));
+		log_error("%s", sentence);
+		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM, sentence);
 	} else if (serve->stop_forced || serve->stop_insisted) {
 		/* Asked for while the gentle stop was under way. */
 		begin(serve, true);
@@ -305,13 +307,13 @@ void stopping_answered(struct serve *serve)
 void stopping_over(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
-	char sentence[200];
+	char sentence[TROUBLE_BYTES_MAX + 160];
 
 	if (disk->flush_errno) {
 		snprintf(sentence, sizeof(sentence),
 			 "%s is gone, but flushing it failed (%s): what was written last may be "
 			 "lost",
-			 disk->device_path, strerror(disk->flush_errno));
+			 disk->device_path, disk->flush_why);
 		reply_error_all(serve, disk->flush_errno, EXIT_CODE_DATA, sentence);
 	} else if (disk->exit_code != EXIT_CODE_OK) {
 		reply_error_all(serve, EIO, disk->exit_code, disk->sentence);

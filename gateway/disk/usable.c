@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,6 +53,21 @@ void disk_wait_link(const struct disk *disk)
 	settle_udev();
 }
 
+/* The kernel gave the attendant an errno; the queues know why, and a server of our own may have ended. */
+static bool read_failed(struct disk *disk, const struct attendant_answer *answer)
+{
+	struct trouble_note note;
+	char ended[300];
+
+	if (!trouble_since(&disk->shared.trouble, 0, &note))
+		return disk_fail(disk, EXIT_CODE_UNREACHABLE, "%s: %s", answer->sentence,
+				 strerror(-answer->result));
+	if (!note.server_said && disk_server_has_ended(disk, ended, sizeof(ended)))
+		return disk_fail(disk, EXIT_CODE_UNREACHABLE, "%s: %s", answer->sentence, ended);
+	return disk_fail(disk, note.server_said ? EXIT_CODE_REFUSED : EXIT_CODE_UNREACHABLE,
+			 "%s: %s", answer->sentence, note.text);
+}
+
 bool disk_wait_usable(struct disk *disk)
 {
 	struct attendant_request request = {
@@ -63,10 +79,10 @@ bool disk_wait_usable(struct disk *disk)
 
 	if (!disk_attend(disk, &request, &answer, "the first read of the disk"))
 		return false;
+	if (answer.result < 0 && answer.reading)
+		return read_failed(disk, &answer);
 	if (answer.result < 0)
-		return disk_fail(
-			disk, answer.result == -ENOENT ? EXIT_CODE_SYSTEM : EXIT_CODE_UNREACHABLE,
-			"%s", answer.sentence);
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s", answer.sentence);
 	settle_udev();
 	return true;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# goal: a flush that fails is never hidden, whatever error the server chooses: fsync fails; on the way
+# goal: whoever connects or disconnects reads why it failed, in the connection's own words, not an errno's;
+#       a flush that fails is never hidden, whatever error the server chooses: fsync fails; on the way
 #       out the daemon exits with 8, and so does disconnect, with a sentence; nothing is left all the same
 # method: a server that fails each flush with another error, and each of the other commands, under fsync
 #         of the raw device. A server whose flushes fail, one that never answers them, and one that is
@@ -48,9 +49,53 @@ by_sigterm() {
 by_disconnect() {
 	disconnect_exits "$1"
 	[ "$1" = 0 ] || check "its sentence" grep -q 'flush.* failed' "$WORK/disconnect.log"
+	[ "$1" = 0 ] || tells_why "$WORK/disconnect.log" "answered FLUSH|no answer to FLUSH|connection .*was given up|no connection"
 	wait_for test -s "$WORK/exit" || fail "disconnect" "the daemon does not end"
 	check_equal "the daemon's exit code" "$1" "$(cat "$WORK/exit")"
 	check_nothing_left
+}
+
+# tells_why FILE REGEX: the reason, and not what the kernel makes of it.
+tells_why() {
+	grep -qE "$2" "$1" || fail "the reason" "said '$(cat "$1")', nothing of '$2'"
+	! grep -q 'Input/output error' "$1" || fail "the reason" "said '$(cat "$1")'"
+}
+
+# connect_tells CODE REGEX TARGET...: the first read fails.
+connect_tells() {
+	tells_code=$1
+	tells_regex=$2
+	shift 2
+	ublk-nbd connect --timeout 1 --connections 1 "$@" >"$WORK/connect.out" 2>"$WORK/connect.log"
+	check_equal "connect's exit code" "$tells_code" $?
+	tells_why "$WORK/connect.log" "$tells_regex"
+	check_nothing_left
+}
+
+# hostile_tells CODE REGEX SERVER-OPTION...
+hostile_tells() {
+	tells_code=$1
+	tells_regex=$2
+	shift 2
+	start_hostile hostile "$SOCKET" "$@"
+	connect_tells "$tells_code" "$tells_regex" "$TARGET"
+}
+
+# The disk's own server ends at the first read.
+own_server_tells() {
+	connect_tells 3 'nbdkit was ended by signal 9' \
+		[ nbdkit eval get_size="echo 4M" pread="kill -9 \$PPID" ]
+}
+
+# What was last wrong is told by status; of a disk with which nothing is wrong nothing is.
+status_tells() {
+	start_hostile hostile "$SOCKET" --fail-offset 5242880 --fail-error 5
+	connect_disk --timeout 1 --connections 1 "$TARGET"
+	check_equal "the last error" null "$(status_value .last_error)"
+	expect_fail "reading" dd if="$DISK" of=/dev/null bs=4k count=1 skip=1280 iflag=direct
+	ublk-nbd status "$DISK" >"$WORK/status.log"
+	tells_why "$WORK/status.log" 'last error: .*answered READ of 4096 bytes at 5242880 with the error NBD_EIO'
+	disconnect_exits 0
 }
 
 # leave WAY CODE SERVER-OPTION...
@@ -160,6 +205,14 @@ a_case() {
 	remove_all
 }
 
+a_case "connect tells an error of the server" hostile_tells 4 \
+	'answered READ of 4096 bytes at 0 with the error NBD_EIO' --fail read --fail-error 5
+a_case "connect tells of a server that never answers" hostile_tells 3 \
+	'no answer to READ of 4096 bytes at 0 within its time .--timeout is 1000 ms' --deaf read
+a_case "connect tells of a server that breaks the protocol" hostile_tells 3 \
+	'broke the protocol' --wrong-after 0 --wrong magic
+a_case "connect tells of its own server's end" own_server_tells
+a_case "status tells the last error" status_tells
 a_case "fsync fails at each error of a flush" fsync_tells_each_error
 a_case "reads, writes and trims fail at each error" reads_and_writes_tell
 a_case "a server that does no trim, no zeroes" not_supported
