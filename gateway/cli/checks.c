@@ -6,8 +6,6 @@
 #include "gateway/cli/checks.h"
 #include "gateway/cli/output.h"
 
-#define TEXT_BYTES_MAX 2048
-
 void checks_init(struct checks *checks, bool json)
 {
 	memset(checks, 0, sizeof(*checks));
@@ -15,6 +13,12 @@ void checks_init(struct checks *checks, bool json)
 	checks->area = "";
 	if (json)
 		checks->array = json_array();
+}
+
+void checks_init_quiet(struct checks *checks)
+{
+	checks_init(checks, false);
+	checks->quiet = true;
 }
 
 void checks_clear(struct checks *checks)
@@ -25,10 +29,10 @@ void checks_clear(struct checks *checks)
 
 void checks_begin(struct checks *checks, const char *area, const char *title)
 {
-	char text[TEXT_BYTES_MAX];
+	char text[CHECK_BYTES_MAX];
 
 	checks->area = area;
-	if (!checks->json)
+	if (!checks->json && !checks->quiet)
 		printf("%s:\n", output_text(text, sizeof(text), title));
 }
 
@@ -39,10 +43,15 @@ __attribute__((format(printf, 4, 0))) static void check_add(struct checks *check
 {
 	static const char *const names[] = { "ok", "warn", "fail" };
 	static const char *const labels[] = { "ok", "warn", "FAIL" };
-	char raw[TEXT_BYTES_MAX], text[TEXT_BYTES_MAX];
+	char raw[CHECK_BYTES_MAX], text[CHECK_BYTES_MAX];
 
 	vsnprintf(raw, sizeof(raw), format, arguments);
 	output_text(text, sizeof(text), raw);
+	if (checks->quiet) {
+		if (result == CHECK_FAIL && !checks->first[0])
+			snprintf(checks->first, sizeof(checks->first), "%s: %.2000s", what, text);
+		return;
+	}
 	if (checks->json) {
 		json_array_append_new(checks->array, json_pack("{s:s, s:s, s:s, s:s}", "area",
 							       checks->area, "what", what, "result",

@@ -5,6 +5,8 @@
  *	ok    kernel: 7.3.4
  *	warn  udev: it does not run, so ...: start it
  *	FAIL  ublk driver: ...
+ *
+ * connect makes the same ones before it begins, and says the first failure alone (checks_init_quiet()).
  */
 #ifndef GATEWAY_CLI_CHECKS_H
 #define GATEWAY_CLI_CHECKS_H
@@ -14,10 +16,14 @@
 
 #include "gateway/common/exit_code.h"
 
+#define CHECK_BYTES_MAX 2048
+
 enum check_result { CHECK_OK, CHECK_WARN, CHECK_FAIL };
 
 struct checks {
 	bool json;
+	bool quiet; /* nothing is printed; the first failure stands in first */
+	char first[CHECK_BYTES_MAX];
 	const char *area; /* "machine" or "server": of the checks to come */
 	json_t *array;	  /* of what was found, with json */
 	unsigned int warnings, failures;
@@ -25,6 +31,7 @@ struct checks {
 };
 
 void checks_init(struct checks *checks, bool json);
+void checks_init_quiet(struct checks *checks);
 void checks_clear(struct checks *checks);
 
 /* The checks that follow are of this area (a literal); title is printed above them. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cmd_connect.c - from a command line to a device that can be used:
- *   options -> permission -> (--idempotent: lock, look for an equal disk) -> driver -> daemon ->
+ *   options -> driver, and all that doctor looks at -> (--idempotent: lock, look for an equal disk) -> daemon ->
  *   its ready conversation -> the path on stdout.
  */
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include "gateway/cli/daemon.h"
 #include "gateway/cli/disk_state.h"
 #include "gateway/cli/disks.h"
+#include "gateway/cli/doctor.h"
 #include "gateway/cli/driver.h"
 #include "gateway/cli/foreground.h"
 #include "gateway/cli/interrupt.h"
@@ -31,18 +32,26 @@
 
 /* --- before ----------------------------------------------------------------------------------------------- */
 
+/* What doctor says of this machine is what connect says, and nothing is begun that would fail by it. */
 static int prepare(void)
 {
-	char error[512];
+	char sentence[2000];
+	struct checks checks;
 
-	if (!driver_permitted()) {
-		output_error(VERB, "making a block device needs root (CAP_SYS_ADMIN): try sudo "
-				   "ublk-nbd connect ...");
+	if (driver_permitted() && driver_load(sentence, sizeof(sentence))) {
+		output_error(VERB, "ublk driver: %s", sentence);
 		return EXIT_CODE_SYSTEM;
 	}
-	if (!runtime_dir_prepare(error, sizeof(error)))
+	checks_init_quiet(&checks);
+	doctor_machine(&checks);
+	checks_clear(&checks);
+	if (checks.failures) {
+		output_error(VERB, "%s", checks.first);
+		return (int)checks.exit_code;
+	}
+	if (!runtime_dir_prepare(sentence, sizeof(sentence)))
 		return EXIT_CODE_OK;
-	output_error(VERB, "%s", error);
+	output_error(VERB, "%s", sentence);
 	return EXIT_CODE_SYSTEM;
 }
 
@@ -174,8 +183,7 @@ static int make_disk(const struct connect_options *wanted, int interrupt_fd, int
 	int exit_code;
 	bool ended;
 
-	if (driver_load(error, sizeof(error)) ||
-	    daemon_start(&wanted->config, &daemon, error, sizeof(error))) {
+	if (daemon_start(&wanted->config, &daemon, error, sizeof(error))) {
 		output_error(VERB, "%s", error);
 		close(lock_fd);
 		return EXIT_CODE_SYSTEM;

@@ -61,17 +61,16 @@ static bool program_beside(const char *folder, char *out, size_t out_bytes)
 	return written > 0 && (size_t)written < out_bytes && !access(out, X_OK);
 }
 
-static int program_find(struct recipe *recipe, char *error, size_t error_bytes)
+int daemon_find_program(char *path, size_t path_bytes, char *error, size_t error_bytes)
 {
-	if (program_beside("", recipe->program, sizeof(recipe->program)) ||
-	    program_beside("ublk-nbd/", recipe->program, sizeof(recipe->program)))
+	if (program_beside("", path, path_bytes) || program_beside("ublk-nbd/", path, path_bytes))
 		return 0;
-	snprintf(recipe->program, sizeof(recipe->program), LIBEXECDIR "/" DAEMON_NAME);
-	if (!access(recipe->program, X_OK))
+	snprintf(path, path_bytes, LIBEXECDIR "/" DAEMON_NAME);
+	if (!access(path, X_OK))
 		return 0;
 	snprintf(error, error_bytes,
 		 "the daemon's program %s cannot be run: %s; install ublk-nbd whole (make install)",
-		 recipe->program, strerror(errno));
+		 path, strerror(errno));
 	return -ENOENT;
 }
 
@@ -204,7 +203,8 @@ static int identity_draw(struct recipe *recipe, uint64_t *tag)
 static int recipe_open(struct recipe *recipe, const struct disk_config *config, uint64_t *tag,
 		       char *error, size_t error_bytes)
 {
-	int result = program_find(recipe, error, error_bytes);
+	int result =
+		daemon_find_program(recipe->program, sizeof(recipe->program), error, error_bytes);
 
 	if (result)
 		return result;

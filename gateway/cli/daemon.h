@@ -36,6 +36,9 @@ struct daemon {
 int daemon_start(const struct disk_config *config, struct daemon *daemon, char *error,
 		 size_t error_bytes);
 
+/* The daemon's program, into path. 0, or -ENOENT with a sentence in error. */
+int daemon_find_program(char *path, size_t path_bytes, char *error, size_t error_bytes);
+
 /* Where the daemon's messages are, for a person: "journalctl -t ublk-nbd", or the file. */
 void daemon_log_place(char *out, size_t out_bytes);
 

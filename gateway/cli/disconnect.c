@@ -8,6 +8,7 @@
 #include "gateway/cli/clock.h"
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/disconnect.h"
+#include "gateway/cli/driver.h"
 #include "gateway/cli/disks.h"
 #include "gateway/cli/holders.h"
 #include "gateway/cli/output.h"
@@ -51,11 +52,13 @@ static enum exit_code look_at_kernel(struct job *job)
 {
 	struct ublksrv_ctrl_dev_info info;
 	int error = reap_look(job->number, &info);
+	char sentence[400];
 
 	if (error == -ENODEV)
 		return EXIT_CODE_OK;
 	if (error == -EACCES || error == -EPERM) {
-		output_error(VERB, "removing a block device needs root (CAP_SYS_ADMIN): try sudo");
+		driver_forbidden_text(sentence, sizeof(sentence));
+		output_error(VERB, "%s", sentence);
 		return EXIT_CODE_SYSTEM;
 	}
 	if (error) {

@@ -15,6 +15,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "gateway/cli/daemon.h"
 #include "gateway/cli/doctor.h"
 #include "gateway/cli/driver.h"
 #include "gateway/common/disk_config.h"
@@ -80,7 +81,8 @@ static void check_kernel(struct checks *checks)
 	struct utsname name;
 
 	uname(&name);
-	if (strtoul(name.release, NULL, 10) >= 6)
+	/* A distribution may have brought the driver into an older kernel. */
+	if (strtoul(name.release, NULL, 10) >= 6 || !access("/sys/class/misc/ublk-control", F_OK))
 		check_ok(checks, "kernel", "%s, %s", name.release, name.machine);
 	else
 		check_fail(checks, EXIT_CODE_SYSTEM, "kernel",
@@ -94,14 +96,14 @@ static void check_kernel(struct checks *checks)
 
 static void check_permission(struct checks *checks)
 {
-	if (driver_permitted())
+	char sentence[400];
+
+	if (driver_permitted()) {
 		check_ok(checks, "permission", "CAP_SYS_ADMIN is there, uid %u", geteuid());
-	else
-		check_fail(
-			checks, EXIT_CODE_SYSTEM, "permission",
-			"uid %u without CAP_SYS_ADMIN may not make a block device: use sudo; in a "
-			"container --privileged, or --cap-add SYS_ADMIN and the devices",
-			geteuid());
+		return;
+	}
+	driver_forbidden_text(sentence, sizeof(sentence));
+	check_fail(checks, EXIT_CODE_SYSTEM, "permission", "%s", sentence);
 }
 
 static const struct {
@@ -160,12 +162,15 @@ static bool driver_is_loadable(void)
 	       (!access("/sbin/modprobe", X_OK) || !access("/usr/sbin/modprobe", X_OK));
 }
 
-static void check_driver(struct checks *checks)
+/* has_rings: without them the driver cannot be asked, and that was said. */
+static void check_driver(struct checks *checks, bool has_rings)
 {
 	struct ublk_control *control;
 	char sentence[600];
 
-	if (!access(UBLK_CONTROL_PATH, F_OK)) {
+	if (!access(UBLK_CONTROL_PATH, F_OK) && !has_rings) {
+		check_ok(checks, "ublk driver", "loaded");
+	} else if (!access(UBLK_CONTROL_PATH, F_OK)) {
 		if (ublk_control_open(&control, sentence, sizeof(sentence))) {
 			check_fail(checks, EXIT_CODE_SYSTEM, "ublk driver", "%s", sentence);
 			return;
@@ -220,18 +225,18 @@ static void ring_explain(struct checks *checks, int error)
 			   strerror(-error));
 }
 
-static void check_ring(struct checks *checks)
+static bool check_ring(struct checks *checks)
 {
 	int error = ring_try(IORING_SETUP_SQE128);
 
 	if (error == -EINVAL) {
 		check_fail(checks, EXIT_CODE_SYSTEM, "io_uring",
 			   "too old for commands to drivers (5.19 has them): boot a newer kernel");
-		return;
+		return false;
 	}
 	if (error) {
 		ring_explain(checks, error);
-		return;
+		return false;
 	}
 	if (!ring_try(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN))
 		check_ok(checks, "io_uring", "rings can be made, with deferred work (6.1)");
@@ -239,6 +244,7 @@ static void check_ring(struct checks *checks)
 		check_warn(checks, "io_uring",
 			   "rings can be made, but without deferred work (6.1 has it): disks are "
 			   "slower than they could be");
+	return true;
 }
 
 /* --- limits ------------------------------------------------------------------------------------- */
@@ -293,12 +299,28 @@ static bool dev_is_the_kernels(void)
 
 static void check_dev(struct checks *checks)
 {
+	char helper[256];
+
 	if (dev_is_the_kernels())
 		check_ok(checks, "/dev", "the kernel's own: new disks appear in it");
-	else
+	else if (file_find("/proc/sys/kernel/uevent_helper", "/", helper, sizeof(helper)))
 		check_warn(checks, "/dev",
-			   "not the kernel's own (devtmpfs): new disks may not appear in it; in a "
-			   "container pass the host's (-v /dev:/dev)");
+			   "not the kernel's own (devtmpfs): new disks appear in it only if the "
+			   "kernel's uevent_helper makes their nodes");
+	else
+		check_fail(checks, EXIT_CODE_SYSTEM, "/dev",
+			   "not the kernel's own (devtmpfs), so new disks do not appear in "
+			   "it: " UBLK_DEV_REMEDY);
+}
+
+static void check_daemon(struct checks *checks)
+{
+	char path[4096], error[5000];
+
+	if (daemon_find_program(path, sizeof(path), error, sizeof(error)))
+		check_fail(checks, EXIT_CODE_SYSTEM, "daemon", "%s", error);
+	else
+		check_ok(checks, "daemon", "%s", path);
 }
 
 static void check_udev(struct checks *checks)
@@ -354,11 +376,11 @@ void doctor_machine(struct checks *checks)
 	checks_begin(checks, "machine", "This machine");
 	check_kernel(checks);
 	check_permission(checks);
-	check_driver(checks);
-	check_ring(checks);
+	check_driver(checks, check_ring(checks));
 	check_memory(checks);
 	check_files(checks);
 	check_dev(checks);
 	check_udev(checks);
 	check_runtime_dir(checks);
+	check_daemon(checks);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -22,7 +23,17 @@
 #define NODE_TIMEOUT_MS	    2000
 #define POLL_MS		    20
 
-bool driver_permitted(void)
+/* The inode of the initial user namespace: the same on every kernel since 3.8. */
+#define USER_NS_INITIAL 0xEFFFFFFDu
+
+static bool user_ns_is_initial(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/user", &st) || st.st_ino == USER_NS_INITIAL;
+}
+
+static bool has_sys_admin(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { { 0 } };
@@ -30,6 +41,27 @@ bool driver_permitted(void)
 	if (syscall(SYS_capget, &header, data))
 		return geteuid() == 0;
 	return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+}
+
+bool driver_permitted(void)
+{
+	return has_sys_admin() && user_ns_is_initial();
+}
+
+void driver_forbidden_text(char *out, size_t out_bytes)
+{
+	if (!user_ns_is_initial())
+		snprintf(out, out_bytes,
+			 "this is a user namespace (a rootless container?), and the ublk driver "
+			 "obeys "
+			 "CAP_SYS_ADMIN of the initial one alone: run it as the host's root, or in "
+			 "a "
+			 "container that has the host's user namespace");
+	else
+		snprintf(out, out_bytes,
+			 "uid %u without CAP_SYS_ADMIN may not make a block device: use sudo; in a "
+			 "container --privileged, or --cap-add SYS_ADMIN and the devices",
+			 geteuid());
 }
 
 /* --- modprobe ------------------------------------------------------------------------------------------ */

@@ -8,8 +8,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether this process may command the driver: CAP_SYS_ADMIN. */
+/* Whether this process has CAP_SYS_ADMIN, and has it of the initial user namespace (as far as /proc tells): the
+ * driver obeys no other. */
 bool driver_permitted(void);
+/* Why it may not, and what to do: one sentence. */
+void driver_forbidden_text(char *out, size_t out_bytes);
 
 /*
  * Makes sure that /dev/ublk-control is there, loading ublk_drv where it is not: modprobe at its

@@ -20,6 +20,10 @@
 
 #define UBLK_CONTROL_PATH "/dev/ublk-control"
 
+/* What to do where the kernel's nodes do not appear. */
+#define UBLK_DEV_REMEDY                                                                            \
+	"in a container pass the host's /dev (-v /dev:/dev); in a chroot mount devtmpfs on it"
+
 struct ublk_control;
 
 /* Opens the control node and makes a ring. On failure error holds a sentence with the remedy. */

@@ -100,9 +100,9 @@ static int open_node(const struct attendant_request *request, struct attendant_a
 			return fd;
 		if ((errno != ENOENT && errno != ENXIO) || waited_ms >= NODE_WAIT_MS)
 			return probe_fail(request, answer, errno,
-					  errno == ENOENT ? "the node has not appeared (is /dev a "
-							    "devtmpfs?)"
-							  : "cannot be opened");
+					  errno == ENOENT
+						  ? "the node has not appeared; " UBLK_DEV_REMEDY
+						  : "cannot be opened");
 		pause_ms(NODE_PAUSE_MS);
 	}
 }

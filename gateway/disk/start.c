@@ -320,6 +320,18 @@ static bool set_params(struct disk *disk)
 	return true;
 }
 
+static bool char_device_failed(struct disk *disk, const char *path, int error)
+{
+	if (error == ENOENT)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s has not appeared: %s", path,
+				 UBLK_DEV_REMEDY);
+	return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot open %s: %s%s", path, strerror(error),
+			 error == EPERM || error == EACCES
+				 ? ": in a container allow it new devices (--privileged, or the "
+				   "device rules 'c *:* rwm' and 'b 259:* rwm')"
+				 : "");
+}
+
 static bool open_char_device(struct disk *disk)
 {
 	int64_t deadline_ms = dial_now_ms() + CHAR_NODE_WAIT_MS;
@@ -329,8 +341,7 @@ static bool open_char_device(struct disk *disk)
 	snprintf(path, sizeof(path), "/dev/ublkc%u", disk->info.dev_id);
 	while ((disk->char_fd = open(path, O_RDWR | O_CLOEXEC)) < 0) {
 		if ((errno != ENOENT && errno != ENXIO) || dial_now_ms() > deadline_ms)
-			return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot open %s: %s", path,
-					 strerror(errno));
+			return char_device_failed(disk, path, errno);
 		nanosleep(&nap, NULL);
 	}
 	return true;

@@ -60,7 +60,7 @@ advice "installed, without kmod" "has the module ublk_drv, but there is no modpr
 printf '#!/bin/sh\nexit 1\n' >"$ROOT/usr/sbin/modprobe"
 chmod 755 "$ROOT/usr/sbin/modprobe"
 advice "installed, not loaded" "not loaded; connect loads the module ublk_drv"
-advice "a /dev of its own" "not the kernel's own (devtmpfs): .*-v /dev:/dev" /dev
+advice "a /dev of its own" "not the kernel's own (devtmpfs), so new disks do not appear in it: .*-v /dev:/dev" /dev
 
 # What kind of container it is stands in the environment, or in a file.
 export container=lxc

@@ -126,3 +126,22 @@ for line in 'FAIL  permission: uid [0-9]* without CAP_SYS_ADMIN' 'FAIL  ublk dri
 	grep -q "$line" "$SCRATCH/out" || why="$why; no line like '$line'"
 done
 verdict "doctor: what a plain user lacks" "${why#; }"
+
+# doctor and connect refuse in the same words, whatever the machine lacks.
+# agree NAME WORDS COMMAND...
+agree() {
+	local name=$1 words=$2 why='' fail
+	shift 2
+	timeout -k 5 "$LIMIT_S" "$@" "$SCRATCH/ublk-nbd" doctor >"$SCRATCH/out" 2>"$SCRATCH/err" </dev/null
+	timeout -k 5 "$LIMIT_S" "$@" "$SCRATCH/ublk-nbd" connect localhost:1 >>"$SCRATCH/err" 2>&1 </dev/null
+	fail=$(sed -n 's/^  FAIL  //p' "$SCRATCH/out" | head -n 1)
+	[[ $fail == *"$words"* ]] || why="doctor does not say '$words'"
+	[ "$(cat "$SCRATCH/err")" = "ublk-nbd: connect: $fail" ] || why="$why; connect says something else"
+	verdict "doctor and connect: $name" "${why#; }"
+}
+agree "a plain user" "without CAP_SYS_ADMIN" "${user[@]}"
+if unshare -Ur true 2>/dev/null; then
+	agree "a user namespace" "this is a user namespace" unshare -Ur
+else
+	printf 'skip doctor and connect in a user namespace: none may be made here\n'
+fi

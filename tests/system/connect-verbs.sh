@@ -210,6 +210,56 @@ doctor_explains_io_uring() {
 	echo 0 >/proc/sys/kernel/io_uring_disabled
 }
 
+# private_dev NODE...: runs what follows -- with a /dev of its own that holds these of the kernel's nodes.
+cat >"$WORK/private-dev" <<'END'
+#!/bin/sh
+mkdir -p /tmp/nodes
+while [ "$1" != -- ]; do
+	cp -a "/dev/$1" /tmp/nodes/
+	shift
+done
+shift
+mount -t tmpfs none /dev
+cp -a /tmp/nodes/. /dev/
+rm -r /tmp/nodes
+exec "$@"
+END
+chmod 755 "$WORK/private-dev"
+
+# agree NAME WORDS COMMAND...: under it doctor and connect refuse in the same words, which hold WORDS.
+agree() {
+	agree_name=$1
+	agree_words=$2
+	shift 2
+	"$@" ublk-nbd doctor >"$WORK/doctor.out" 2>&1
+	check_equal "$agree_name: doctor" 5 $?
+	"$@" ublk-nbd connect $URI >"$WORK/connect.out" 2>&1
+	check_equal "$agree_name: connect" 5 $?
+	doctor=$(sed -n 's/^  FAIL  //p' "$WORK/doctor.out" | head -n 1)
+	case $doctor in
+	*"$agree_words"*) ;;
+	*) fail "$agree_name: doctor's words" "$(cat "$WORK/doctor.out")" ;;
+	esac
+	check_equal "$agree_name: connect's words" "ublk-nbd: connect: $doctor" "$(cat "$WORK/connect.out")"
+	check "$agree_name: no device is left" no_device_left
+}
+
+doctor_and_connect_agree() {
+	agree "a user namespace" "this is a user namespace" unshare -Ur
+	agree "a plain user" "without CAP_SYS_ADMIN" setpriv --reuid 65534 --regid 65534 --clear-groups
+	agree "a /dev of its own" "so new disks do not appear in it: in a container pass the host's /dev" \
+		unshare -m "$WORK/private-dev" null ublk-control --
+	agree "and without the driver's node" "/dev/ublk-control is not in this /dev: in a container" \
+		unshare -m "$WORK/private-dev" null --
+	agree "a runtime directory that cannot be" "is no directory" env UBLK_NBD_RUNTIME_DIR=/etc/passwd
+	echo 2 >/proc/sys/kernel/io_uring_disabled
+	agree "no io_uring" "switched off on this machine" env
+	echo 0 >/proc/sys/kernel/io_uring_disabled
+	expect_exit "doctor" 0 ublk-nbd doctor
+	connect_disk $URI
+	disconnect_disk
+}
+
 # What nobody chose: user copy, which both kernels have; and what somebody did.
 defaults_and_wishes() {
 	connect_disk $URI
@@ -419,8 +469,9 @@ of_version_0_1_0() {
 }
 
 start_nbdkit s 10809 memory 16M
-for verb in loads_the_driver doctor_is_content doctor_explains_io_uring defaults_and_wishes batches json_is_valid usable_at_once \
-	idempotent idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground \
+for verb in loads_the_driver doctor_is_content doctor_explains_io_uring \
+	doctor_and_connect_agree defaults_and_wishes batches json_is_valid usable_at_once idempotent \
+	idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground \
 	says_it_to_the_journal two_containers runtime_in_tmp of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
