@@ -18,6 +18,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/common/ublk_control.h"
+#include "gateway/disk/partition_table.h"
 #include "gateway/disk/process.h"
 
 /* A day: what the attendant waits for is ended by being made to fail, not by a clock of its own. */
@@ -107,28 +108,37 @@ static int open_node(const struct attendant_request *request, struct attendant_a
 	}
 }
 
+/* A table that cannot be judged, as the bytes do not come, is none: what matters was read before. */
+static void judge_table(const struct attendant_request *request, struct attendant_answer *answer,
+			int fd, uint8_t *bytes, uint32_t count)
+{
+	uint32_t rest = PARTITION_TABLE_BYTES_MAX - FIRST_BLOCK_BYTES;
+	bool more;
+
+	answer->table_sector_bytes = partition_table_other_sector(
+		bytes, count, request->block_bytes, request->size_bytes, &more);
+	if (!more || count != FIRST_BLOCK_BYTES ||
+	    pread(fd, bytes + count, rest, count) != (ssize_t)rest)
+		return;
+	answer->table_sector_bytes = partition_table_other_sector(
+		bytes, count + rest, request->block_bytes, request->size_bytes, &more);
+}
+
 static int read_first_block(const struct attendant_request *request,
 			    struct attendant_answer *answer, int fd)
 {
 	void *block = NULL;
-	uint64_t size_bytes = 0;
-	size_t bytes =
+	uint32_t bytes =
 		request->size_bytes < FIRST_BLOCK_BYTES ? request->block_bytes : FIRST_BLOCK_BYTES;
-	struct stat st;
 	ssize_t n;
 	int error;
 
-	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
-		return probe_fail(request, answer, ENOTBLK,
-				  "something else is there under its name: remove it");
-	if (ioctl(fd, BLKGETSIZE64, &size_bytes) < 0)
-		return probe_fail(request, answer, errno, "its size cannot be asked");
-	if (size_bytes != request->size_bytes)
-		return probe_fail(request, answer, EIO, "the kernel gave it another size");
-	if (posix_memalign(&block, FIRST_BLOCK_BYTES, FIRST_BLOCK_BYTES) != 0)
+	if (posix_memalign(&block, FIRST_BLOCK_BYTES, PARTITION_TABLE_BYTES_MAX) != 0)
 		return probe_fail(request, answer, ENOMEM, "reading its first block");
 	n = pread(fd, block, bytes, 0);
 	error = errno;
+	if (n == (ssize_t)bytes)
+		judge_table(request, answer, fd, block, bytes);
 	free(block);
 	if (n == (ssize_t)bytes)
 		return 0;
@@ -138,11 +148,29 @@ static int read_first_block(const struct attendant_request *request,
 	return n < 0 ? -error : -EIO;
 }
 
+static int check_node(const struct attendant_request *request, struct attendant_answer *answer,
+		      int fd)
+{
+	uint64_t size_bytes = 0;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
+		return probe_fail(request, answer, ENOTBLK,
+				  "something else is there under its name: remove it");
+	if (ioctl(fd, BLKGETSIZE64, &size_bytes) < 0)
+		return probe_fail(request, answer, errno, "its size cannot be asked");
+	if (size_bytes != request->size_bytes)
+		return probe_fail(request, answer, EIO, "the kernel gave it another size");
+	return 0;
+}
+
 static void probe(const struct attendant_request *request, struct attendant_answer *answer)
 {
 	int fd = open_node(request, answer);
 
-	answer->result = fd < 0 ? fd : read_first_block(request, answer, fd);
+	answer->result = fd < 0 ? fd : check_node(request, answer, fd);
+	if (answer->result == 0)
+		answer->result = read_first_block(request, answer, fd);
 	if (fd >= 0)
 		close(fd);
 }

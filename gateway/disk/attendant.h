@@ -45,8 +45,9 @@ struct attendant_request {
 struct attendant_answer {
 	int result;	 /* 0 or negative errno; STOP: -EBUSY when in use, and nothing was done */
 	int flush_errno; /* STOP: positive errno of the fsync; 0 */
-	char sentence[300]; /* PROBE: what failed; of a read without the errno's meaning */
-	bool reading;	    /* PROBE: it was the read: the server, or the way to it */
+	char sentence[300];	     /* PROBE: what failed; of a read without the errno's meaning */
+	uint32_t table_sector_bytes; /* PROBE: partition_table_other_sector() */
+	bool reading;		     /* PROBE: it was the read: the server, or the way to it */
 };
 
 /* Forks it. Main thread, before any other thread is there and before the char device is opened;

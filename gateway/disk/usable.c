@@ -12,6 +12,7 @@
 
 #include "gateway/common/udev_rule.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/ready.h"
 
 #define UDEV_WAIT_MS 5000
 #define PAUSE_MS     5
@@ -68,6 +69,24 @@ static bool read_failed(struct disk *disk, const struct attendant_answer *answer
 			 "%s: %s", answer->sentence, note.text);
 }
 
+static void warn_of_table(struct disk *disk, uint32_t sector_bytes)
+{
+	uint32_t minimum_bytes = disk->export->block_minimum_bytes;
+	char remedy[200];
+
+	if (sector_bytes >= minimum_bytes)
+		snprintf(remedy, sizeof(remedy), "connect with --block-size %u", sector_bytes);
+	else
+		snprintf(remedy, sizeof(remedy),
+			 "have the server take blocks of %u (its smallest is %u) and connect again",
+			 sector_bytes, minimum_bytes);
+	ready_warning(disk,
+		      "the partition table of %s counts in sectors of %u bytes, but its blocks are "
+		      "of %u: its partitions are missing, or in the wrong place, and must not be "
+		      "written to: %s",
+		      disk->device_path, sector_bytes, disk->geometry.logical_block_bytes, remedy);
+}
+
 bool disk_wait_usable(struct disk *disk)
 {
 	struct attendant_request request = {
@@ -83,6 +102,8 @@ bool disk_wait_usable(struct disk *disk)
 		return read_failed(disk, &answer);
 	if (answer.result < 0)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s", answer.sentence);
+	if (answer.table_sector_bytes)
+		warn_of_table(disk, answer.table_sector_bytes);
 	settle_udev();
 	return true;
 }

@@ -7,6 +7,7 @@
 # timeout-s: 600
 # modules: ublk_drv ext4
 # suite: test
+# allow-dmesg: beyond EOD
 
 . /lab/data.sh
 
@@ -57,6 +58,45 @@ big_blocks() {
 	stop_server s
 }
 
+# connect_warns WORDS OPTION...: connect's warning; without WORDS there is none.
+connect_warns() {
+	warns=$1
+	shift
+	ublk-nbd connect "$@" nbd://localhost >"$WORK/device" 2>"$WORK/warned" || fail "connect" "$(cat "$WORK/warned")"
+	DISK=$(cat "$WORK/device")
+	if [ -n "$warns" ]; then
+		check "the warning" grep -q "$warns" "$WORK/warned"
+	else
+		check_equal "warnings" "" "$(cat "$WORK/warned")"
+	fi
+	disconnect_disk
+}
+
+# Made for sectors of another size than the disk's blocks, both ways.
+other_sectors() {
+	for label in dos gpt; do
+		truncate -s 64M "$WORK/small"
+		printf 'label: %s\nstart=2048,size=100000\n' $label | sfdisk -q "$WORK/small" ||
+			fail "sfdisk" "does not write a table"
+		start_logged s 10809 --filter=blocksize-policy file "$WORK/small" blocksize-minimum=4096 \
+			blocksize-preferred=4096 blocksize-maximum=1M blocksize-error-policy=error
+		connect_warns 'counts in sectors of 512 bytes, but its blocks are of 4096: .*smallest is 4096'
+		stop_server s
+		start_logged s 10809 file "$WORK/small"
+		connect_warns 'counts in sectors of 512 bytes, .*: connect with --block-size 512$' --block-size 4096
+		connect_warns '' --block-size 512
+		stop_server s
+		rm "$WORK/small"
+	done
+	start_logged s 10809 memory 64M
+	connect_disk --block-size 4096 nbd://localhost
+	printf 'label: gpt\nsize=16M\n' | sfdisk -q "$DISK" || fail "sfdisk" "does not write a table"
+	disconnect_disk
+	connect_warns 'counts in sectors of 4096 bytes, but its blocks are of 512: .*--block-size 4096$' --block-size 512
+	connect_warns '' --block-size 4096
+	stop_server s
+}
+
 # --- a server that takes its time ---------------------------------------------------------------
 
 SLOW_MS=5000
@@ -85,5 +125,7 @@ run_case "partitions are made and used" make_partitions
 run_case "they are there after a reconnect" use_them_again
 clean_slate
 run_case "a table of 4 KiB blocks" big_blocks
+clean_slate
+run_case "a table of other sectors than the disk's" other_sectors
 clean_slate
 run_case "a table that is read through a slow server is there when connect returns" slow_table
