@@ -5,6 +5,7 @@
 
 #include "gateway/cli/checks.h"
 #include "gateway/cli/output.h"
+#include "gateway/common/open_files.h"
 
 void checks_init(struct checks *checks, bool json)
 {
@@ -46,6 +47,7 @@ __attribute__((format(printf, 4, 0))) static void check_add(struct checks *check
 	char raw[CHECK_BYTES_MAX], text[CHECK_BYTES_MAX];
 
 	vsnprintf(raw, sizeof(raw), format, arguments);
+	open_files_add_remedy(raw, sizeof(raw));
 	output_text(text, sizeof(text), raw);
 	if (checks->quiet) {
 		if (result == CHECK_FAIL && !checks->first[0])

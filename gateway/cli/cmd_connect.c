@@ -229,8 +229,10 @@ int cmd_connect(int argc, char **argv)
 		return wanted.common.exit_code;
 	exit_code = prepare();
 	interrupt_fd = interrupt_open();
-	if (exit_code == EXIT_CODE_OK && interrupt_fd < 0)
-		exit_code = EXIT_CODE_FAILURE;
+	if (exit_code == EXIT_CODE_OK && interrupt_fd < 0) {
+		output_error(VERB, "signals cannot be waited for: %s", strerror(-interrupt_fd));
+		exit_code = EXIT_CODE_SYSTEM;
+	}
 	if (exit_code == EXIT_CODE_OK)
 		exit_code = wanted.idempotent ? connect_idempotent(&wanted, interrupt_fd)
 					      : make_disk(&wanted, interrupt_fd, -1);

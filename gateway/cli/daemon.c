@@ -20,6 +20,7 @@
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
+#include "gateway/common/open_files.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 
@@ -121,7 +122,7 @@ static int stderr_open(struct recipe *recipe, bool foreground)
 	recipe->journal = false;
 	if (foreground) {
 		recipe->stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, HIGH_FD);
-		return recipe->stderr_fd < 0 ? -errno : 0;
+		return recipe->stderr_fd < 0 ? -open_files_dup_error(errno) : 0;
 	}
 	recipe->stderr_fd = sd_journal_stream_fd("ublk-nbd", LOG_INFO, true);
 	recipe->journal = recipe->stderr_fd >= 0;
@@ -169,6 +170,10 @@ static _Noreturn void child_exec(struct recipe *recipe)
 	int config_fd = child_raise(recipe->config_fd), ready_fd = child_raise(recipe->ready_fd);
 	int stderr_fd = child_raise(recipe->stderr_fd), null_fd = child_raise(recipe->null_fd);
 
+	if (config_fd < 0 || ready_fd < 0 || stderr_fd < 0 || null_fd < 0) {
+		child_complain(recipe->ready_fd, recipe->program, open_files_dup_error(errno));
+		_exit(127);
+	}
 	setsid();
 	interrupt_reset_child();
 	/* Readiness is ours to tell, and so are sockets that we may have been given. */

@@ -7,6 +7,7 @@
 
 #include "gateway/cli/output.h"
 #include "gateway/common/exit_code.h"
+#include "gateway/common/open_files.h"
 #include "proto/text.h"
 
 #define LINE_BYTES_MAX 2048
@@ -25,6 +26,7 @@ __attribute__((format(printf, 3, 0))) static void complain(const char *verb, con
 	char raw[LINE_BYTES_MAX], line[LINE_BYTES_MAX];
 
 	vsnprintf(raw, sizeof(raw), format, arguments);
+	open_files_add_remedy(raw, sizeof(raw));
 	fprintf(stderr, "ublk-nbd: %s%s%s%s\n", verb ? verb : "", verb ? ": " : "", kind,
 		output_text(line, sizeof(line), raw));
 }

@@ -18,6 +18,7 @@
 
 #include "gateway/common/dial.h"
 #include "gateway/common/minder.h"
+#include "gateway/common/open_files.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 
@@ -66,12 +67,13 @@ static void child_reset_oom_score(void)
 
 static int child_arrange_descriptors(struct launch *launch)
 {
-	int null_fd, socket_fd = launch->socket_fd;
+	int null_fd, socket_fd = launch->socket_fd, report_fd;
 
 	/* Out of the way first: either of the two may be what 0 or 3 will be. */
-	launch->report_fd = fcntl(launch->report_fd, F_DUPFD_CLOEXEC, LISTEN_FD + 1);
-	if (launch->report_fd < 0)
-		return -errno;
+	report_fd = fcntl(launch->report_fd, F_DUPFD_CLOEXEC, LISTEN_FD + 1);
+	if (report_fd < 0)
+		return -open_files_dup_error(errno);
+	launch->report_fd = report_fd;
 	null_fd = open("/dev/null", O_RDONLY);
 	if (null_fd < 0)
 		return -errno;

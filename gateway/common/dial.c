@@ -470,7 +470,9 @@ static int dial_resolve_and_report(struct dial *dial, struct dial_address *addre
 			     sizeof(result->sentence));
 	if (error)
 		return dial_fail(dial, DIAL_RESOLVE, -error,
-				 error == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_UNREACHABLE);
+				 error == -EINVAL			? EXIT_CODE_USAGE
+				 : error == -EMFILE || error == -ENFILE ? EXIT_CODE_SYSTEM
+									: EXIT_CODE_UNREACHABLE);
 	if (dial->options->target->transport == NBD_TRANSPORT_TCP) {
 		snprintf(text, sizeof(text), "%s has %u address%s", dial->options->target->host,
 			 *count, *count == 1 ? "" : "es");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* From a target to the addresses it may be reached at. */
 #include "gateway/common/dial.h"
+#include "gateway/common/open_files.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -31,8 +32,14 @@ static int resolve_errno(int gai_error)
 
 static int resolve_failed(const char *host, int gai_error, char *sentence, size_t sentence_bytes)
 {
-	int error = resolve_errno(gai_error);
+	int error = resolve_errno(gai_error), shortage = open_files_shortage();
 
+	/* The library tells of that as of a name that nobody knows. */
+	if (shortage) {
+		snprintf(sentence, sentence_bytes, "looking up the name \"%s\" failed: %s", host,
+			 strerror(shortage));
+		return -shortage;
+	}
 	if (error == ENOENT)
 		snprintf(
 			sentence, sentence_bytes,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "gateway/common/log.h"
+#include "gateway/common/open_files.h"
 #include "gateway/disk/disk.h"
 
 bool disk_fail(struct disk *disk, enum exit_code exit_code, const char *format, ...)
@@ -22,6 +23,7 @@ bool disk_fail(struct disk *disk, enum exit_code exit_code, const char *format, 
 	va_start(arguments, format);
 	vsnprintf(disk->sentence, sizeof(disk->sentence), format, arguments);
 	va_end(arguments);
+	open_files_add_remedy(disk->sentence, sizeof(disk->sentence));
 	return false;
 }
 

@@ -145,3 +145,15 @@ if unshare -Ur true 2>/dev/null; then
 else
 	printf 'skip doctor and connect in a user namespace: none may be made here\n'
 fi
+
+# Whoever has too few descriptors reads that, whatever a library makes of it, and what to do.
+for words in "4 info nbd://localhost" "4 info --tls-ca /dev/null nbds://127.0.0.1:1" "4 info [ nbdkit memory 1M ]" \
+	"6 map [ nbdkit memory 1M ]" "8 exports [ nbdkit memory 1M ]" "8 info [ nbdkit memory 1M ]"; do
+	# shellcheck disable=SC2086 # a list of words
+	timeout -k 5 "$LIMIT_S" prlimit --nofile=${words%% *} "$PROGRAM" ${words#* } >"$SCRATCH/out" 2>"$SCRATCH/err" </dev/null
+	status=$?
+	why=
+	[ $status != 0 ] || why="status 0"
+	grep -q 'Too many open files: raise RLIMIT_NOFILE (ulimit -n)$' "$SCRATCH/err" || why="$why; it does not say so"
+	verdict "descriptors: ${words%% *} for ${words#* }" "${why#; }"
+done
