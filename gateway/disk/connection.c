@@ -168,6 +168,7 @@ int connection_replace(struct connection *connection, struct transport *transpor
 	connection->receive_empty = false;
 	connection->direct_request = NULL;
 	connection->answered_lowest = UINT64_MAX;
+	connection->forgiven_ms = 0;
 	batch_reset(&connection->batch);
 	nbd_reply_parser_init(&connection->parser, shared->export->framing, find_request,
 			      connection);

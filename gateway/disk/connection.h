@@ -74,6 +74,8 @@ struct connection {
 	uint64_t sequence_next;
 	uint64_t answered_lowest; /* sequence, of those answered since the last tick */
 	int64_t answered_ms;	  /* when the last one was */
+	int64_t forgiven_ms;  /* by so much deadlines were moved since then: the longest absence */
+	int64_t forgiving_ms; /* by so much this tick moves them */
 
 	_Atomic uint32_t in_flight; /* requests of this connection that are not closed */
 	uint64_t in_flight_bytes;   /* lengths of those requests */

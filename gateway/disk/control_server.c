@@ -326,9 +326,14 @@ void control_server_poll_take(struct control_server *server, const struct pollfd
 		serve_line(server, &server->clients[i]);
 }
 
-bool control_server_expire(struct control_server *server)
+void control_server_forgive(struct control_server *server, int64_t absence_ms)
 {
-	int64_t now_ms = dial_now_ms();
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		server->clients[i].deadline_ms += absence_ms;
+}
+
+bool control_server_expire(struct control_server *server, int64_t now_ms)
+{
 	bool any = false;
 
 	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {

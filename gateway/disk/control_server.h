@@ -38,9 +38,11 @@ void control_server_poll_take(struct control_server *server, const struct pollfd
 			      uint32_t count);
 /* Whether lines are there that poll() does not tell of: poll_take() is due at once. */
 bool control_server_has_lines(const struct control_server *server);
-/* Drops clients that are too slow; to be called at least each second while there are any. True
- * when there are. */
-bool control_server_expire(struct control_server *server);
+/* The daemon did not run for so long: clients have so much more time. */
+void control_server_forgive(struct control_server *server, int64_t absence_ms);
+/* Drops clients that are too slow at now_ms (dial_now_ms()); to be called at least each second while there
+ * are any. True when there are. */
+bool control_server_expire(struct control_server *server, int64_t now_ms);
 
 /* Whether the client is still there. */
 bool control_server_has(struct control_server *server, control_client_id id);

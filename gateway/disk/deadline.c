@@ -11,7 +11,16 @@
  *
  * What was enqueued behind a FLUSH keeps its own time all the same: a server that stopped amid one
  * looks just like one that is busy with it, and requests end within their time.
+ *
+ * A tick that comes late means that this daemon did not run (SIGSTOP, a machine that was suspended or
+ * migrated), and could not have taken an answer: all deadlines move by its lateness. Between two answers of
+ * a connection they move by one absence alone, the longest, so that a server that is silent is
+ * found out even by a daemon that is stopped again and again. And before a connection is condemned, what
+ * waits in its socket is read.
  */
+#include <poll.h>
+
+#include "gateway/common/log.h"
 #include "gateway/disk/queue.h"
 
 #define TICK_MS_MIN 20
@@ -20,6 +29,13 @@
 #define SLOW_COMMAND_FACTOR 4
 /* However often a request's time begins anew, it ends after so many times its time. */
 #define QUEUE_FACTOR 8
+/* A tick that is later than so many ticks is late; less is the coarse clock, or a wait for two completions. */
+#define LATE_TICKS 2
+/* A request that is due is left so many ticks while there is something to read: in each turn of the loop some
+ * of it is. A server that sends without end and answers nothing gets no more. */
+#define READING_TICKS 4
+/* An absence of which the log tells. */
+#define ABSENCE_MS 1000
 
 static bool is_slow(uint16_t command)
 {
@@ -38,6 +54,7 @@ void deadline_begin(const struct queue *queue, struct wire_request *request)
 
 	request->deadline_ms = queue->now_ms + patience_ms;
 	request->deadline_last_ms = queue->now_ms + patience_ms * QUEUE_FACTOR;
+	request->reading_ticks = 0;
 }
 
 void deadline_answered(struct connection *connection, const struct wire_request *request)
@@ -45,6 +62,7 @@ void deadline_answered(struct connection *connection, const struct wire_request 
 	if (request->sequence < connection->answered_lowest)
 		connection->answered_lowest = request->sequence;
 	connection->answered_ms = connection->queue->now_ms;
+	connection->forgiven_ms = 0;
 }
 
 uint32_t deadline_tick_ms(const struct queue *queue)
@@ -69,6 +87,13 @@ void deadline_arm(struct queue *queue)
 	io_uring_prep_timeout(sqe, &queue->tick, 0, 0);
 	sqe->user_data = user_data;
 	queue->tick_armed = true;
+	queue->tick_due_ms = queue->now_ms + tick_ms;
+}
+
+void deadline_completed(struct queue *queue)
+{
+	queue->tick_armed = false;
+	queue->tick_came = true;
 }
 
 static void begin_anew(const struct queue *queue, struct wire_request *request)
@@ -90,18 +115,76 @@ static bool is_awaited(const struct wire_request *request)
 	       dispatch_part_is_open_on(request, connection);
 }
 
+/* Calls look for each part that waits for its connection. */
+static void for_each_awaited(struct queue *queue,
+			     void (*look)(struct queue *queue, struct wire_request *request))
+{
+	for (uint32_t tag = 0; tag <= queue->shared->depth; tag++) {
+		struct slot *slot = tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
+
+		for (uint16_t part = 0, count = slot->parts_count; part < count; part++)
+			if (slot->state == SLOT_ACTIVE && is_awaited(&slot->parts[part]))
+				look(queue, &slot->parts[part]);
+	}
+}
+
+/* None needs more than its whole time from now on: what was begun after the absence has it already. */
+static void forgive_request(struct queue *queue, struct wire_request *request)
+{
+	int64_t patience_ms = deadline_patience_ms(queue, request->nbd.command);
+	int64_t deadline_ms = request->deadline_ms + request->connection->forgiving_ms;
+	int64_t last_ms = request->deadline_last_ms + request->connection->forgiving_ms;
+
+	if (deadline_ms > queue->now_ms + patience_ms)
+		deadline_ms = queue->now_ms + patience_ms;
+	if (last_ms > queue->now_ms + patience_ms * QUEUE_FACTOR)
+		last_ms = queue->now_ms + patience_ms * QUEUE_FACTOR;
+	if (deadline_ms > request->deadline_ms)
+		request->deadline_ms = deadline_ms;
+	if (last_ms > request->deadline_last_ms)
+		request->deadline_last_ms = last_ms;
+}
+
+/* The daemon did not run for so long. */
+static void forgive(struct queue *queue, int64_t absence_ms)
+{
+	if (absence_ms >= ABSENCE_MS)
+		log_warning("queue %u: this daemon did not run for %lld ms (it was stopped, or the "
+			    "machine was)",
+			    queue->id, (long long)absence_ms);
+	for (uint32_t i = 0; i < queue->connections_count; i++) {
+		struct connection *connection = &queue->connections[i];
+
+		connection->forgiving_ms = 0;
+		if (absence_ms > connection->forgiven_ms) {
+			connection->forgiving_ms = absence_ms - connection->forgiven_ms;
+			connection->forgiven_ms = absence_ms;
+		}
+		if (connection->answered_ms < queue->tick_due_ms)
+			connection->answered_ms += connection->forgiving_ms;
+	}
+	for_each_awaited(queue, forgive_request);
+}
+
+/* Whether there is something to read, which may be the answer. The armed receive takes it. */
+static bool is_being_read(struct wire_request *request)
+{
+	struct pollfd fd = { .fd = request->connection->transport->fd, .events = POLLIN };
+
+	return request->reading_ticks++ < READING_TICKS && poll(&fd, 1, 0) > 0;
+}
+
 /* Condemns one tick early, so that a request has ended when its time is over. */
 static void look_at(struct queue *queue, struct wire_request *request)
 {
 	struct connection *connection = request->connection;
 	char text[NBD_REQUEST_TEXT_BYTES];
 
-	if (!is_awaited(request))
-		return;
 	/* An answered one waits for its batch to be sent: for as long as others of that are answered. */
 	if (request->sequence > connection->answered_lowest || request->nbd.rx == NBD_RX_FINAL)
 		begin_anew(queue, request);
-	if (request->deadline_ms > queue->now_ms + deadline_tick_ms(queue))
+	if (request->deadline_ms > queue->now_ms + deadline_tick_ms(queue) ||
+	    is_being_read(request))
 		return;
 	stats_add(&queue->stats.timeouts, 1);
 	connection_condemn(connection, 0,
@@ -110,16 +193,16 @@ static void look_at(struct queue *queue, struct wire_request *request)
 			   queue->shared->timeout_ms);
 }
 
-void deadline_completed(struct queue *queue)
+void deadline_look(struct queue *queue)
 {
-	queue->tick_armed = false;
-	for (uint32_t tag = 0; tag <= queue->shared->depth; tag++) {
-		struct slot *slot = tag == queue->shared->depth ? &queue->own : &queue->slots[tag];
+	int64_t late_ms = queue->now_ms - queue->tick_due_ms;
 
-		for (uint16_t part = 0, count = slot->parts_count; part < count; part++)
-			if (slot->state == SLOT_ACTIVE)
-				look_at(queue, &slot->parts[part]);
-	}
+	if (!queue->tick_came)
+		return;
+	queue->tick_came = false;
+	if (late_ms > LATE_TICKS * (int64_t)deadline_tick_ms(queue))
+		forgive(queue, late_ms);
+	for_each_awaited(queue, look_at);
 	for (uint32_t i = 0; i < queue->connections_count; i++)
 		queue->connections[i].answered_lowest = UINT64_MAX;
 }

@@ -13,7 +13,8 @@
 #include "gateway/common/log.h"
 #include "gateway/disk/process.h"
 
-#define SUBMIT_TRIES 1000
+#define SUBMIT_TRIES  1000
+#define JOIN_SLICE_MS 100
 /* What is cancelled at the end comes back at once, or perhaps never. */
 #define DRAIN_TRIES  20
 #define DRAIN_NAP_MS 5
@@ -137,6 +138,7 @@ static int turn(struct queue *queue)
 	if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 		return ret;
 	reap(queue);
+	deadline_look(queue);
 	replace_advance(queue);
 	if (queue->replacing == REPLACE_NONE && queue_state(queue) == QUEUE_SERVING &&
 	    queue->connections_retiring > 0)
@@ -287,23 +289,28 @@ void queue_request(struct queue *queue, uint32_t bits)
 		log_error("queue %u: cannot be reached: %s", queue->id, strerror(errno));
 }
 
-bool queue_join(struct queue *queue, uint32_t timeout_ms)
+static bool join_within(pthread_t thread, uint32_t ms)
 {
 	struct timespec deadline;
 
+	clock_gettime(CLOCK_MONOTONIC, &deadline); /* the time of day may be set meanwhile */
+	deadline.tv_nsec += (long)ms * 1000000;
+	deadline.tv_sec += deadline.tv_nsec / 1000000000;
+	deadline.tv_nsec %= 1000000000;
+	return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &deadline) == 0;
+}
+
+/* In slices: where this daemon does not run for long (a signal stopped it, or the machine was), one of them
+ * ends, and the queue's thread still has its time. */
+bool queue_join(struct queue *queue, uint32_t timeout_ms)
+{
+	uint32_t slices = timeout_ms / JOIN_SLICE_MS + 1;
+
 	if (!queue->thread_started)
 		return true;
-	clock_gettime(CLOCK_MONOTONIC, &deadline); /* the time of day may be set meanwhile */
-	deadline.tv_sec += timeout_ms / 1000;
-	deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (deadline.tv_nsec >= 1000000000) {
-		deadline.tv_sec++;
-		deadline.tv_nsec -= 1000000000;
-	}
-	if (pthread_clockjoin_np(queue->thread, NULL, CLOCK_MONOTONIC, &deadline) != 0)
-		return false;
-	queue->thread_started = false;
-	return true;
+	for (uint32_t i = 0; i < slices && queue->thread_started; i++)
+		queue->thread_started = !join_within(queue->thread, JOIN_SLICE_MS);
+	return !queue->thread_started;
 }
 
 /* --- open, close --------------------------------------------------------------------------------- */

@@ -96,6 +96,8 @@ struct queue {
 	uint32_t turns;		      /* of the thread's loop */
 	uint32_t completions_at_once; /* that this turn's submission is expected to bring */
 	bool tick_armed;
+	bool tick_came;	     /* in this turn: deadline_look() is due */
+	int64_t tick_due_ms; /* when the armed one is to come, or the last one was */
 	struct __kernel_timespec tick;
 	uint64_t mailbox_value;
 	bool mailbox_armed;
@@ -164,6 +166,8 @@ uint32_t deadline_tick_ms(const struct queue *queue);
 void deadline_begin(const struct queue *queue, struct wire_request *request);
 void deadline_arm(struct queue *queue);
 void deadline_completed(struct queue *queue);
+/* After a turn's completions, answers among them, were handled: looks at each deadline if the tick came. */
+void deadline_look(struct queue *queue);
 
 /* leave.c: moves the queue on when what its state waits for has happened. */
 void leave_advance(struct queue *queue);

@@ -20,6 +20,8 @@
 #define IDLE_POLL_MS 1000
 /* Queues tell nobody that they have replaced their connections. */
 #define HANDOVER_POLL_MS 20
+/* A turn that ends so much later than its wait means that this thread did not run. */
+#define LATE_MS 1000
 
 /* Fixed places in the poll set; the control server's entries follow, then the queues'. */
 enum { POLL_SIGNAL, POLL_ATTENDANT, POLL_RESIZE, POLL_SERVER, POLL_FIXED };
@@ -134,11 +136,24 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 	return count;
 }
 
+/* Reads the clock; a turn that was to end within wait_ms (-1: at any time) and did not moves deadlines. */
+static void note_time(struct serve *serve, int wait_ms)
+{
+	int64_t before_ms = serve->now_ms;
+
+	serve->now_ms = dial_now_ms();
+	if (wait_ms < 0 || serve->now_ms - before_ms - wait_ms < LATE_MS)
+		return;
+	stopping_forgive(serve, serve->now_ms - before_ms - wait_ms);
+	control_server_forgive(serve->disk->control_server, serve->now_ms - before_ms - wait_ms);
+}
+
 static void turn(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
 	struct pollfd fds[POLL_FIXED + CONTROL_POLLFDS_MAX + DISK_CONNECTIONS_MAX];
-	bool clients = control_server_expire(disk->control_server); /* first: it closes some */
+	bool clients = control_server_expire(disk->control_server,
+					     serve->now_ms); /* first: it closes some */
 	uint32_t count = fill(serve, fds);
 	int wait_ms = -1;
 
@@ -151,6 +166,7 @@ static void turn(struct serve *serve)
 		wait_ms = 0;
 	if (poll(fds, count, wait_ms) < 0)
 		return;
+	note_time(serve, wait_ms);
 	if (fds[POLL_SIGNAL].revents)
 		take_signals(serve);
 	if (fds[POLL_ATTENDANT].revents && fds[POLL_ATTENDANT].fd == disk->attendant.fd)
@@ -172,6 +188,7 @@ bool serve_open(struct serve *serve, struct disk *disk)
 
 	memset(serve, 0, sizeof(*serve));
 	serve->disk = disk;
+	serve->now_ms = dial_now_ms();
 	ret = control_server_open(&disk->control_server, disk->info.dev_id, take_request, serve);
 	if (ret < 0)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot listen on the control socket: %s",

@@ -10,6 +10,7 @@
 
 struct serve {
 	struct disk *disk;
+	int64_t now_ms;	   /* CLOCK_MONOTONIC, once each turn */
 	int64_t signal_ms; /* of the last SIGTERM or SIGINT that counted; 0 none */
 	int64_t refused_ms; /* a stop was refused because the disk is in use, and that said; 0 never */
 	int64_t stop_began_ms;
@@ -20,10 +21,12 @@ struct serve {
 	bool stop_insisted;  /* two signals did, soon: a disk in use is stopped by force */
 	bool stop_hurried;   /* the server gets little time: forced, or by a thread (attendant.h) */
 	bool failure_seen;   /* of a queue: said, and the stop begun */
-	uint32_t stop_overdue;	       /* times that the deadline of this stop passed */
-	int64_t stop_deadline_ms;      /* then what still waits for the server fails */
-	uint64_t stop_receives;	       /* of all queues when that was set: progress moves it on */
-	struct dial_task *resize_task; /* asks the server for the export's size, or connects */
+	uint32_t stop_overdue;	  /* times that the deadline of this stop passed */
+	int64_t stop_deadline_ms; /* then what still waits for the server fails */
+	uint64_t stop_receives;	  /* of all queues when that was set: progress moves it on */
+	int64_t stop_forgiven_ms; /* the longest absence that moved it since the last progress */
+	uint64_t stop_forgiven_receives; /* of all queues then */
+	struct dial_task *resize_task;	 /* asks the server for the export's size, or connects */
 	control_client_id resize_client;
 	uint64_t resize_bytes; /* the export's, once it is known to have grown; else 0 */
 	struct transport *resize_transports[DISK_CONNECTIONS_MAX];
@@ -51,6 +54,8 @@ void stopping_signal(struct serve *serve);
 void stopping_attendant_ended(struct serve *serve);
 /* The attendant has answered. */
 void stopping_answered(struct serve *serve);
+/* The daemon did not run for so long (a signal stopped it, or the machine was): deadlines of a stop move. */
+void stopping_forgive(struct serve *serve, int64_t absence_ms);
 /* Keeps the stop's deadline; each turn. */
 void stopping_look(struct serve *serve);
 /* The device is stopped and the queues have flushed and left, or had their time for that. */

@@ -42,6 +42,7 @@ struct wire_request {
 	uint64_t sequence;	       /* on that connection: what was enqueued before has less */
 	int64_t deadline_ms;	       /* CLOCK_MONOTONIC; moves on as deadline.c says */
 	int64_t deadline_last_ms;      /* but never past this */
+	uint8_t reading_ticks;	       /* since it was due: there was still something to read */
 	struct wire_request *next;     /* in that connection's send queue or batch */
 };
 

@@ -339,12 +339,17 @@ static bool open_char_device(struct disk *disk)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/ublkc%u", disk->info.dev_id);
-	while ((disk->char_fd = open(path, O_RDWR | O_CLOEXEC)) < 0) {
-		if ((errno != ENOENT && errno != ENXIO) || dial_now_ms() > deadline_ms)
+	for (;;) {
+		/* Looked at before the node is: it may have come while this daemon did not run. */
+		bool late = dial_now_ms() > deadline_ms;
+
+		disk->char_fd = open(path, O_RDWR | O_CLOEXEC);
+		if (disk->char_fd >= 0)
+			return true;
+		if ((errno != ENOENT && errno != ENXIO) || late)
 			return char_device_failed(disk, path, errno);
 		nanosleep(&nap, NULL);
 	}
-	return true;
 }
 
 /* --- queues ------------------------------------------------------------------------------------- */

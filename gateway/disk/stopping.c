@@ -165,6 +165,23 @@ static void begin(struct serve *serve, bool force)
 	serve->stop_deadline_ms =
 		dial_now_ms() + (serve->stop_hurried ? FORCED_STOP_MS : gentle_patience_ms(disk));
 	serve->stop_receives = receives(disk);
+	serve->stop_forgiven_ms = 0;
+}
+
+/* As deadline.c does for requests: between two signs of life by one absence alone, the longest. Whoever sent
+ * a second signal meanwhile cannot have read what the first one came to. */
+void stopping_forgive(struct serve *serve, int64_t absence_ms)
+{
+	uint64_t now_receives = receives(serve->disk);
+
+	if (now_receives != serve->stop_forgiven_receives)
+		serve->stop_forgiven_ms = 0;
+	serve->stop_forgiven_receives = now_receives;
+	serve->stop_began_ms += absence_ms;
+	if (absence_ms <= serve->stop_forgiven_ms)
+		return;
+	serve->stop_deadline_ms += absence_ms - serve->stop_forgiven_ms;
+	serve->stop_forgiven_ms = absence_ms;
 }
 
 void stopping_begin(struct serve *serve, bool force, control_client_id client)
@@ -238,7 +255,7 @@ static void begin_leaving(struct serve *serve)
 
 static void look_at_leaving(struct serve *serve)
 {
-	if (dial_now_ms() < serve->stop_deadline_ms)
+	if (serve->now_ms < serve->stop_deadline_ms)
 		return;
 	if (++serve->stop_overdue <= LEAVE_OVERDUE_MAX)
 		log_error("the last flush takes too long: it fails now");
@@ -255,7 +272,7 @@ void stopping_look(struct serve *serve)
 
 	if (disk->stopped)
 		look_at_leaving(serve);
-	if (!disk->stopper_running || dial_now_ms() < serve->stop_deadline_ms)
+	if (!disk->stopper_running || serve->now_ms < serve->stop_deadline_ms)
 		return;
 	if (!serve->stop_hurried && now_receives != serve->stop_receives) {
 		serve->stop_receives = now_receives;

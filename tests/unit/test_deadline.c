@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: a daemon that did not run for a while condemns nobody for that; a silent server is condemned all
+ * the same, however often the daemon is stopped; what waits in a socket is read before.
+ * Method: a queue without a thread: one request of its own on one end of a socket pair, and a clock
+ * that the test sets. Ticks come when the test says so.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "gateway/disk/queue.h"
+
+#define TIMEOUT_MS 2000
+#define TICK_MS	   200
+#define START_MS   1000000
+
+static struct nbd_export export = { .size_bytes = 1 << 20, .block_minimum_bytes = 1 };
+static struct queue_shared shared;
+static struct queue queue;
+static struct wire_request part;
+static int peer_fd;
+
+static int setup(void **state)
+{
+	int pair[2];
+	struct transport *transport;
+
+	(void)state;
+	memset(&queue, 0, sizeof(queue));
+	memset(&part, 0, sizeof(part));
+	shared.export = &export;
+	shared.timeout_ms = TIMEOUT_MS;
+	shared.depth = 0; /* so that the queue's own slot is all there is */
+	queue.shared = &shared;
+	queue.now_ms = START_MS;
+	queue.own.parts = &part;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
+	peer_fd = pair[1];
+	queue.connections_count = 1;
+	assert_int_equal(connection_open(&queue.connections[0], &queue, 0, transport), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	connection_close(&queue.connections[0]);
+	close(peer_fd);
+	return 0;
+}
+
+static void send_request(void)
+{
+	leave_send_own(&queue, &queue.connections[0], NBD_CMD_READ);
+	queue.tick_due_ms = queue.now_ms + TICK_MS;
+}
+
+/* The server's answer comes: to a request that is gone already, or to another one. */
+static void answer(void)
+{
+	struct wire_request other = { .sequence = part.sequence + 1 };
+
+	deadline_answered(&queue.connections[0], &other);
+}
+
+/* The tick that was armed comes so long after its time. */
+static void tick(int64_t late_ms)
+{
+	queue.now_ms = queue.tick_due_ms + late_ms;
+	deadline_completed(&queue);
+	deadline_look(&queue);
+	queue.tick_due_ms = queue.now_ms + TICK_MS;
+}
+
+static bool lives(void)
+{
+	return connection_works(&queue.connections[0]);
+}
+
+/* Ticks in time until the connection is condemned: how long that takes. */
+static int64_t ticks_until_condemned(void)
+{
+	int64_t began_ms = queue.now_ms;
+
+	while (lives()) {
+		assert_true(queue.now_ms < began_ms + 100 * TIMEOUT_MS);
+		tick(0);
+	}
+	return queue.now_ms - began_ms;
+}
+
+static void silence_is_condemned_in_time(void **state)
+{
+	(void)state;
+	send_request();
+	assert_in_range(ticks_until_condemned(), TIMEOUT_MS - 2 * TICK_MS, TIMEOUT_MS);
+	assert_int_equal(stats_read(&queue.stats.timeouts), 1);
+}
+
+static void an_absence_is_not_the_servers(void **state)
+{
+	(void)state;
+	send_request();
+	tick(0);
+	tick(100 * TIMEOUT_MS);
+	assert_true(lives());
+	/* What it had left it has again, and no more. */
+	assert_in_range(ticks_until_condemned(), TIMEOUT_MS - 5 * TICK_MS, TIMEOUT_MS);
+}
+
+static void many_absences_are_one(void **state)
+{
+	int64_t sent_ms = queue.now_ms, stopped_ms = 0;
+
+	(void)state;
+	send_request();
+	while (lives()) {
+		assert_true(queue.now_ms < sent_ms + 100 * TIMEOUT_MS);
+		tick(3 * TIMEOUT_MS);
+		stopped_ms += 3 * TIMEOUT_MS;
+	}
+	/* One of them was forgiven, the second one was not. */
+	assert_int_equal(stopped_ms, 2 * 3 * TIMEOUT_MS);
+}
+
+static void the_longest_absence_counts(void **state)
+{
+	(void)state;
+	send_request();
+	tick(TIMEOUT_MS / 2);
+	tick(5 * TIMEOUT_MS);
+	assert_true(lives());
+	tick(5 * TIMEOUT_MS);
+	assert_false(lives());
+}
+
+static void each_answer_allows_one_more(void **state)
+{
+	(void)state;
+	send_request();
+	for (int i = 0; i < 5; i++) {
+		tick(10 * TIMEOUT_MS);
+		assert_true(lives());
+		answer();
+	}
+	/* Answered requests were sent after ours, which has not begun anew, and no time of its own left. */
+	assert_in_range(ticks_until_condemned(), 1, TIMEOUT_MS);
+}
+
+/* What was sent after an absence gets nothing of it. */
+static void a_new_request_has_its_time_alone(void **state)
+{
+	(void)state;
+	send_request();
+	queue.now_ms = queue.tick_due_ms + 50 * TIMEOUT_MS;
+	deadline_begin(&queue, &part);
+	deadline_completed(&queue);
+	deadline_look(&queue);
+	queue.tick_due_ms = queue.now_ms + TICK_MS;
+	assert_in_range(ticks_until_condemned(), TIMEOUT_MS - 2 * TICK_MS, TIMEOUT_MS);
+}
+
+static void what_waits_is_read_first(void **state)
+{
+	(void)state;
+	send_request();
+	tick(3 * TIMEOUT_MS);
+	assert_int_equal(write(peer_fd, "answer", 6), 6);
+	tick(3 * TIMEOUT_MS); /* nothing is left to forgive, but there is something to read */
+	assert_true(lives());
+	tick(0);
+	assert_true(lives());
+	/* Nobody reads it here, as if it came without end. */
+	assert_in_range(ticks_until_condemned(), TICK_MS, 10 * TICK_MS);
+}
+
+static void a_trickle_ends_in_spite_of_an_absence(void **state)
+{
+	int64_t began_ms;
+
+	(void)state;
+	send_request();
+	tick(10 * TIMEOUT_MS);
+	began_ms = queue.now_ms;
+	while (lives()) {
+		assert_true(queue.now_ms < began_ms + 100 * TIMEOUT_MS);
+		part.sequence = 10;
+		queue.connections[0].answered_lowest = 5; /* one before it was answered */
+		queue.connections[0].answered_ms = queue.now_ms;
+		tick(0);
+	}
+	assert_in_range(queue.now_ms - began_ms, 7 * TIMEOUT_MS, 8 * TIMEOUT_MS);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(silence_is_condemned_in_time), CASE(an_absence_is_not_the_servers),
+		CASE(many_absences_are_one),	    CASE(the_longest_absence_counts),
+		CASE(each_answer_allows_one_more),  CASE(a_new_request_has_its_time_alone),
+		CASE(what_waits_is_read_first),	    CASE(a_trickle_ends_in_spite_of_an_absence),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
