@@ -57,13 +57,19 @@ static int prepare(void)
 
 /* --- --idempotent ----------------------------------------------------------------------------------------- */
 
-/* The status of disk number, if it is live and what was asked for; else NULL. */
-static json_t *status_if_equal(const struct disk_config *config, uint32_t number)
+static const char *status_device(const json_t *status)
+{
+	const char *device = json_string_value(json_object_get(status, "device"));
+
+	return device ? device : "?";
+}
+
+/* How disk number is, if it is what was asked for, and its daemon is not dead; else NULL. */
+static json_t *state_if_equal(const struct disk_config *config, uint32_t number)
 {
 	struct disk_record record;
-	json_t *status = NULL;
-	uint64_t tag;
 	char error[400];
+	json_t *state;
 	bool same;
 
 	if (config->device >= 0 && (uint32_t)config->device != number)
@@ -71,28 +77,68 @@ static json_t *status_if_equal(const struct disk_config *config, uint32_t number
 	if (disk_record_load(number, &record, error, sizeof(error)))
 		return NULL;
 	same = disk_config_same_disk(config, &record.config);
-	tag = record.tag;
 	disk_record_clear(&record);
-	if (!same || control_client_status(number, tag, CONTROL_ALIVE_TIMEOUT_MS, &status))
-		return NULL;
-	if (!strcmp(disk_state_word(status), "live"))
-		return status;
-	json_decref(status);
+	state = same ? disk_state_full(number) : NULL;
+	if (!state || strcmp(disk_state_word(state), "dead"))
+		return state;
+	json_decref(state);
 	return NULL;
 }
 
-static json_t *status_of_equal(const struct disk_config *config)
+static bool state_is_live(const json_t *state)
+{
+	return !strcmp(disk_state_word(state), "live");
+}
+
+/* A live one, if there is any. */
+static json_t *state_of_equal(const struct disk_config *config)
 {
 	uint32_t *numbers = NULL;
 	size_t count = 0;
-	json_t *status = NULL;
+	json_t *found = NULL;
 
 	if (disks_list(&numbers, &count))
 		return NULL;
-	for (size_t i = 0; i < count && !status; i++)
-		status = status_if_equal(config, numbers[i]);
+	for (size_t i = 0; i < count && (!found || !state_is_live(found)); i++) {
+		json_t *state = state_if_equal(config, numbers[i]);
+
+		if (state && (!found || state_is_live(state))) {
+			json_decref(found);
+			found = state;
+		} else {
+			json_decref(state);
+		}
+	}
 	free(numbers);
-	return status;
+	return found;
+}
+
+/* A second disk beside one that may still write what it has would be no repair. */
+static int refuse_second(const json_t *state)
+{
+	static const struct {
+		const char *word, *means;
+	} known[] = {
+		{ "degraded", "some connections to its server are lost ('ublk-nbd status' tells "
+			      "which)" },
+		{ "cut-off", "no connection to its server is left" },
+		{ "silent", "its daemon does not answer" },
+		{ "unseen", "its daemon cannot be asked from here" },
+	};
+	const char *word = disk_state_word(state), *device = status_device(state);
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strcmp(known[i].word, word))
+			continue;
+		output_error(VERB,
+			     "%s is this disk already, and it is %s: %s: 'ublk-nbd disconnect %s' "
+			     "first (unmount it before), then connect again",
+			     device, word, known[i].means, device);
+		return EXIT_CODE_BUSY;
+	}
+	output_error(VERB, "%s is this disk already, and it is %s: try again when that is over",
+		     device, word);
+	return EXIT_CODE_BUSY;
 }
 
 static int lock_failed(int error)
@@ -111,13 +157,6 @@ static int lock_failed(int error)
 }
 
 /* --- after ------------------------------------------------------------------------------------------------ */
-
-static const char *status_device(const json_t *status)
-{
-	const char *device = json_string_value(json_object_get(status, "device"));
-
-	return device ? device : "?";
-}
 
 static int print_device(const struct connect_options *wanted, const json_t *status)
 {
@@ -211,10 +250,10 @@ static int connect_idempotent(const struct connect_options *wanted, int interrup
 
 	if (lock_fd < 0)
 		return lock_failed(lock_fd);
-	status = status_of_equal(&wanted->config);
+	status = state_of_equal(&wanted->config);
 	if (!status)
 		return make_disk(wanted, interrupt_fd, lock_fd);
-	exit_code = print_device(wanted, status);
+	exit_code = state_is_live(status) ? print_device(wanted, status) : refuse_second(status);
 	json_decref(status);
 	close(lock_fd);
 	return exit_code;

@@ -23,8 +23,9 @@ static const char help[] =
 	"  -v, --verbose           tell each step\n"
 	"  -h, --help              this text; ublk-nbd-list(1) has more\n"
 	"\n"
-	"STATE is live; starting; stopping; cut-off: no connection to its server is left,\n"
-	"its I/O fails; silent: its daemon does not answer; dead: its daemon is gone;\n"
+	"STATE is live; starting; stopping; degraded: some connections to its server are\n"
+	"lost, and its I/O may fail; cut-off: none is left; silent: its daemon does not answer; "
+	"dead: its daemon is gone;\n"
 	"unseen: its daemon is in a container, or has another runtime directory.\n"
 	"'ublk-nbd disconnect' removes a disk in each of these but the last.\n";
 

@@ -113,6 +113,38 @@ static void print_connections(const json_t *status)
 	}
 }
 
+/* Which CPUs have this queue, by the kernel: "0, 2". */
+static const char *queue_cpus(const json_t *status, uint64_t queue, char *out, size_t out_bytes)
+{
+	char path[96];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%" PRIu64 "/mq/%" PRIu64 "/cpu_list",
+		 number_of(status, "number"), queue);
+	file = fopen(path, "re");
+	if (!file || !fgets(out, (int)out_bytes, file))
+		snprintf(out, out_bytes, "unknown");
+	if (file)
+		fclose(file);
+	out[strcspn(out, "\n")] = '\0';
+	return out;
+}
+
+static void print_queues_cut_off(const json_t *status)
+{
+	const json_t *queue;
+	char cpus[200];
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "queues_cut_off"), i, queue)
+	{
+		uint64_t id = (uint64_t)json_integer_value(queue);
+
+		output_field("cut off", "queue %" PRIu64 " (CPUs %s): its requests fail", id,
+			     queue_cpus(status, id, cpus, sizeof(cpus)));
+	}
+}
+
 /* "read_bytes" becomes "read bytes"; those that are still 0 say nothing and are left out. */
 static void print_counters(const json_t *status)
 {
@@ -164,6 +196,7 @@ static int print_page(const json_t *status)
 	if (json_object_get(status, "timeout_ms"))
 		output_field("timeout", "%g s", (double)number_of(status, "timeout_ms") / 1000);
 	print_connections(status);
+	print_queues_cut_off(status);
 	if (string_of(status, "last_error")[0])
 		output_field("last error", "%s (%" PRIu64 " s ago)",
 			     string_of(status, "last_error"),
@@ -181,8 +214,15 @@ static int judge(const json_t *status)
 	const char *device = string_of(status, "device");
 
 	if (strcmp(state, "dead") && strcmp(state, "silent") && strcmp(state, "starting") &&
-	    strcmp(state, "unseen"))
+	    strcmp(state, "unseen")) {
+		if (!strcmp(state, "degraded") || !strcmp(state, "cut-off"))
+			output_warning(VERB,
+				       "%s is %s: it has lost %" PRIu64
+				       " of %zu connections: disconnect it and connect it again",
+				       device, state, number_of(status, "connections_lost"),
+				       json_array_size(json_object_get(status, "connections")));
 		return EXIT_CODE_OK;
+	}
 	if (!strcmp(state, "dead"))
 		output_error(VERB,
 			     "the daemon of %s is dead, its I/O fails: 'ublk-nbd disconnect %s' "

@@ -14,9 +14,11 @@
 /* For each of the disks of a list. Whoever asks about one disk waits as long as its daemon may take. */
 #define LIST_TIMEOUT_MS 2000
 
-static const char *const brief_keys[] = { "device",    "number",	  "pid",   "state",
-					  "target",    "export",	  "owner", "size_bytes",
-					  "read_only", "connections_live" };
+static const char *const brief_keys[] = {
+	"device",	   "number", "pid",	   "state",	"target",
+	"export",	   "owner",  "size_bytes", "read_only", "connections_live",
+	"connections_lost"
+};
 
 #define BRIEF_KEYS (sizeof(brief_keys) / sizeof(brief_keys[0]))
 
@@ -98,6 +100,65 @@ static json_t *state_without_daemon(uint32_t number, int error)
 	return state;
 }
 
+static bool is_live(const json_t *connection)
+{
+	const char *word = json_string_value(json_object_get(connection, "state"));
+
+	return word && !strcmp(word, "live");
+}
+
+/* One that was left in good order, to be replaced by another (resize), has no reason. */
+static bool is_lost(const json_t *connection)
+{
+	const char *reason = json_string_value(json_object_get(connection, "reason"));
+
+	return !is_live(connection) && reason && reason[0];
+}
+
+/* Queues none of whose connections is left: each CPU has its queue, and what it asks for fails. */
+static json_t *queues_cut_off(const json_t *connections)
+{
+	json_t *queues = json_array();
+	const json_t *one, *other;
+	size_t i, j;
+
+	json_array_foreach(connections, i, one)
+	{
+		const json_t *queue = json_object_get(one, "queue");
+		bool served = !is_lost(one);
+
+		json_array_foreach(connections, j, other)
+		{
+			/* Said with the first of them. */
+			if (json_equal(json_object_get(other, "queue"), queue))
+				served |= is_live(other) || (is_lost(other) && j < i);
+		}
+		if (!served)
+			json_array_append(queues, json_object_get(one, "queue"));
+	}
+	return queues;
+}
+
+/* A daemon says "live" whatever became of its connections. */
+static void judge_connections(json_t *status)
+{
+	const json_t *connections = json_object_get(status, "connections"), *connection;
+	const json_t *live = json_object_get(status, "connections_live");
+	const char *word = json_string_value(json_object_get(status, "state"));
+	uint32_t lost = 0;
+	size_t i;
+
+	if (!word || strcmp(word, "live"))
+		return;
+	json_array_foreach(connections, i, connection) lost += is_lost(connection);
+	if (json_is_integer(live) && json_integer_value(live) == 0)
+		json_object_set_new(status, "state", json_string("cut-off"));
+	else if (lost)
+		json_object_set_new(status, "state", json_string("degraded"));
+	json_object_set_new(status, "connections_lost", json_integer(lost));
+	json_object_set_new(status, "queues_cut_off", queues_cut_off(connections));
+}
+
 static json_t *state_of(uint32_t number, uint32_t timeout_ms)
 {
 	json_t *status = NULL;
@@ -106,7 +167,10 @@ static json_t *state_of(uint32_t number, uint32_t timeout_ms)
 
 	if (!error)
 		error = control_client_status(number, tag, timeout_ms, &status);
-	return error ? state_without_daemon(number, error) : status;
+	if (error)
+		return state_without_daemon(number, error);
+	judge_connections(status);
+	return status;
 }
 
 json_t *disk_state_full(uint32_t number)
@@ -132,11 +196,6 @@ json_t *disk_state_brief(uint32_t number)
 const char *disk_state_word(const json_t *state)
 {
 	const char *word = json_string_value(json_object_get(state, "state"));
-	const json_t *live = json_object_get(state, "connections_live");
 
-	if (!word)
-		return "unknown";
-	if (!strcmp(word, "live") && json_is_integer(live) && json_integer_value(live) == 0)
-		return "cut-off";
-	return word;
+	return word ? word : "unknown";
 }

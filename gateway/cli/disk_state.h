@@ -15,14 +15,17 @@
  * of its daemon is here: it has another runtime directory, or is in a container). "pid" is 0 where no
  * process is seen. NULL without memory. Takes up to
  * CONTROL_ALIVE_TIMEOUT_MS.
+ *
+ * A disk that its daemon calls "live" is "degraded" where some of its connections are lost, and "cut-off" where
+ * none is left; "connections_lost" is how many, "queues_cut_off" the numbers of the queues that have none.
  */
 json_t *disk_state_full(uint32_t number);
 
 /* The same, less: device, number, pid, state, target, export, owner, size_bytes, read_only,
- * connections_live. Takes up to 2 s. */
+ * connections_live, connections_lost. Takes up to 2 s. */
 json_t *disk_state_brief(uint32_t number);
 
-/* "state" in one word for a person; a live disk none of whose connections is left is "cut-off". */
+/* "state", or "unknown". */
 const char *disk_state_word(const json_t *state);
 
 #endif

@@ -88,10 +88,53 @@ idempotent_but_dead() {
 	check "its state" wait_for is_cut_off
 	first=$DISK
 	start_nbdkit passing 10810 memory 1M
+	expect_exit "no second disk" 6 ublk-nbd connect --idempotent nbd://127.0.0.1:10810
+	said "$first" cut-off "ublk-nbd disconnect $first"
+	check_equal "JSON" cut-off "$(ublk-nbd list -o json | json '.[0].state')"
+	check_equal "disks" 1 "$(count_disks)"
+	check "disconnect" ublk-nbd disconnect "$first"
 	connect_disk --idempotent nbd://127.0.0.1:10810
-	[ "$DISK" != "$first" ] || fail "a dead disk" "is taken for a live one"
 	check "disconnect all" ublk-nbd disconnect --all
 	stop_server passing
+}
+
+# One idle connection of several is lost: the disk is not what was asked for, and no second one is made.
+idempotent_but_degraded() {
+	start_nbdkit behind 10812 memory 16M
+	start_server front socat TCP-LISTEN:10811,fork,reuseaddr TCP:127.0.0.1:10812
+	wait_listen front 10811
+	connect_disk --idempotent --connections 2 nbd://127.0.0.1:10811
+	check_equal "its state at first" live "$(listed_state)"
+	kill -KILL "$(ps -eo pid,ppid | awk -v s="$(server_pid front)" '$2 == s { print $1; exit }')"
+	check "its state" wait_for state_is degraded
+	check_equal "JSON of list" degraded "$(ublk-nbd list -o json | json '.[0].state')"
+	ublk-nbd status -o json "$DISK" >"$WORK/status.json"
+	check_equal "JSON of status" degraded "$(json .state <"$WORK/status.json")"
+	check_equal "lost" 1 "$(json .connections_lost <"$WORK/status.json")"
+	lost=$(json '.connections[] | select(.state != "live") | .queue' <"$WORK/status.json")
+	check_equal "the queue without one" "[$lost]" "$(jq -c .queues_cut_off <"$WORK/status.json")"
+	expect_exit "status" 0 ublk-nbd status "$DISK"
+	said 'state: +degraded' "queue $lost, dead, .*closed the connection" "cut off: +queue $lost .CPUs" \
+		'lost 1 of 2 connections'
+	expect_exit "no second disk" 6 ublk-nbd connect --idempotent --connections 2 nbd://127.0.0.1:10811
+	said "$DISK" degraded "ublk-nbd disconnect $DISK"
+	check_equal "disks" 1 "$(count_disks)"
+	# A live one beside it, made without --idempotent, is what is wanted.
+	first=$DISK
+	connect_disk --connections 2 nbd://127.0.0.1:10811
+	check_equal "the live one" "$DISK" "$(ublk-nbd connect --idempotent --connections 2 nbd://127.0.0.1:10811)"
+	check "disconnect all" ublk-nbd disconnect --all
+	stop_server front
+	stop_server behind
+}
+
+# listed_state: of $DISK, by `list`: DEVICE, SIZE (two words), STATE.
+listed_state() {
+	ublk-nbd list | awk -v d="$DISK" '$1 == d { print $4 }'
+}
+
+state_is() {
+	[ "$(listed_state)" = "$1" ]
 }
 
 # Five at once ask for the same disk: one is made.
@@ -471,7 +514,8 @@ of_version_0_1_0() {
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring \
 	doctor_and_connect_agree defaults_and_wishes batches json_is_valid usable_at_once idempotent \
-	idempotent_but_dead idempotent_at_once owners numbers node_is_gone wrong_use in_the_foreground \
+	idempotent_but_dead idempotent_but_degraded idempotent_at_once owners numbers node_is_gone wrong_use \
+	in_the_foreground \
 	says_it_to_the_journal two_containers runtime_in_tmp of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
