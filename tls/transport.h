@@ -67,6 +67,12 @@ int transport_plain_open(int fd, struct transport **out);
 /* Frees a plain transport and leaves its socket open: another transport has it now. */
 void transport_plain_release(struct transport *transport);
 
+/* detach(), where there is one. */
+static inline int transport_detach(struct transport *transport)
+{
+	return transport->ops->detach ? transport->ops->detach(transport) : 0;
+}
+
 static inline void transport_close(struct transport *transport)
 {
 	if (transport)

@@ -33,8 +33,9 @@
  *   "physical_block_bytes": 4096, "max_io_bytes": 1048576, "queues": 1, "queue_depth": 128, "payload": "user-copy",
  *   "framing": "structured", "features": ["flush", "fua", "trim", "write-zeroes", "df", "multi-conn", ...],
  *   "payload_max_bytes": N, "timeout_ms": N, "connections": [{"queue": 0, "transport": "plain", "peer":
- *   "127.0.0.1:10809", "state": "live|condemned", "in_flight": 0}], "stats": {"reads": N, ...,
- *   "read_bytes": N, "copied_bytes": N, "errors": N, "sends": N, "receives": N, ...}}
+ *   "127.0.0.1:10809", "state": "live|retiring|condemned|dead", "in_flight": 0, "reason": ""}],
+ *   "connections_live": 1, "stats": {"reads": N, ..., "read_bytes": N, "copied_bytes": N, "errors": N, "sends": N, "receives": N, ...}}
+ * The command line makes "degraded" or "cut-off" of "live" where connections are lost (gateway/cli/disk_state.h).
  */
 #ifndef GATEWAY_COMMON_RUNTIME_DIR_H
 #define GATEWAY_COMMON_RUNTIME_DIR_H

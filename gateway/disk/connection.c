@@ -128,7 +128,8 @@ int connection_open(struct connection *connection, struct queue *queue, uint32_t
 	connection->index = index;
 	connection->transport = transport;
 	connection->answered_lowest = UINT64_MAX;
-	ret = transport->ops->detach ? transport->ops->detach(transport) : 0;
+	connection->file = ring_file_of(index);
+	ret = transport_detach(transport);
 	if (ret < 0)
 		return ret;
 	if (!mapped || !transport->direct_tx)
@@ -150,19 +151,20 @@ int connection_open(struct connection *connection, struct queue *queue, uint32_t
 	return 0;
 }
 
-int connection_replace(struct connection *connection, struct transport *transport)
+bool connection_fits(const struct connection *connection, const struct transport *transport)
 {
-	const struct transport *former = connection->transport;
+	return transport->direct_tx == connection->transport->direct_tx &&
+	       transport->direct_rx == connection->transport->direct_rx;
+}
+
+void connection_replace(struct connection *connection, struct transport *transport, uint32_t file)
+{
 	const struct queue_shared *shared = connection->queue->shared;
-	int ret = transport->ops->detach ? transport->ops->detach(transport) : 0;
 
 	assert(connection_state(connection) == CONNECTION_DEAD);
+	assert(connection_fits(connection, transport));
 	connection->transport = transport;
-	if (ret < 0)
-		return ret;
-	/* The buffers are made for what the former was. */
-	if (transport->direct_tx != former->direct_tx || transport->direct_rx != former->direct_rx)
-		return -EPROTO;
+	connection->file = file;
 	connection->leaving = false;
 	connection->send_was_slow = false;
 	connection->receive_empty = false;
@@ -175,7 +177,6 @@ int connection_replace(struct connection *connection, struct transport *transpor
 	set_user_timeout(connection->queue, transport->fd);
 	connection->reason[0] = '\0';
 	connection_move(connection, CONNECTION_LIVE);
-	return 0;
 }
 
 void connection_close(struct connection *connection)

@@ -44,6 +44,7 @@ struct queue;
 struct connection {
 	struct queue *queue;
 	uint32_t index;			      /* in its queue: the SQEs' index */
+	uint32_t file;			      /* its socket, of the ring's registered files */
 	_Atomic(enum connection_state) state; /* written by the queue's thread; status reads it */
 	struct transport *transport;	      /* owned */
 	char peer_text[160];
@@ -88,9 +89,12 @@ uint64_t connection_memory_bytes_max(const struct queue_shared *shared);
 /* Takes over transport in every case. 0 or -errno. */
 int connection_open(struct connection *connection, struct queue *queue, uint32_t index,
 		    struct transport *transport);
-/* A DEAD connection goes on with another transport of the same kind, which it takes over; the former
- * is the caller's. 0, or -errno, and it stays DEAD. */
-int connection_replace(struct connection *connection, struct transport *transport);
+/* Whether a connection, whose buffers are made for one kind of transport, could go on with this one, which
+ * was detached. Any thread, while nobody replaces it. */
+bool connection_fits(const struct connection *connection, const struct transport *transport);
+/* A DEAD connection goes on with another transport, which it takes over: one that was detached, fits, and is
+ * registered with the ring as file. Nothing is refused here any more. The former is the caller's. */
+void connection_replace(struct connection *connection, struct transport *transport, uint32_t file);
 /* Whether an SQE of it is in flight, which may use its memory. */
 static inline bool connection_is_armed(const struct connection *connection)
 {

@@ -150,16 +150,17 @@ static int turn(struct queue *queue)
 
 static int open_ring(struct queue *queue)
 {
-	int fds[RING_FILE_CONNECTION + DISK_CONNECTIONS_MAX];
+	int fds[RING_FILE_CONNECTION + DISK_CONNECTIONS_MAX * RING_FILES_PER_CONNECTION];
 	int ret = ring_open(&queue->ring, queue->shared->depth);
 
 	if (ret < 0)
 		return ret;
 	fds[RING_FILE_CHAR] = queue->shared->char_fd;
-	for (uint32_t i = 0; i < queue->connections_count; i++)
-		fds[RING_FILE_CONNECTION + i] = queue->connections[i].transport->fd;
-	ret = ring_register_files(&queue->ring, fds,
-				  RING_FILE_CONNECTION + queue->connections_count);
+	for (uint32_t i = 0; i < queue->connections_count; i++) {
+		fds[ring_file_of(i)] = queue->connections[i].transport->fd;
+		fds[ring_file_of(i) + 1] = -1; /* none yet */
+	}
+	ret = ring_register_files(&queue->ring, fds, ring_file_of(queue->connections_count));
 	if (ret < 0)
 		ring_close(&queue->ring);
 	return ret;

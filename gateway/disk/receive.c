@@ -60,8 +60,7 @@ void receive_arm(struct connection *connection)
 	connection->direct_request = place ? wire_request_of(nbd) : NULL;
 	sqe = ring_sqe(&connection->queue->ring, RING_RECEIVE, connection->index);
 	user_data = sqe->user_data;
-	io_uring_prep_recv(sqe, RING_FILE_CONNECTION + (int)connection->index,
-			   place ? place : buffer, length_bytes, flags);
+	io_uring_prep_recv(sqe, (int)connection->file, place ? place : buffer, length_bytes, flags);
 	sqe->user_data = user_data;
 	sqe->flags = IOSQE_FIXED_FILE;
 	if (connection->receive_empty)

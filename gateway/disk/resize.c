@@ -7,6 +7,7 @@
  *   queues, which replace theirs (replace.c) --> UPDATE_SIZE
  *
  * A server shows a new size to new connections only; an old one would refuse what lies beyond.
+ * Everything that can be refused is refused before the first of the old ones is left: see replace.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/serve.h"
+#include "tls/tls.h"
 
 static void refuse(struct serve *serve, control_client_id client, int error,
 		   enum exit_code exit_code, const char *sentence)
@@ -183,6 +185,54 @@ static bool is_as_before(const struct disk *disk, const struct nbd_export *expor
 	       export->payload_max_bytes == before->payload_max_bytes;
 }
 
+/* Whose place the next transport is to take. */
+static const struct connection *next_place(const struct serve *serve)
+{
+	const struct disk *disk = serve->disk;
+	uint32_t left = serve->resize_transports_count, q = 0;
+
+	while (left >= disk->queues[q].connections_count)
+		left -= disk->queues[q++].connections_count;
+	return &disk->queues[q].connections[left];
+}
+
+static void describe_kind(const struct transport *transport, char *out, size_t out_bytes)
+{
+	const struct tls_description *tls = transport_tls_describe(transport);
+
+	if (tls)
+		snprintf(out, out_bytes, "%s, %s sends, %s receives", tls->version,
+			 tls->kernel_send ? "kernel" : "daemon",
+			 tls->kernel_receive ? "kernel" : "daemon");
+	else
+		snprintf(out, out_bytes, "plain");
+}
+
+/* A queue's buffers are made for one kind of transport. If this is another, the client has its answer. */
+static bool fits(struct serve *serve, struct transport *transport)
+{
+	const struct connection *place = next_place(serve);
+	int ret = transport_detach(transport);
+	char sentence[300], now[80], before[80];
+
+	if (ret == 0 && connection_fits(place, transport))
+		return true;
+	describe_kind(place->transport, before, sizeof(before));
+	describe_kind(transport, now, sizeof(now));
+	if (ret == 0)
+		snprintf(sentence, sizeof(sentence),
+			 "the server's new connections are of another kind (%s; before: %s): the "
+			 "disk stays as it is; disconnect and connect again to have the new size",
+			 now, before);
+	else
+		snprintf(sentence, sizeof(sentence),
+			 "a new connection (%s) cannot be used: %s: the disk stays as it is", now,
+			 strerror(-ret));
+	refuse(serve, serve->resize_client, ret ? -ret : EPROTO,
+	       ret == -ENOMEM ? EXIT_CODE_SYSTEM : EXIT_CODE_REFUSED, sentence);
+	return false;
+}
+
 static void take_connection(struct serve *serve, struct dial_result *result)
 {
 	struct disk *disk = serve->disk;
@@ -191,6 +241,10 @@ static void take_connection(struct serve *serve, struct dial_result *result)
 		refuse(serve, serve->resize_client, EPROTO, EXIT_CODE_REFUSED,
 		       "the server grants a new connection other flags, limits or another size: "
 		       "the disk stays as it is");
+		forget(serve);
+		return;
+	}
+	if (!fits(serve, result->transport)) {
 		forget(serve);
 		return;
 	}
@@ -244,7 +298,7 @@ static int take_outcome(struct queue *queue)
 void resize_look(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
-	char sentence[TROUBLE_BYTES_MAX + 100];
+	char sentence[TROUBLE_BYTES_MAX + 140];
 	struct trouble_note note;
 	int error = 0;
 
@@ -262,10 +316,11 @@ void resize_look(struct serve *serve)
 		error = ECANCELED;
 	if (error) {
 		snprintf(sentence, sizeof(sentence),
-			 "the connections cannot be replaced by ones that see the new size: %s",
+			 "the connections cannot be replaced by ones that see the new size: %s%s",
 			 trouble_since(&disk->shared.trouble, serve->resize_troubles, &note)
 				 ? note.text
-				 : strerror(error));
+				 : strerror(error),
+			 disk->state == DISK_LIVE ? ": the disk goes on with those it has" : "");
 		refuse(serve, serve->resize_client, error, EXIT_CODE_UNREACHABLE, sentence);
 	} else {
 		apply(serve);

@@ -35,8 +35,15 @@ static inline uint32_t ring_index_of(uint64_t user_data)
 	return (uint32_t)user_data;
 }
 
-/* Registered files: saves their lookup and count at each operation. */
-enum { RING_FILE_CHAR, RING_FILE_CONNECTION /* and those behind it, by connection */ };
+/* Registered files: saves their lookup and count at each operation. Each connection has two places: the
+ * spare one is for the socket that is to replace its own (replace.c). */
+enum { RING_FILE_CHAR, RING_FILE_CONNECTION };
+#define RING_FILES_PER_CONNECTION 2
+
+static inline uint32_t ring_file_of(uint32_t connection)
+{
+	return RING_FILE_CONNECTION + connection * RING_FILES_PER_CONNECTION;
+}
 
 /* A ring for a queue of this depth, with the cheapest flags the kernel takes. The calling thread
  * becomes its single issuer. 0 or -errno. */

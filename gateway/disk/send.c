@@ -116,7 +116,7 @@ static void arm(struct connection *connection)
 	uint32_t pieces = batch->iovecs_count - batch->iovecs_first;
 	struct iovec *first = &batch->iovecs[batch->iovecs_first];
 	uint64_t user_data = sqe->user_data;
-	int file = RING_FILE_CONNECTION + (int)connection->index;
+	int file = (int)connection->file;
 	int flags = MSG_NOSIGNAL | connection->transport->send_flags;
 
 	if (pieces == 1) {

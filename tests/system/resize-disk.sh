@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 # goal: a grown export grows its disk, in use; a shrunk one does not shrink it; an older kernel says why not
-# method: nbdkit's file plugin over a file that is truncated larger and smaller; resize, look, write
+# method: nbdkit's file plugin over a file that is truncated larger and smaller; resize, look, write. A
+#   server behind a relay is followed by one of another size and another version of TLS
 # kernels: 7.3
 # long-kernels: 6.12
 # timeout-s: 600
-# modules: ublk_drv ext4
+# modules: ublk_drv ext4 tls
 # suite: test
 # allow-dmesg: I/O error
 
 . /lab/data.sh
 . /lab/ublk.sh
+. /lab/tls-path.sh
 
 URI=nbd://localhost
 
@@ -125,6 +127,44 @@ differs() {
 	stop_server s
 }
 
+# relay_to NAME PORT: what is dialled from now on; connections that are open stay with who has them.
+relay_to() {
+	start_server "$1" socat "TCP-LISTEN:$TLS_PORT,fork,reuseaddr" "TCP:localhost:$2"
+	wait_listen "$1" "$TLS_PORT"
+}
+
+start_version() { # NAME PORT VERSION SIZE
+	start_server "$1" tls_server --port "$2" --cert "$PKI/server-cert.pem" --key "$PKI/server-key.pem" \
+		--size "$4" --tls "$3"
+	lab_wait_ready "$1" grep -q '^ready' "$WORK/$1.log"
+}
+
+# With TLS 1.2 the kernel decrypts, with 1.3 the daemon does: other buffers. after_version VERSION CODE MIB
+after_version() {
+	[ -d "$PKI" ] || make_pki
+	start_version before 10801 1.2 32M
+	relay_to relay1 10801
+	connect_tls
+	live=$(status_of .connections_live)
+	expect_modes auto
+	start_version after 10802 "$1" 48M
+	kill -KILL "$(server_pid relay1)"
+	relay_to relay2 10802
+	# Written, and not flushed: what a lost connection would lose.
+	check "write" dd if=/dev/urandom of="$DISK" bs=1M count=8 oflag=direct conv=notrunc
+	expect_exit "resize" "$2" ublk-nbd resize "$DISK"
+	[ "$2" = 0 ] || said 'another kind' 'TLSv1.3, daemon sends, daemon receives' 'before: TLSv1.2, .*kernel receives'
+	size_is $(($3 << 20))
+	check "the disk works" dd if=/dev/urandom of="$DISK" bs=1M count="$3" oflag=direct conv=notrunc
+	check_healthy
+	check_equal "live connections" "$live" "$(status_of .connections_live)"
+	check_equal "state" live "$(status_of .state)"
+	disconnect_disk
+	stop_server relay2
+	stop_server before
+	stop_server after
+}
+
 resize() {
 	clean_slate
 	run_case "$@"
@@ -152,6 +192,12 @@ if has_feature update-size; then
 	for what in flags-differ limits-differ block-differs framing-differs; do
 		resize "a server that has grown and changed: $what" differs $what 4 16
 	done
+	if has_tls_module; then
+		resize "a server that has grown, with TLS" after_version 1.2 0 48
+		resize "a server that has grown, with another TLS" after_version 1.3 4 32
+	else
+		skip "a server that has grown, with another TLS" "this kernel has no TLS"
+	fi
 else
 	resize "an older driver's refusal is clear" old_kernel_says_why
 fi
