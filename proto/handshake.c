@@ -109,6 +109,8 @@ static uint32_t state_option(const struct nbd_handshake *hs)
 		return NBD_OPT_EXTENDED_HEADERS;
 	case NBD_HS_STRUCTURED_REPLY:
 		return NBD_OPT_STRUCTURED_REPLY;
+	case NBD_HS_LIST:
+		return NBD_OPT_LIST;
 	default:
 		return hs->options.goal == NBD_GOAL_GO ? NBD_OPT_GO : NBD_OPT_INFO;
 	}
@@ -152,7 +154,13 @@ static void ask_export_name(struct nbd_handshake *hs)
 /* The first option of a connection, or of what runs inside TLS. */
 static void ask_first(struct nbd_handshake *hs)
 {
-	if (hs->options.no_structured)
+	if (hs->options.goal == NBD_GOAL_IDLE)
+		hs->state = NBD_HS_IDLE;
+	else if (hs->options.goal == NBD_GOAL_LIST)
+		ask_plain(hs, NBD_HS_LIST);
+	else if (hs->options.export_name_only)
+		ask_export_name(hs);
+	else if (hs->options.no_structured)
 		ask_export(hs);
 	else if (hs->options.no_extended)
 		ask_plain(hs, NBD_HS_STRUCTURED_REPLY);
@@ -169,7 +177,37 @@ static void refuse(struct nbd_handshake *hs, uint32_t error, const char *message
 	put_option(hs, NBD_OPT_ABORT, 0);
 }
 
+/* The same for a question that others follow. */
+static void refuse_ask(struct nbd_handshake *hs, uint32_t error, const char *message, size_t bytes)
+{
+	hs->option_error = error;
+	hs->error_errno = nbd_refusal_explain(hs, error, message, bytes);
+	hs->state = NBD_HS_IDLE;
+}
+
 /* --- greeting --------------------------------------------------------------------------------- */
+
+/* "Newstyle negotiation" before it was fixed: EXPORT_NAME is the one option, and no answer but data or
+ * the connection's end. */
+static void greet_unfixed(struct nbd_handshake *hs)
+{
+	static const char old[] = "the server is an old one (newstyle, not fixed newstyle)";
+
+	if (hs->options.tls) {
+		fail(hs, EPROTONOSUPPORT, "%s, which has no TLS: update it", old);
+	} else if (hs->options.goal == NBD_GOAL_INFO || hs->options.goal == NBD_GOAL_LIST) {
+		fail(hs, EPROTONOSUPPORT, "%s, which cannot %s", old,
+		     hs->options.goal == NBD_GOAL_LIST
+			     ? "list its exports: name the one that is wanted"
+			     : "describe an export before it is used");
+	} else {
+		put32(hs, hs->server_flags & NBD_FLAG_NO_ZEROES);
+		if (hs->options.goal == NBD_GOAL_IDLE)
+			hs->state = NBD_HS_IDLE;
+		else
+			ask_export_name(hs);
+	}
+}
 
 static void on_greeting(struct nbd_handshake *hs)
 {
@@ -198,10 +236,7 @@ static void on_greeting(struct nbd_handshake *hs)
 	}
 	hs->server_flags = wire_get16(hs->in + 16);
 	if (!(hs->server_flags & NBD_FLAG_FIXED_NEWSTYLE)) {
-		fail(hs, EPROTONOSUPPORT,
-		     "the server does not offer the fixed newstyle handshake, and without it "
-		     "cannot "
-		     "say why it refuses something: update it");
+		greet_unfixed(hs);
 		return;
 	}
 	put32(hs, hs->server_flags & (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES));
@@ -331,7 +366,7 @@ static void on_export_ack(struct nbd_handshake *hs)
 	}
 	if (!check_block_sizes(hs))
 		return;
-	hs->state = NBD_HS_DONE;
+	hs->state = hs->options.goal == NBD_GOAL_LIST ? NBD_HS_IDLE : NBD_HS_DONE;
 	if (hs->options.goal == NBD_GOAL_INFO)
 		put_option(hs, NBD_OPT_ABORT, 0);
 }
@@ -410,8 +445,26 @@ static void on_option_error(struct nbd_handshake *hs, uint32_t error, const char
 	else if (error == NBD_REP_ERR_UNSUP && hs->state == NBD_HS_GO &&
 		 hs->options.goal == NBD_GOAL_GO)
 		ask_export_name(hs);
+	else if (!fatal && hs->state == NBD_HS_GO && hs->options.goal == NBD_GOAL_LIST)
+		refuse_ask(hs, error, message, message_bytes);
 	else
 		refuse(hs, error, message, message_bytes);
+}
+
+/* "NBD_REP_SERVER": the name's length, the name, and what is left describes it. */
+static void on_listed(struct nbd_handshake *hs, const uint8_t *payload, size_t bytes)
+{
+	uint32_t name_bytes = bytes >= 4 ? wire_get32(payload) : 0;
+	const char *name = (const char *)payload + 4;
+
+	if (bytes < 4 || name_bytes > bytes - 4)
+		fail(hs, EPROTO,
+		     "the server's list of exports is broken: a name of %" PRIu32
+		     " bytes in %zu bytes",
+		     name_bytes, bytes);
+	else
+		hs->options.listed(hs->options.context, name, name_bytes, name + name_bytes,
+				   bytes - 4 - name_bytes);
 }
 
 static void on_ack(struct nbd_handshake *hs)
@@ -427,6 +480,9 @@ static void on_ack(struct nbd_handshake *hs)
 	case NBD_HS_STRUCTURED_REPLY:
 		hs->export.framing = NBD_FRAMING_STRUCTURED;
 		ask_export(hs);
+		break;
+	case NBD_HS_LIST:
+		hs->state = NBD_HS_IDLE;
 		break;
 	default:
 		on_export_ack(hs);
@@ -444,10 +500,18 @@ static void on_reply(struct nbd_handshake *hs)
 	hs->in_want_bytes = REPLY_HEADER_BYTES;
 	if (type & NBD_REP_FLAG_ERROR)
 		on_option_error(hs, type, (const char *)payload, payload_bytes);
+	else if (type == NBD_REP_ACK && payload_bytes > 0)
+		fail(hs, EPROTO,
+		     "the server agreed to option %" PRIu32
+		     " with data (%zu bytes), which does not "
+		     "belong there",
+		     state_option(hs), payload_bytes);
 	else if (type == NBD_REP_ACK)
 		on_ack(hs);
 	else if (type == NBD_REP_INFO && hs->state == NBD_HS_GO)
 		on_info(hs, payload, payload_bytes);
+	else if (type == NBD_REP_SERVER && hs->state == NBD_HS_LIST)
+		on_listed(hs, payload, payload_bytes);
 	else
 		fail(hs, EPROTO,
 		     "the server answered option %" PRIu32 " with reply type %" PRIu32
@@ -475,7 +539,7 @@ static void on_reply_header(struct nbd_handshake *hs)
 	else if (hs->out_sent_bytes < hs->out_bytes)
 		fail(hs, EPROTO, "the server answered option %" PRIu32 " before it was asked",
 		     option);
-	else if (++hs->replies > NBD_OPTION_REPLIES_MAX)
+	else if (++hs->replies > NBD_OPTION_REPLIES_MAX && hs->state != NBD_HS_LIST)
 		fail(hs, EPROTO,
 		     "the server does not come to an end with its answers to option %" PRIu32,
 		     option);
@@ -512,10 +576,6 @@ int nbd_handshake_init(struct nbd_handshake *hs, const struct nbd_handshake_opti
 		     NBD_STRING_BYTES_MAX);
 		return -EINVAL;
 	}
-	if (!nbd_text_is_string(options->export_name, name_bytes)) {
-		fail(hs, EINVAL, "the export's name is not UTF-8, which NBD demands");
-		return -EINVAL;
-	}
 	export_reset(hs);
 	return 0;
 }
@@ -539,6 +599,8 @@ enum nbd_handshake_status nbd_handshake_status(const struct nbd_handshake *hs)
 	switch (hs->state) {
 	case NBD_HS_TLS:
 		return NBD_HANDSHAKE_START_TLS;
+	case NBD_HS_IDLE:
+		return NBD_HANDSHAKE_IDLE;
 	case NBD_HS_DONE:
 		return NBD_HANDSHAKE_DONE;
 	case NBD_HS_FAILED:
@@ -581,6 +643,25 @@ void nbd_handshake_tls_done(struct nbd_handshake *hs)
 {
 	assert(hs->state == NBD_HS_TLS);
 	ask_first(hs);
+}
+
+void nbd_handshake_ask(struct nbd_handshake *hs, const char *name)
+{
+	assert(hs->state == NBD_HS_IDLE && hs->options.goal == NBD_GOAL_LIST);
+	assert(strlen(name) <= NBD_STRING_BYTES_MAX);
+	hs->options.export_name = name;
+	hs->option_error = 0;
+	hs->error_errno = 0;
+	hs->error[0] = '\0';
+	hs->replies = 0;
+	ask_export(hs);
+}
+
+void nbd_handshake_leave(struct nbd_handshake *hs)
+{
+	assert(hs->state == NBD_HS_IDLE && hs->options.goal == NBD_GOAL_LIST);
+	put_option(hs, NBD_OPT_ABORT, 0);
+	hs->state = NBD_HS_DONE;
 }
 
 const char *nbd_option_error_name(uint32_t error, char *buf, size_t buf_bytes)

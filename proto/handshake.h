@@ -7,6 +7,8 @@
  *   init -> greeting -> [STARTTLS -> tls] -> EXTENDED_HEADERS -> (refused) STRUCTURED_REPLY
  *        -> GO or INFO -> (GO unsupported) EXPORT_NAME -> done | failed
  *   a goal of INFO, or a failure between options, ends with ABORT.
+ *   A server that is not fixed newstyle knows EXPORT_NAME alone, so that is all it is asked.
+ *   The goal LIST: ... tls] -> LIST -> idle -> (ask) INFO -> idle -> ... -> (leave) done.
  *
  * One option is outstanding at a time. Source: proto.md, "Newstyle negotiation".
  */
@@ -47,21 +49,34 @@ struct nbd_export {
 enum nbd_handshake_goal {
 	NBD_GOAL_GO,   /* enter transmission */
 	NBD_GOAL_INFO, /* learn about the export, then ABORT; falls back to nothing */
+	NBD_GOAL_LIST, /* learn the exports' names, then about each that is asked for */
+	NBD_GOAL_IDLE, /* go no further than the greeting, and TLS: somebody else goes on */
 };
 
+/* An export as LIST names it: raw bytes of the server, valid during the call. */
+typedef void (*nbd_listed_fn)(void *context, const char *name, size_t name_bytes,
+			      const char *description, size_t description_bytes);
+
 struct nbd_handshake_options {
-	const char *export_name; /* NUL-terminated, <= NBD_STRING_BYTES_MAX, borrowed until done */
+	/* NUL-terminated, <= NBD_STRING_BYTES_MAX, borrowed until done. NBD demands UTF-8; what a
+	 * server calls otherwise can be asked for all the same. */
+	const char *export_name;
 	enum nbd_handshake_goal goal;
-	bool tls;	    /* STARTTLS first; failing that, fail */
-	bool no_structured; /* do not ask for structured replies (nor extended headers) */
-	bool no_extended;   /* do not ask for extended headers */
+	bool tls;	       /* STARTTLS first; failing that, fail */
+	bool no_structured;    /* do not ask for structured replies (nor extended headers) */
+	bool no_extended;      /* do not ask for extended headers */
+	bool export_name_only; /* goal GO: ask for nothing but EXPORT_NAME */
+	nbd_listed_fn listed;  /* goal LIST */
+	void *context;
 };
 
 enum nbd_handshake_status {
 	NBD_HANDSHAKE_ACTIVE,	 /* send what output() has, feed what arrives */
 	NBD_HANDSHAKE_START_TLS, /* output sent, STARTTLS acknowledged: run TLS, then tls_done() */
-	NBD_HANDSHAKE_DONE,	 /* output() may still hold bytes to be sent (ABORT) */
-	NBD_HANDSHAKE_FAILED,	 /* error, error_errno are set; output() may hold an ABORT */
+	NBD_HANDSHAKE_IDLE,   /* goal LIST: ask() or leave(); error_errno tells of the last ask().
+			     * goal IDLE: there; output() may still hold bytes to be sent */
+	NBD_HANDSHAKE_DONE,   /* output() may still hold bytes to be sent (ABORT) */
+	NBD_HANDSHAKE_FAILED, /* error, error_errno are set; output() may hold an ABORT */
 };
 
 enum nbd_handshake_state {
@@ -72,6 +87,8 @@ enum nbd_handshake_state {
 	NBD_HS_STRUCTURED_REPLY,
 	NBD_HS_GO,
 	NBD_HS_EXPORT_NAME,
+	NBD_HS_LIST,
+	NBD_HS_IDLE,
 	NBD_HS_DONE,
 	NBD_HS_FAILED,
 };
@@ -85,7 +102,7 @@ struct nbd_handshake {
 	bool have_info_export;
 	uint32_t replies;
 	uint32_t option_error; /* the NBD_REP_ERR_* that ended it, or 0 */
-	int error_errno;       /* positive; meaningful in NBD_HS_FAILED */
+	int error_errno;       /* positive; meaningful in NBD_HS_FAILED and NBD_HS_IDLE */
 	char error[512];       /* one sentence: what failed and what to do about it */
 	uint8_t in[NBD_OPTION_REPLY_BYTES_MAX + 32]; /* the item being gathered */
 	size_t in_bytes, in_want_bytes;
@@ -93,8 +110,8 @@ struct nbd_handshake {
 	size_t out_bytes, out_sent_bytes;
 };
 
-/* Prepares hs. Returns 0, or -EINVAL when the export name is longer than NBD_STRING_BYTES_MAX or
- * is no string NBD may carry (hs->error says which). */
+/* Prepares hs. Returns 0, or -EINVAL when the export name is longer than NBD_STRING_BYTES_MAX
+ * (hs->error says so). */
 int nbd_handshake_init(struct nbd_handshake *hs, const struct nbd_handshake_options *options);
 
 /* The bytes waiting to be sent; *len is 0 when there are none. Valid until the next call. */
@@ -121,10 +138,16 @@ enum nbd_handshake_status nbd_handshake_status(const struct nbd_handshake *hs);
 void nbd_handshake_tls_done(struct nbd_handshake *hs);
 
 /* The server closed the connection. While ACTIVE: FAILED, with a sentence that says what that means
- * in this state; else nothing changes. (A server that closes on EXTENDED_HEADERS or
- * STRUCTURED_REPLY does not know it and cannot say so: dial again with no_extended or
- * no_structured. hs->state before the call tells.) */
+ * in this state; else nothing changes. (A server that closes on EXTENDED_HEADERS,
+ * STRUCTURED_REPLY or GO may not know it and cannot say so: dial again with no_extended,
+ * no_structured or export_name_only. hs->state before the call tells.) */
 void nbd_handshake_closed(struct nbd_handshake *hs);
+
+/* In IDLE after a LIST: asks about the export of this name (as export_name of the options). When it is
+ * IDLE again, error_errno is 0 and export is filled, or error says why the server does not tell. */
+void nbd_handshake_ask(struct nbd_handshake *hs, const char *name);
+/* In IDLE after a LIST: takes leave (ABORT); DONE. */
+void nbd_handshake_leave(struct nbd_handshake *hs);
 
 /* "NBD_REP_ERR_POLICY" and so on, or "unknown error 0x8000xxxx" in buf. Never NULL. */
 const char *nbd_option_error_name(uint32_t error, char *buf, size_t buf_bytes);

@@ -99,6 +99,17 @@ static int explain_extended_required(struct nbd_handshake *hs, const char *title
 	return EPROTONOSUPPORT;
 }
 
+static int explain_no_list(struct nbd_handshake *hs, uint32_t error)
+{
+	char name[64];
+
+	snprintf(hs->error, sizeof(hs->error),
+		 "the server gives no list of its exports (%s): name the one that is wanted, as in "
+		 "nbd://host/export",
+		 nbd_option_error_name(error, name, sizeof(name)));
+	return error == NBD_REP_ERR_POLICY ? EACCES : EOPNOTSUPP;
+}
+
 /* What answers EXPORT_NAME here is a reply that it cannot have: a server's way to say no. */
 static int explain_by_name(struct nbd_handshake *hs, uint32_t type, const char *title)
 {
@@ -140,6 +151,8 @@ int nbd_refusal_explain(struct nbd_handshake *hs, uint32_t error, const char *me
 		errnum = explain_no_tls(hs, error);
 	else if (error == NBD_REP_ERR_TLS_REQD)
 		errnum = explain_tls_required(hs);
+	else if (hs->state == NBD_HS_LIST && error != NBD_REP_ERR_SHUTDOWN)
+		errnum = explain_no_list(hs, error);
 	else if (error == NBD_REP_ERR_EXT_HEADER_REQD)
 		errnum = explain_extended_required(hs, title);
 	else if (hs->state == NBD_HS_EXPORT_NAME && error != NBD_REP_ERR_POLICY &&
@@ -169,6 +182,13 @@ int nbd_refusal_explain_close(struct nbd_handshake *hs)
 			 "lists those it has",
 			 title);
 		return ENOENT;
+	}
+	if (hs->state == NBD_HS_LIST) {
+		snprintf(hs->error, sizeof(hs->error),
+			 "the server closed the connection when asked for the list of its exports: "
+			 "it may have none to give; name the one that is wanted, as in "
+			 "nbd://host/export");
+		return EOPNOTSUPP;
 	}
 	snprintf(hs->error, sizeof(hs->error),
 		 "the server closed the connection while %s was negotiated", title);

@@ -33,11 +33,41 @@ static size_t character_bytes(const unsigned char *p, size_t left)
 	return len;
 }
 
+static uint32_t code_point(const unsigned char *p, size_t len)
+{
+	static const unsigned char masks[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	uint32_t code = p[0] & masks[len];
+
+	for (size_t i = 1; i < len; i++)
+		code = code << 6 | (p[i] & 0x3f);
+	return code;
+}
+
+/*
+ * What a terminal obeys, or a reader does not see: Unicode's categories Cc, Cf, Zl and Zp, and what else
+ * is Default_Ignorable_Code_Point (Unicode 15, DerivedCoreProperties.txt); in order.
+ */
 static bool is_control(const unsigned char *p, size_t len)
 {
-	if (len == 1)
-		return p[0] < 0x20 || p[0] == 0x7f;
-	return len == 2 && p[0] == 0xc2 && p[1] < 0xa0;
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {
+		{ 0x0000, 0x001f },   { 0x007f, 0x009f },   { 0x00ad, 0x00ad },
+		{ 0x034f, 0x034f },   { 0x0600, 0x0605 },   { 0x061c, 0x061c },
+		{ 0x06dd, 0x06dd },   { 0x070f, 0x070f },   { 0x0890, 0x0891 },
+		{ 0x08e2, 0x08e2 },   { 0x115f, 0x1160 },   { 0x17b4, 0x17b5 },
+		{ 0x180b, 0x180f },   { 0x200b, 0x200f },   { 0x2028, 0x202e },
+		{ 0x2060, 0x206f },   { 0x3164, 0x3164 },   { 0xfe00, 0xfe0f },
+		{ 0xfeff, 0xfeff },   { 0xffa0, 0xffa0 },   { 0xfff0, 0xfffb },
+		{ 0x110bd, 0x110bd }, { 0x110cd, 0x110cd }, { 0x13430, 0x1343f },
+		{ 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a }, { 0xe0000, 0xe0fff },
+	};
+	uint32_t code = code_point(p, len);
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (code <= ranges[i].last)
+			return code >= ranges[i].first;
+	return false;
 }
 
 bool nbd_text_is_string(const char *bytes, size_t len)
@@ -53,6 +83,26 @@ bool nbd_text_is_string(const char *bytes, size_t len)
 		len -= n;
 	}
 	return true;
+}
+
+char *nbd_text_repair(char *out, const char *bytes, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)bytes;
+	size_t at = 0;
+
+	while (len > 0) {
+		size_t used = *p ? character_bytes(p, len) : 0;
+
+		if (used)
+			memcpy(out + at, p, used);
+		else
+			memcpy(out + at, "\xef\xbf\xbd", 3);
+		at += used ? used : 3;
+		p += used ? used : 1;
+		len -= used ? used : 1;
+	}
+	out[at] = '\0';
+	return out;
 }
 
 char *nbd_text_printable(char *out, size_t out_bytes, const char *bytes, size_t len)

@@ -199,6 +199,14 @@ static int set_key(SSL *ssl, const struct tls_options *options, char *sentence)
 	return ret;
 }
 
+/* Called when the server asks for our certificate, whether there is one or not. */
+static int note_request(SSL *ssl, void *context)
+{
+	(void)context;
+	handshake_of(ssl)->certificate_wanted = true;
+	return 1;
+}
+
 static int set_certificate(SSL *ssl, const struct tls_options *options, char *sentence)
 {
 	if (!*options->cert && !*options->key)
@@ -357,6 +365,7 @@ static int set_versions(SSL_CTX *ctx, char *sentence)
 	SSL_CTX_set_default_passwd_cb_userdata(ctx, "");
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, tls_session_arrived);
+	SSL_CTX_set_cert_cb(ctx, note_request, NULL);
 	if (SSL_CTX_get_security_level(ctx) < 1)
 		SSL_CTX_set_security_level(ctx, 1);
 	return 0;

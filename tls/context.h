@@ -16,6 +16,7 @@ struct tls_handshake {
 	size_t psk_bytes;	  /* 0: no PSK was asked for */
 	bool psk_used;		  /* TLS 1.2's callback was called, or 1.3's session was offered */
 	SSL_SESSION *psk_session; /* 1.3: the PSK dressed as a session, a reference; NULL */
+	bool certificate_wanted;  /* the server asked for ours */
 	int verify_error;	  /* X509_V_ERR_*, the first that was met; X509_V_OK */
 	int verify_depth;
 	X509 *leaf;	/* the server's own certificate then; to be freed */

@@ -55,6 +55,7 @@ struct tls_description {
 	bool verified;	  /* false: --tls-verify=no, and peer is what it says of itself */
 	bool kernel_send, kernel_receive;
 	bool resumed;
+	bool certificate_wanted; /* the server asked for ours; false when resumed */
 };
 
 /*

@@ -400,6 +400,7 @@ static int handshake_on(struct tls_transport *tls, int fd, int64_t deadline_ms, 
 	if (ret == 0)
 		tls_session_verified(&tls->terms, tls->ssl);
 	SSL_set_info_callback(tls->ssl, NULL);
+	tls->description.certificate_wanted = handshake.certificate_wanted;
 	tls_context_forget(tls->ssl, &handshake);
 	return ret;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ublk-nbd exports: what a server has to offer. libnbd asks for the list, and for what each export
- * is like (NBD_OPT_LIST, NBD_OPT_INFO), without opening any of them.
+ * ublk-nbd exports: what a server has to offer: the list, and what each export is like (NBD_OPT_LIST,
+ * NBD_OPT_INFO), by the handshake of connect, without opening any of them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +10,10 @@
 #include "gateway/cli/commands.h"
 #include "gateway/cli/features.h"
 #include "gateway/cli/output.h"
-#include "gateway/cli/session.h"
+#include "gateway/cli/look.h"
+#include "proto/text.h"
 #include "proto/wire.h"
 
-/* A server that lists without end is stalling. */
-#define EXPORTS_MAX 10000
 /* How many exports with a size of 0, or of which nothing is told, are asked for again, each on a connection
  * of its own. */
 #define EXPORTS_ASKED_AGAIN_MAX 32
@@ -33,190 +32,65 @@ static const char help[] = "Usage: ublk-nbd exports [OPTION...] TARGET\n"
 			   "Example: ublk-nbd exports nbd://server\n"
 			   "See ublk-nbd-exports(1).\n";
 
-struct listed {
-	char *name, *description;
-	bool known; /* the fields below hold what the server said of it */
-	char why_not[sizeof(((struct dial_result *)0)->sentence)]; /* while it is not known */
-	uint64_t size_bytes;
-	uint16_t flags;
-	uint32_t minimum_bytes, preferred_bytes, maximum_bytes; /* 0: not said */
-};
-
-struct list {
-	struct listed *entries;
-	size_t count, room;
-	bool failed; /* no memory, or EXPORTS_MAX */
-};
-
-static void list_free(struct list *list)
+static void forget(struct dial_listed *entry, const char *why)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		free(list->entries[i].name);
-		free(list->entries[i].description);
-	}
-	free(list->entries);
+	free(entry->why);
+	entry->known = false;
+	entry->why = strdup(why);
 }
 
-static struct listed *list_grow(struct list *list)
+/* By the handshake of `info`, at the address that gave the list: it gets along with servers that do not know
+ * INFO. nbd-server says 0 bytes until an export is opened: it does that, for a moment. */
+static void entry_ask_again(const struct look *look, const struct dial_result *result,
+			    struct dial_listed *entry, int64_t deadline_ms)
 {
-	size_t room = list->room ? list->room * 2 : 16;
-	struct listed *entries;
-
-	if (list->count < list->room)
-		return &list->entries[list->count];
-	entries =
-		list->count < EXPORTS_MAX ? realloc(list->entries, room * sizeof(*entries)) : NULL;
-	if (!entries)
-		return NULL;
-	list->entries = entries;
-	list->room = room;
-	return &entries[list->count];
-}
-
-/* libnbd's list callback. */
-static int list_add(void *context, const char *name, const char *description)
-{
-	struct list *list = context;
-	struct listed *entry = list_grow(list);
-
-	if (!entry) {
-		list->failed = true;
-		return 0;
-	}
-	memset(entry, 0, sizeof(*entry));
-	entry->name = strdup(name);
-	entry->description = strdup(description);
-	if (entry->name && entry->description) {
-		list->count++;
-		return 0;
-	}
-	free(entry->name);
-	free(entry->description);
-	list->failed = true;
-	return 0;
-}
-
-static uint16_t entry_flags(struct nbd_handle *nbd)
-{
-	const struct {
-		int (*ask)(struct nbd_handle *nbd);
-		uint16_t flag;
-	} rows[] = {
-		{ nbd_is_read_only, NBD_FLAG_READ_ONLY },
-		{ nbd_can_flush, NBD_FLAG_SEND_FLUSH },
-		{ nbd_can_fua, NBD_FLAG_SEND_FUA },
-		{ nbd_is_rotational, NBD_FLAG_ROTATIONAL },
-		{ nbd_can_trim, NBD_FLAG_SEND_TRIM },
-		{ nbd_can_zero, NBD_FLAG_SEND_WRITE_ZEROES },
-		{ nbd_can_df, NBD_FLAG_SEND_DF },
-		{ nbd_can_multi_conn, NBD_FLAG_CAN_MULTI_CONN },
-		{ nbd_can_cache, NBD_FLAG_SEND_CACHE },
-		{ nbd_can_fast_zero, NBD_FLAG_SEND_FAST_ZERO },
-	};
-	uint16_t flags = 0;
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].ask(nbd) == 1)
-			flags |= rows[i].flag;
-	return flags;
-}
-
-static uint32_t entry_block(struct nbd_handle *nbd, int which)
-{
-	int64_t bytes = nbd_get_block_size(nbd, which);
-
-	return bytes > 0 && bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
-}
-
-/* False when the server does not tell: it may be too old, or not let us in there. */
-static bool entry_ask(struct session *session, struct listed *entry)
-{
-	struct nbd_handle *nbd = session->nbd;
-	int64_t size_bytes;
-
-	if (nbd_set_export_name(nbd, entry->name) || nbd_opt_info(nbd))
-		return false;
-	size_bytes = nbd_get_size(nbd);
-	if (size_bytes < 0)
-		return false;
-	entry->known = true;
-	entry->size_bytes = (uint64_t)size_bytes;
-	entry->flags = entry_flags(nbd);
-	entry->minimum_bytes = entry_block(nbd, LIBNBD_SIZE_MINIMUM);
-	entry->preferred_bytes = entry_block(nbd, LIBNBD_SIZE_PREFERRED);
-	entry->maximum_bytes = entry_block(nbd, LIBNBD_SIZE_MAXIMUM);
-	return true;
-}
-
-/* Our own handshake tells why the server refuses an export. nbd-server says 0 bytes until one is opened: it
- * does that, for a moment. */
-static void entry_ask_again(struct session *session, struct listed *entry)
-{
-	int64_t left_ms = session->deadline_ms - dial_now_ms();
+	int64_t left_ms = deadline_ms - dial_now_ms();
 	struct nbd_uri *uri = malloc(sizeof(*uri));
 	const struct dial_options options = {
 		.target = uri,
-		.tls = &session->look->tls,
+		.tls = &look->tls,
 		.goal = NBD_GOAL_INFO,
 		.timeout_ms = left_ms > 0 ? (uint32_t)left_ms : 0,
+		.addresses = &result->peer,
+		.addresses_count = 1,
 	};
-	struct dial_result result;
+	struct dial_result again;
 
-	entry->known = false;
-	snprintf(entry->why_not, sizeof(entry->why_not), "%s",
-		 uri ? "its name is too long to ask for" : "out of memory");
-	if (!uri)
-		return;
-	*uri = session->look->uri;
-	if (snprintf(uri->export_name, sizeof(uri->export_name), "%s", entry->name) >=
-	    (int)sizeof(uri->export_name)) {
-		free(uri);
+	if (!uri) {
+		forget(entry, "out of memory");
 		return;
 	}
-	if (dial_run(&options, &result)) {
-		snprintf(entry->why_not, sizeof(entry->why_not), "%s", result.sentence);
-	} else {
-		entry->known = true;
-		entry->size_bytes = result.export->size_bytes;
-		entry->flags = result.export->flags;
-		if (result.export->block_sizes_given) {
-			entry->minimum_bytes = result.export->block_minimum_bytes;
-			entry->preferred_bytes = result.export->block_preferred_bytes;
-			entry->maximum_bytes = result.export->payload_max_bytes;
-		}
-		dial_result_clear(&result);
-	}
+	*uri = look->uri;
+	strcpy(uri->export_name, entry->name);
+	if (dial_run(&options, &again))
+		forget(entry, again.sentence);
+	else
+		dial_listed_take(entry, again.export);
+	dial_result_clear(&again);
 	free(uri);
 }
 
-static enum exit_code exports_ask(struct session *session, struct list *list, bool verbose)
+static void ask_again(const struct look *look, const struct dial_result *result,
+		      int64_t deadline_ms)
 {
-	const nbd_list_callback callback = { .callback = list_add, .user_data = list };
-	const char *verb = session->look->verb;
 	uint32_t again = 0;
+	char text[80];
 
-	if (nbd_opt_list(session->nbd, callback) < 0)
-		return session_fail(session, "the server gives no list");
-	if (list->failed)
-		output_warning(verb, "the list is cut after %zu exports", list->count);
-	for (size_t i = 0; i < list->count; i++) {
-		struct listed *entry = &list->entries[i];
+	snprintf(text, sizeof(text), "not asked: %d exports before it gave no size",
+		 EXPORTS_ASKED_AGAIN_MAX);
+	if (result->list->cut)
+		output_warning(look->verb, "the list is cut after %zu exports",
+			       result->list->count);
+	for (size_t i = 0; i < result->list->count; i++) {
+		struct dial_listed *entry = &result->list->entries[i];
 
-		output_progress(verbose, verb, "asking about export \"%s\"", entry->name);
-		if (!entry_ask(session, entry) && nbd_aio_is_negotiating(session->nbd) != 1)
-			return session_fail(session, "asking about the exports failed");
-		if (entry->known && entry->size_bytes > 0)
+		if ((entry->known && entry->size_bytes > 0) || !dial_listed_can_be_asked(entry))
 			continue;
-		if (again++ < EXPORTS_ASKED_AGAIN_MAX) {
-			entry_ask_again(session, entry);
-			continue;
-		}
-		/* 0 may be said of one that cannot be opened. */
-		entry->known = false;
-		snprintf(entry->why_not, sizeof(entry->why_not),
-			 "not asked: %d exports before it gave no size", EXPORTS_ASKED_AGAIN_MAX);
+		if (again++ < EXPORTS_ASKED_AGAIN_MAX)
+			entry_ask_again(look, result, entry, deadline_ms);
+		else if (entry->known || !entry->why)
+			forget(entry, text); /* 0 may be said of one that cannot be opened */
 	}
-	return EXIT_CODE_OK;
 }
 
 /* --- output ------------------------------------------------------------------------------------- */
@@ -226,22 +100,25 @@ static json_t *json_unless(bool unknown, uint64_t value)
 	return unknown ? json_null() : json_integer((json_int_t)value);
 }
 
-static json_t *entry_to_json(const struct listed *entry)
+static json_t *entry_to_json(const struct dial_listed *entry)
 {
-	bool unknown = !entry->known;
+	bool unknown = !entry->known, no_blocks = unknown || !entry->block_sizes_given;
 
-	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", entry->name, "description",
-		entry->description, "size_bytes", json_unless(unknown, entry->size_bytes), "error",
-		unknown ? json_string(entry->why_not) : json_null(), "read_only",
-		unknown ? json_null() : json_boolean(entry->flags & NBD_FLAG_READ_ONLY), "features",
-		unknown ? json_null() : features_to_json(entry->flags), "block_minimum_bytes",
-		json_unless(!entry->minimum_bytes, entry->minimum_bytes), "block_preferred_bytes",
-		json_unless(!entry->preferred_bytes, entry->preferred_bytes), "payload_max_bytes",
-		json_unless(!entry->maximum_bytes, entry->maximum_bytes));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "name",
+			 output_json_text(entry->name, entry->name_bytes), "name_hex",
+			 output_json_hex(entry->name, entry->name_bytes), "description",
+			 output_json_text(entry->description, entry->description_bytes),
+			 "size_bytes", json_unless(unknown, entry->size_bytes), "read_only",
+			 unknown ? json_null() : json_boolean(entry->flags & NBD_FLAG_READ_ONLY),
+			 "features", unknown ? json_null() : features_to_json(entry->flags),
+			 "block_minimum_bytes", json_unless(no_blocks, entry->block_minimum_bytes),
+			 "block_preferred_bytes",
+			 json_unless(no_blocks, entry->block_preferred_bytes), "payload_max_bytes",
+			 json_unless(no_blocks, entry->payload_max_bytes), "error",
+			 unknown ? entry->why : NULL);
 }
 
-static int print_json(const struct look *look, const struct list *list)
+static int print_json(const struct look *look, const struct dial_list *list)
 {
 	json_t *array = json_array();
 
@@ -251,32 +128,72 @@ static int print_json(const struct look *look, const struct list *list)
 			   json_pack("{s:s, s:o}", "target", look->described, "exports", array));
 }
 
-static void print_entry(const struct listed *entry, int columns)
+/* The name as a person may see it; "\"\"" for the one that is empty. */
+static const char *entry_shown(const struct dial_listed *entry, char *out, size_t out_bytes)
 {
-	char name[512], size[64], features[256], description[512], why_not[1024];
+	return entry->name_bytes
+		       ? nbd_text_printable(out, out_bytes, entry->name, entry->name_bytes)
+		       : "\"\"";
+}
 
-	output_text(name, sizeof(name), entry->name[0] ? entry->name : "\"\"");
+/* Where the name cannot be typed as it is shown: what can. Each byte but NUL can stand in a URI. */
+static void print_handle(const struct look *look, const struct dial_listed *entry,
+			 const char *shown, int columns)
+{
+	bool as_shown = !strcmp(entry->name_bytes ? entry->name : "\"\"", shown) &&
+			(!entry->name_bytes || strcmp(shown, "\"\"")) && entry->name[0] != ' ' &&
+			shown[strlen(shown) - 1] != ' ';
+	struct nbd_uri *uri;
+	char *text;
+
+	if (as_shown || strlen(entry->name) < entry->name_bytes ||
+	    entry->name_bytes > NBD_STRING_BYTES_MAX)
+		return;
+	uri = malloc(sizeof(*uri));
+	text = malloc(sizeof(look->described));
+	if (uri && text) {
+		*uri = look->uri;
+		strcpy(uri->export_name, entry->name);
+		if (look->command[0]) /* its socket is gone with it: what to write as --export */
+			printf("%*s  --export %s\n", columns, "",
+			       output_quoted(text, sizeof(look->described), entry->name));
+		else if (!nbd_uri_format(uri, text, sizeof(look->described)))
+			printf("%*s  %s\n", columns, "", text);
+	}
+	free(text);
+	free(uri);
+}
+
+static void print_entry(const struct look *look, const struct dial_listed *entry, int columns)
+{
+	char name[512], size[64], features[256], text[1024];
+	const char *shown = entry_shown(entry, name, sizeof(name));
+
 	if (entry->known)
-		printf("%-*s  %-12s  %-10s  %s\n", columns, name,
+		printf("%-*s  %-12s  %-10s  %s\n", columns, shown,
 		       output_size(size, sizeof(size), entry->size_bytes),
 		       entry->flags & NBD_FLAG_READ_ONLY ? "read-only" : "read-write",
 		       features_to_text(features, sizeof(features), entry->flags));
 	else
-		printf("%-*s  %-12s  %-10s  %s\n", columns, name, "?", "?",
-		       output_text(why_not, sizeof(why_not), entry->why_not));
-	if (entry->description[0])
+		printf("%-*s  %-12s  %-10s  %s\n", columns, shown, "?", "?",
+		       output_text(text, sizeof(text),
+				   entry->why ? entry->why : "the server does not tell"));
+	if (entry->description_bytes)
 		printf("%*s  %s\n", columns, "",
-		       output_text(description, sizeof(description), entry->description));
+		       nbd_text_printable(text, sizeof(text), entry->description,
+					  entry->description_bytes));
+	print_handle(look, entry, shown, columns);
 }
 
-static int print_table(const struct look *look, const struct list *list)
+static int print_table(const struct look *look, const struct dial_list *list)
 {
+	char text[512];
 	size_t columns = strlen("NAME");
 
 	if (list->count == 0)
-		printf("%s exports nothing\n", look->described);
+		printf("%s exports nothing\n", output_text(text, sizeof(text), look->described));
 	for (size_t i = 0; i < list->count; i++) {
-		size_t len = strlen(list->entries[i].name);
+		size_t len = strlen(entry_shown(&list->entries[i], text, sizeof(text)));
 
 		if (len > columns && len <= NAME_COLUMNS_MAX)
 			columns = len;
@@ -285,24 +202,37 @@ static int print_table(const struct look *look, const struct list *list)
 		printf("%-*s  %-12s  %-10s  %s\n", (int)columns, "NAME", "SIZE", "ACCESS",
 		       "FEATURES");
 	for (size_t i = 0; i < list->count; i++)
-		print_entry(&list->entries[i], (int)columns);
+		print_entry(look, &list->entries[i], (int)columns);
 	return output_finish(look->verb);
+}
+
+static void exports_progress(void *context, enum dial_stage stage, int error, const char *sentence)
+{
+	const struct look *look = context;
+
+	(void)stage;
+	if (!error)
+		output_progress(true, look->verb, "%s", sentence);
 }
 
 static int exports_run(struct look *look, const struct options *options)
 {
-	struct list list = { 0 };
-	struct session session;
-	int exit_code = session_open(&session, look, look->connect_timeout_ms);
+	int64_t deadline_ms = dial_now_ms() + look->connect_timeout_ms;
+	struct dial_options dial = {
+		.goal = NBD_GOAL_LIST,
+		.progress = options->verbose ? exports_progress : NULL,
+		.context = look,
+	};
+	struct dial_result result;
+	int exit_code;
 
-	if (exit_code == EXIT_CODE_OK)
-		exit_code = session_connect(&session);
-	if (exit_code == EXIT_CODE_OK)
-		exit_code = exports_ask(&session, &list, options->verbose);
-	if (exit_code == EXIT_CODE_OK)
-		exit_code = options->json ? print_json(look, &list) : print_table(look, &list);
-	session_close(&session);
-	list_free(&list);
+	if (look_dial(look, &dial, &result)) {
+		output_error(look->verb, "%s", result.sentence);
+		return result.exit_code;
+	}
+	ask_again(look, &result, deadline_ms);
+	exit_code = options->json ? print_json(look, result.list) : print_table(look, result.list);
+	dial_result_clear(&result);
 	return exit_code;
 }
 

@@ -104,7 +104,8 @@ static enum exit_code map_ask(struct map *map, struct session *session)
 
 static enum exit_code map_refuse(struct session *session)
 {
-	bool structured = nbd_get_structured_replies_negotiated(session->nbd) == 1;
+	bool structured =
+		!session->simple && nbd_get_structured_replies_negotiated(session->nbd) == 1;
 
 	output_error(session->look->verb,
 		     "%s does not say where its data is: %s; there is nothing to map",
@@ -117,21 +118,17 @@ static enum exit_code map_refuse(struct session *session)
 static enum exit_code map_open(struct map *map, struct session *session)
 {
 	enum exit_code exit_code = session_open(session, map->look, map->timeout_ms);
-	int64_t size_bytes;
 
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
 	if (nbd_add_meta_context(session->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION))
 		return session_fail(session, "cannot prepare libnbd");
 	exit_code = session_connect(session);
+	if (session->simple)
+		return map_refuse(session);
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
-	if (nbd_opt_go(session->nbd))
-		return session_fail(session, "opening the export failed");
-	size_bytes = nbd_get_size(session->nbd);
-	if (size_bytes < 0)
-		return session_fail(session, "the export has no size");
-	map->size_bytes = (uint64_t)size_bytes;
+	map->size_bytes = (uint64_t)nbd_get_size(session->nbd);
 	if (nbd_can_meta_context(session->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) != 1)
 		return map_refuse(session);
 	return EXIT_CODE_OK;
@@ -172,10 +169,10 @@ static void map_print_total(const struct map *map, const char *name, uint64_t by
 
 static void map_print_picture(const struct map *map)
 {
-	char bar[BAR_COLUMNS + 1], size[64];
+	char bar[BAR_COLUMNS + 1], size[64], target[sizeof(map->look->described)];
 
 	output_size(size, sizeof(size), map->size_bytes);
-	printf("%s: %s\n", map->look->described, size);
+	printf("%s: %s\n", output_text(target, sizeof(target), map->look->described), size);
 	if (map->size_bytes == 0)
 		return;
 	extents_draw(&map->extents, map->size_bytes, bar, BAR_COLUMNS);

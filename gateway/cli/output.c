@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/cli/output.h"
@@ -71,16 +72,74 @@ int output_finish(const char *verb)
 	return EXIT_CODE_FAILURE;
 }
 
+/* jansson's writer, which escapes all but DEL. */
+static int json_write(const char *bytes, size_t count, void *context)
+{
+	(void)context;
+	for (size_t i = 0; i < count; i++)
+		if (bytes[i] == 0x7f)
+			fputs("\\u007f", stdout);
+		else
+			putchar(bytes[i]);
+	return 0;
+}
+
 int output_json(const char *verb, json_t *value)
 {
 	if (!value) {
 		output_error(verb, "out of memory");
 		return EXIT_CODE_FAILURE;
 	}
-	json_dumpf(value, stdout, JSON_INDENT(2));
+	json_dump_callback(value, json_write, NULL, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	putchar('\n');
 	json_decref(value);
 	return output_finish(verb);
+}
+
+json_t *output_json_text(const char *bytes, size_t count)
+{
+	char *text = malloc(3 * count + 1);
+	json_t *string = NULL;
+
+	if (text)
+		string = json_string(nbd_text_repair(text, bytes, count));
+	free(text);
+	return string;
+}
+
+json_t *output_json_hex(const char *bytes, size_t count)
+{
+	char *text = malloc(2 * count + 1);
+	json_t *string = NULL;
+
+	if (!text)
+		return NULL;
+	text[0] = '\0';
+	for (size_t i = 0; i < count; i++)
+		sprintf(text + 2 * i, "%02x", (unsigned char)bytes[i]);
+	string = json_string(text);
+	free(text);
+	return string;
+}
+
+const char *output_quoted(char *buf, size_t buf_bytes, const char *word)
+{
+	size_t used = (size_t)snprintf(buf, buf_bytes, "$'");
+
+	for (; *word; word++) {
+		unsigned char byte = (unsigned char)*word;
+
+		if (used + 8 > buf_bytes) {
+			strcpy(buf + used, "...");
+			return buf;
+		}
+		if (byte < 0x20 || byte >= 0x7f || byte == '\'' || byte == '\\')
+			used += (size_t)sprintf(buf + used, "\\%03o", byte);
+		else
+			buf[used++] = (char)byte;
+	}
+	strcpy(buf + used, "'");
+	return buf;
 }
 
 const char *output_size(char *buf, size_t buf_bytes, uint64_t size_bytes)

@@ -23,8 +23,8 @@ void output_warning(const char *verb, const char *format, ...)
 void output_progress(bool verbose, const char *verb, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Prints value to stdout (two spaces a level, keys in the order they were set), and frees it; NULL
- * (no memory) is complained about. Returns EXIT_CODE_OK or EXIT_CODE_FAILURE. */
+/* Prints value to stdout (two spaces a level, keys in the order they were set, all that is not printable
+ * ASCII as \uXXXX, so that no terminal obeys it), and frees it; NULL (no memory) is complained about. Returns EXIT_CODE_OK or EXIT_CODE_FAILURE. */
 int output_json(const char *verb, json_t *value);
 
 /* stdout is flushed and whole: EXIT_CODE_OK; else (disk full, pipe closed) says so and returns
@@ -35,9 +35,17 @@ int output_finish(const char *verb);
  * to be rounded "1.46 GiB". Returns buf. */
 const char *output_size(char *buf, size_t buf_bytes, uint64_t size_bytes);
 
-/* Text of foreign origin made fit for a terminal: control characters, and bytes that are no UTF-8,
- * become '?'. Returns buf (4 bytes or more); what does not fit ends with "...". */
+/* Text of foreign origin made fit for a terminal: what nbd_text_printable() does not show becomes '?'. Returns buf (4 bytes or more); what does not fit ends with "...". */
 const char *output_text(char *buf, size_t buf_bytes, const char *text);
+
+/* Bytes of foreign origin as a JSON string: what is no UTF-8, and NUL, becomes U+FFFD; NULL: no memory. */
+json_t *output_json_text(const char *bytes, size_t count);
+/* The same bytes, exactly: "6e616d65". */
+json_t *output_json_hex(const char *bytes, size_t count);
+
+/* A word for a shell that knows $'...' (bash, ksh, zsh): $'a\377b', ASCII alone. Returns buf; "..." stands
+ * at the end of what does not fit. */
+const char *output_quoted(char *buf, size_t buf_bytes, const char *word);
 
 /* "label:        value" in a page for people: labels are padded to one column. */
 void output_field(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -18,11 +18,10 @@ struct relay {
 	struct transport *server;
 	struct transport *client; /* our end of the socketpair */
 	int client_fd;		  /* the other end; -1 once it was taken */
-	int64_t deadline_ms;
+	atomic_llong deadline_ms;
 	pthread_t thread;
 	atomic_bool late;
 	uint8_t greeting[DIAL_GREETING_BYTES]; /* to be replayed */
-	uint32_t greeting_bytes;	       /* 0: the server has not greeted yet */
 	uint8_t bytes[RELAY_BYTES];	       /* the thread's */
 };
 
@@ -55,9 +54,7 @@ static int relay_replay(struct relay *relay)
 	ssize_t n;
 	int error;
 
-	if (relay->greeting_bytes == 0)
-		return 0;
-	error = relay->client->ops->write(relay->client, relay->greeting, relay->greeting_bytes,
+	error = relay->client->ops->write(relay->client, relay->greeting, sizeof(relay->greeting),
 					  relay->deadline_ms);
 	while (!error && at < sizeof(flags)) {
 		n = relay->client->ops->read(relay->client, flags + at, sizeof(flags) - at,
@@ -143,7 +140,6 @@ int relay_start(struct relay **out, struct dial_result *opened, int64_t deadline
 	relay->client_fd = pair[1];
 	relay->deadline_ms = deadline_ms;
 	memcpy(relay->greeting, opened->greeting, sizeof(relay->greeting));
-	relay->greeting_bytes = opened->greeting_bytes;
 	error = relay_spawn(relay);
 	if (error)
 		goto close_client;
@@ -166,6 +162,11 @@ int relay_take_fd(struct relay *relay)
 
 	relay->client_fd = -1;
 	return fd;
+}
+
+void relay_extend(struct relay *relay, int64_t deadline_ms)
+{
+	relay->deadline_ms = deadline_ms;
 }
 
 bool relay_is_late(struct relay *relay)

@@ -16,14 +16,17 @@
 struct relay;
 
 /*
- * Starts to relay what dial_open() opened. If the server's greeting was consumed on the way, it is
- * replayed to the client, whose answer to it is swallowed. 0: opened->transport is the relay's
+ * Starts to relay what a dial with the goal IDLE opened. The server's greeting was consumed there: it
+ * is replayed to the client, whose answer to it is swallowed. 0: opened->transport is the relay's
  * (and NULL); else -errno, and nothing is changed.
  */
 int relay_start(struct relay **out, struct dial_result *opened, int64_t deadline_ms);
 
 /* The client's end: the caller owns it from now on. Once. */
 int relay_take_fd(struct relay *relay);
+
+/* Moves the deadline, while it is still to come. */
+void relay_extend(struct relay *relay, int64_t deadline_ms);
 
 /* Whether the deadline has cut it: what to say of a call that failed. */
 bool relay_is_late(struct relay *relay);

@@ -21,46 +21,6 @@ enum exit_code session_open(struct session *session, struct look *look, uint32_t
 	return EXIT_CODE_FAILURE;
 }
 
-static enum exit_code session_dial(struct session *session, struct dial_result *opened)
-{
-	struct look *look = session->look;
-	const struct dial_options options = {
-		.target = &look->uri,
-		.tls = &look->tls,
-		.open_only = true,
-		.timeout_ms = look->connect_timeout_ms < session->timeout_ms
-				      ? look->connect_timeout_ms
-				      : session->timeout_ms,
-	};
-	char ended[sizeof(opened->sentence)];
-
-	if (!dial_run_bounded(&options, opened))
-		return EXIT_CODE_OK;
-	if (look_server_has_ended(look, ended, sizeof(ended)))
-		memcpy(opened->sentence, ended, sizeof(ended));
-	output_error(look->verb, "%s", opened->sentence);
-	return opened->exit_code;
-}
-
-enum exit_code session_connect(struct session *session)
-{
-	struct dial_result opened;
-	enum exit_code exit_code = session_dial(session, &opened);
-	int error;
-
-	if (exit_code != EXIT_CODE_OK)
-		return exit_code;
-	error = relay_start(&session->relay, &opened, session->deadline_ms);
-	if (error) {
-		output_error(session->look->verb, "cannot start to relay: %s", strerror(-error));
-		dial_result_clear(&opened);
-		return EXIT_CODE_SYSTEM;
-	}
-	if (nbd_connect_socket(session->nbd, relay_take_fd(session->relay)))
-		return session_fail(session, "the handshake failed");
-	return EXIT_CODE_OK;
-}
-
 /* libnbd's messages begin with the name of the function that was called. */
 static const char *session_reason(void)
 {
@@ -70,6 +30,82 @@ static const char *session_reason(void)
 	if (!text)
 		return "for a reason libnbd does not give";
 	return colon && !strncmp(text, "nbd_", 4) ? colon + 2 : text;
+}
+
+static uint32_t session_patience_ms(const struct session *session)
+{
+	int64_t left_ms = session->deadline_ms - dial_now_ms();
+
+	if (left_ms < 1)
+		return 1;
+	return left_ms < session->look->connect_timeout_ms ? (uint32_t)left_ms
+							   : session->look->connect_timeout_ms;
+}
+
+/* Hangs up. */
+static void session_drop(struct session *session)
+{
+	if (session->nbd)
+		nbd_close(session->nbd);
+	if (session->relay)
+		relay_stop(session->relay);
+	session->nbd = NULL;
+	session->relay = NULL;
+}
+
+/*
+ * libnbd's handshake failed. Why, our own says in the words of every other verb, and with their exit
+ * code: as `info` asks, then as `connect` does. It gets along with more servers than libnbd: those know
+ * no more than simple replies.
+ */
+static enum exit_code session_explain(struct session *session)
+{
+	static const enum nbd_handshake_goal goals[] = { NBD_GOAL_INFO, NBD_GOAL_GO };
+	struct look *look = session->look;
+	char reason[400];
+
+	snprintf(reason, sizeof(reason), "%s", session_reason());
+	session_drop(session);
+	for (size_t i = 0; i < sizeof(goals) / sizeof(goals[0]) && !session->simple; i++) {
+		struct dial_options options = { .goal = goals[i] };
+		struct dial_result result;
+
+		look->connect_timeout_ms = session_patience_ms(session);
+		if (look_dial(look, &options, &result)) {
+			output_error(look->verb, "%s", result.sentence);
+			return result.exit_code;
+		}
+		session->simple = result.export->framing == NBD_FRAMING_SIMPLE;
+		dial_result_clear(&result);
+	}
+	if (!session->simple)
+		output_error(look->verb, "opening the export for block status failed: %s", reason);
+	return EXIT_CODE_REFUSED;
+}
+
+enum exit_code session_connect(struct session *session)
+{
+	struct look *look = session->look;
+	struct dial_options options = { .goal = NBD_GOAL_IDLE };
+	struct dial_result opened;
+	int error;
+
+	look->connect_timeout_ms = session_patience_ms(session);
+	if (look_dial(look, &options, &opened)) {
+		output_error(look->verb, "%s", opened.sentence);
+		return opened.exit_code;
+	}
+	error = relay_start(&session->relay, &opened, dial_now_ms() + session_patience_ms(session));
+	if (error) {
+		output_error(look->verb, "cannot start to relay: %s", strerror(-error));
+		dial_result_clear(&opened);
+		return EXIT_CODE_SYSTEM;
+	}
+	if (nbd_connect_socket(session->nbd, relay_take_fd(session->relay)) ||
+	    nbd_opt_go(session->nbd) || nbd_get_size(session->nbd) < 0)
+		return session_explain(session);
+	relay_extend(session->relay, session->deadline_ms);
+	return EXIT_CODE_OK;
 }
 
 enum exit_code session_fail(struct session *session, const char *doing)
@@ -104,9 +140,6 @@ void session_close(struct session *session)
 		else if (nbd_aio_is_ready(session->nbd) == 1)
 			nbd_shutdown(session->nbd, 0);
 	}
-	if (session->nbd)
-		nbd_close(session->nbd);
-	if (session->relay)
-		relay_stop(session->relay);
+	session_drop(session);
 	memset(session, 0, sizeof(*session));
 }

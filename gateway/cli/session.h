@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session.h - libnbd on a connection that we dialled (relay.h), for the verbs that ask a server
- * what connect never asks: lists and block status. Everything ends at one deadline.
+ * session.h - libnbd on a connection that we dialled (relay.h), for the verb that asks a server what
+ * connect never asks: block status. Everything ends at one deadline.
  */
 #ifndef GATEWAY_CLI_SESSION_H
 #define GATEWAY_CLI_SESSION_H
@@ -17,6 +17,7 @@ struct session {
 	struct relay *relay;
 	uint32_t timeout_ms; /* of all of it, for messages */
 	int64_t deadline_ms; /* CLOCK_MONOTONIC */
+	bool simple; /* the server knows no more than simple replies, which is no complaint */
 };
 
 /* A handle in option mode, for the export that look names, not connected yet: what else it is to
@@ -24,8 +25,8 @@ struct session {
  * either case. */
 enum exit_code session_open(struct session *session, struct look *look, uint32_t timeout_ms);
 
-/* Dials (within look's connect timeout and the session's), and lets libnbd negotiate up to the
- * options. EXIT_CODE_OK, or another having complained. */
+/* Dials, and lets libnbd open the export, whose size it knows then (within look's connect timeout and the session's). EXIT_CODE_OK,
+ * or another having complained as every verb does, unless simple is set. */
 enum exit_code session_connect(struct session *session);
 
 /*

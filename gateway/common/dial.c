@@ -18,259 +18,24 @@
 
 #include "proto/request.h"
 
-/* Asking for less: without extended headers, without structured replies, GO in place of INFO. */
-#define DIAL_RETRIES_MAX 3
-#define DIAL_READ_BYTES	 4096
-/* For the words of farewell (ABORT, DISC), which nobody waits for. */
+/* For DISC, which nobody waits for. */
 #define DIAL_FAREWELL_MS 500
 
 enum verdict { VERDICT_DONE, VERDICT_REFUSED, VERDICT_AGAIN, VERDICT_NEXT };
 
-/* One dial. Everything is written by the thread that runs it. */
-struct dial {
-	const struct dial_options *options;
-	struct dial_result *result;
-	struct dial_watch *watch; /* NULL: nobody can cut it */
-	struct nbd_handshake *handshake;
-	bool no_extended, no_structured;
-	enum nbd_handshake_goal goal; /* becomes GO when INFO is unknown to the server */
-	uint32_t retries;
-	int64_t deadline_ms; /* of everything */
-	int64_t share_ms;    /* CLOCK_MONOTONIC: when the present address has had its share */
-	char failures[400];  /* "10.0.0.1:10809 (connection refused), ...": of several addresses */
-};
-
-static void dial_report(struct dial *dial, enum dial_stage stage, int error, const char *sentence)
+void dial_report(struct dial *dial, enum dial_stage stage, int error, const char *sentence)
 {
 	dial->result->stage = stage;
 	if (dial->options->progress)
 		dial->options->progress(dial->options->context, stage, error, sentence);
 }
 
-/* Keeps what failed for the result, and reports it. Returns -error. */
-static int dial_fail(struct dial *dial, enum dial_stage stage, int error, enum exit_code code)
+int dial_fail(struct dial *dial, enum dial_stage stage, int error, enum exit_code code)
 {
 	dial->result->error = error;
 	dial->result->exit_code = code;
 	dial_report(dial, stage, error, dial->result->sentence);
 	return -error;
-}
-
-/* --- the handshake ------------------------------------------------------------------------------ */
-
-/* Says of each option, once answered, what came of it. */
-static void handshake_report(struct dial *dial, enum nbd_handshake_state before)
-{
-	const struct nbd_handshake *hs = dial->handshake;
-	enum nbd_framing framing = hs->export.framing;
-	const char *peer = dial->result->peer_text;
-	char text[400];
-
-	if (hs->state == before || hs->state == NBD_HS_FAILED)
-		return;
-	switch (before) {
-	case NBD_HS_GREETING:
-		snprintf(text, sizeof(text), "%s greets: %s NBD", peer,
-			 hs->server_flags & NBD_FLAG_FIXED_NEWSTYLE ? "fixed newstyle"
-								    : "newstyle, not fixed");
-		break;
-	case NBD_HS_EXTENDED_HEADERS:
-		snprintf(text, sizeof(text), "extended headers: %s",
-			 framing == NBD_FRAMING_EXTENDED ? "agreed" : "unknown to the server");
-		break;
-	case NBD_HS_STRUCTURED_REPLY:
-		snprintf(text, sizeof(text), "structured replies: %s",
-			 framing == NBD_FRAMING_SIMPLE ? "unknown to the server" : "agreed");
-		break;
-	case NBD_HS_GO:
-		if (hs->state != NBD_HS_EXPORT_NAME)
-			return;
-		snprintf(text, sizeof(text),
-			 "GO: unknown to the server, falling back to EXPORT_NAME");
-		break;
-	default:
-		return;
-	}
-	dial_report(dial, DIAL_HANDSHAKE, 0, text);
-}
-
-static int handshake_send(struct dial *dial, struct transport *transport, int64_t deadline_ms)
-{
-	size_t len;
-	const uint8_t *bytes = nbd_handshake_output(dial->handshake, &len);
-	int error;
-
-	if (len == 0)
-		return 0;
-	error = transport->ops->write(transport, bytes, len, deadline_ms);
-	nbd_handshake_sent(dial->handshake, len);
-	return error;
-}
-
-/* Reads what the machine can use, feeds it. -ECONNRESET at the peer's orderly end, too. */
-static int handshake_receive(struct dial *dial, struct transport *transport)
-{
-	struct nbd_handshake *hs = dial->handshake;
-	enum nbd_handshake_state before = hs->state;
-	size_t want = nbd_handshake_wanted(hs);
-	uint8_t bytes[DIAL_READ_BYTES];
-	ssize_t n;
-
-	/* Bytes that keep dripping in must not carry us past the deadline. */
-	if (dial_now_ms() >= dial->share_ms)
-		return -ETIMEDOUT;
-	n = transport->ops->read(transport, bytes, want < sizeof(bytes) ? want : sizeof(bytes),
-				 dial->share_ms);
-	if (n <= 0)
-		return n ? (int)n : -ECONNRESET;
-	nbd_handshake_feed(hs, bytes, (size_t)n);
-	handshake_report(dial, before);
-	return 0;
-}
-
-/* Moves bytes until the machine needs something else. 0, or -errno when the connection failed. */
-static int handshake_run(struct dial *dial, struct transport *transport)
-{
-	int error;
-
-	while (nbd_handshake_status(dial->handshake) == NBD_HANDSHAKE_ACTIVE) {
-		error = handshake_send(dial, transport, dial->share_ms);
-		if (!error)
-			error = handshake_receive(dial, transport);
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
-static enum exit_code handshake_exit_code(const struct nbd_handshake *hs, bool secured)
-{
-	/* As long as TLS is wanted and not there, STARTTLS is the only option that is asked for. */
-	if (hs->option_error == NBD_REP_ERR_TLS_REQD ||
-	    (hs->option_error && hs->options.tls && !secured))
-		return EXIT_CODE_TLS;
-	return EXIT_CODE_REFUSED;
-}
-
-/* TLS 1.3 is done on our side before the server has looked at our certificate. GnuTLS then just
- * closes: no option after STARTTLS was answered. */
-static bool wants_certificate(const struct dial *dial, int error)
-{
-	const struct tls_options *tls = dial->options->tls;
-
-	return (error == ECONNRESET || error == EPIPE) && dial->handshake->replies <= 1 &&
-	       !*tls->cert && !*tls->psk_file;
-}
-
-/* The handshake's outcome as the result's sentence. Returns 0 or -errno. */
-static int handshake_outcome(struct dial *dial, int error, enum nbd_handshake_state state,
-			     bool secured)
-{
-	struct dial_result *result = dial->result;
-	const struct nbd_handshake *hs = dial->handshake;
-
-	if (error && secured && wants_certificate(dial, -error)) {
-		snprintf(result->sentence, sizeof(result->sentence),
-			 "%s closed the connection as soon as TLS was done: it seems to require a "
-			 "client certificate: give one with --tls-cert and --tls-key",
-			 result->peer_text);
-		return dial_fail(dial, DIAL_TLS, EACCES, EXIT_CODE_TLS);
-	}
-	if (error) {
-		dial_text_handshake(result->sentence, sizeof(result->sentence), result->peer_text,
-				    -error, state);
-		return dial_fail(dial, DIAL_HANDSHAKE, -error, EXIT_CODE_UNREACHABLE);
-	}
-	if (nbd_handshake_status(hs) == NBD_HANDSHAKE_FAILED) {
-		snprintf(result->sentence, sizeof(result->sentence), "%s: %s", result->peer_text,
-			 hs->error);
-		return dial_fail(dial, DIAL_HANDSHAKE, hs->error_errno ? hs->error_errno : EPROTO,
-				 handshake_exit_code(hs, secured));
-	}
-	return 0;
-}
-
-static int handshake_prepare(struct dial *dial)
-{
-	const struct nbd_handshake_options options = {
-		.export_name = dial->options->target->export_name,
-		.goal = dial->goal,
-		.tls = dial->options->target->tls,
-		.no_structured = dial->no_structured,
-		.no_extended = dial->no_extended || dial->no_structured,
-	};
-
-	if (!nbd_handshake_init(dial->handshake, &options))
-		return 0;
-	snprintf(dial->result->sentence, sizeof(dial->result->sentence), "%s",
-		 dial->handshake->error);
-	return dial_fail(dial, DIAL_HANDSHAKE, EINVAL, EXIT_CODE_USAGE);
-}
-
-/* The server is ready for TLS: from here on the transport is the secured one. A byte that came in
- * plain behind its word is taken for TLS, and fails as such. */
-static int handshake_secure(struct dial *dial, struct transport **transport)
-{
-	struct dial_result *result = dial->result;
-	const struct tls_description *tls = &result->tls;
-	struct transport *secured;
-	char text[480], sentence[TLS_SENTENCE_BYTES];
-	int error = transport_tls_open((*transport)->fd, dial->options->tls, dial->share_ms,
-				       &secured, sentence);
-
-	if (error) {
-		snprintf(result->sentence, sizeof(result->sentence), "%s: %s", result->peer_text,
-			 sentence);
-		return dial_fail(dial, DIAL_TLS, -error, EXIT_CODE_TLS);
-	}
-	transport_plain_release(*transport);
-	*transport = secured;
-	result->tls = *transport_tls_describe(secured);
-	result->secured = true;
-	snprintf(text, sizeof(text), "%s, %s, %s, %s%s", tls->version, tls->cipher, tls->peer,
-		 tls->verified ? "verified" : "NOT verified", tls->resumed ? ", resumed" : "");
-	dial_report(dial, DIAL_TLS, 0, text);
-	nbd_handshake_tls_done(dial->handshake);
-	return 0;
-}
-
-/* What follows the handshake belongs to another NBD client, who gets the greeting shown again. */
-static void publish_greeting(struct dial *dial)
-{
-	struct dial_result *result = dial->result;
-
-	wire_put64(result->greeting, NBD_MAGIC_INIT);
-	wire_put64(result->greeting + 8, NBD_MAGIC_OPTION);
-	wire_put16(result->greeting + 16, dial->handshake->server_flags);
-	result->greeting_bytes = DIAL_GREETING_BYTES;
-}
-
-static int dial_handshake(struct dial *dial, struct transport **transport)
-{
-	enum nbd_handshake_state state;
-	int error = handshake_prepare(dial);
-
-	if (error)
-		return error;
-	error = handshake_run(dial, *transport);
-	if (!error && nbd_handshake_status(dial->handshake) == NBD_HANDSHAKE_START_TLS) {
-		error = handshake_secure(dial, transport);
-		if (error)
-			return error;
-		if (dial->options->open_only) {
-			publish_greeting(dial);
-			return 0;
-		}
-		error = handshake_run(dial, *transport);
-	}
-	state = dial->handshake->state;
-	/* ABORT, or nothing: a server that no longer listens has lost nothing. */
-	if (!error)
-		handshake_send(dial, *transport, dial_now_ms() + DIAL_FAREWELL_MS);
-	if (error && transport_tls_failure(*transport, dial->result->sentence,
-					   sizeof(dial->result->sentence)))
-		return dial_fail(dial, DIAL_TLS, -error, EXIT_CODE_TLS);
-	return handshake_outcome(dial, error, state, transport_tls_describe(*transport) != NULL);
 }
 
 /* --- one attempt -------------------------------------------------------------------------------- */
@@ -322,9 +87,9 @@ static void attempt_disconnect(struct transport *transport, enum nbd_framing fra
 static int attempt_publish(struct dial *dial, struct transport **transport)
 {
 	struct dial_result *result = dial->result;
-	bool keep = dial->options->open_only || dial->options->goal == NBD_GOAL_GO;
+	bool keep = dial->options->goal == NBD_GOAL_IDLE || dial->options->goal == NBD_GOAL_GO;
 
-	if (!dial->options->open_only) {
+	if (dial->options->goal == NBD_GOAL_GO || dial->options->goal == NBD_GOAL_INFO) {
 		result->export = malloc(sizeof(*result->export));
 		if (!result->export) {
 			snprintf(result->sentence, sizeof(result->sentence), "out of memory");
@@ -352,8 +117,7 @@ static int dial_attempt(struct dial *dial, const struct dial_address *address)
 	if (error)
 		return error;
 	assert(transport);
-	if (!dial->options->open_only || dial->options->target->tls)
-		error = dial_handshake(dial, &transport);
+	error = dial_handshake(dial, &transport);
 	if (!error)
 		error = attempt_publish(dial, &transport);
 	dial_watch_end(dial->watch);
@@ -361,34 +125,61 @@ static int dial_attempt(struct dial *dial, const struct dial_address *address)
 	return error;
 }
 
-/* Some old servers end the connection upon an option they have never heard of. */
-static bool attempt_asks_less(struct dial *dial)
+/* Whether the answer (or none) to EXPORT_NAME may have come of what was asked before it: a server that
+ * leaves the data of an option it does not know unread takes that for the next option. */
+static bool attempt_is_confused(const struct dial *dial)
 {
 	const struct nbd_handshake *hs = dial->handshake;
-	int error = dial->result->error;
-	bool dropped = error == ECONNRESET || error == EPIPE;
+	uint32_t said = hs->option_error;
 
-	if (dial->result->stage != DIAL_HANDSHAKE || dial->retries == DIAL_RETRIES_MAX)
+	return dial->asked == NBD_HS_EXPORT_NAME && (hs->server_flags & NBD_FLAG_FIXED_NEWSTYLE) &&
+	       said != NBD_REP_ERR_TLS_REQD && said != NBD_REP_ERR_POLICY &&
+	       said != NBD_REP_ERR_SHUTDOWN;
+}
+
+/* Whether the server does not know INFO, or cannot be asked. */
+static bool attempt_lacks_info(const struct dial *dial, bool gone)
+{
+	const struct nbd_handshake *hs = dial->handshake;
+
+	return dial->goal == NBD_GOAL_INFO &&
+	       ((gone && dial->asked == NBD_HS_GO) || hs->option_error == NBD_REP_ERR_UNSUP ||
+		(dial->asked == NBD_HS_GREETING && hs->state == NBD_HS_FAILED &&
+		 hs->error_errno == EPROTONOSUPPORT && !hs->options.tls));
+}
+
+/*
+ * Old servers that do not know an option end the connection, or say nothing, or lose the thread. Then
+ * the same address is asked for less, in the order in which options came up; each step is taken at most
+ * once, so there are four. TLS stays what it was: it is no option of this kind.
+ */
+static bool attempt_asks_less(struct dial *dial)
+{
+	int error = dial->result->error;
+	bool late = error == ETIMEDOUT && dial_now_ms() < dial->share_ms;
+	bool gone = error == ECONNRESET || error == EPIPE || late;
+
+	if (dial->result->stage != DIAL_HANDSHAKE)
 		return false;
-	if (dropped && hs->state == NBD_HS_EXTENDED_HEADERS && !dial->no_extended)
+	if (gone && dial->asked == NBD_HS_EXTENDED_HEADERS && !dial->no_extended)
 		dial->no_extended = true;
-	else if (dropped && hs->state == NBD_HS_STRUCTURED_REPLY && !dial->no_structured)
+	else if (gone && dial->asked == NBD_HS_STRUCTURED_REPLY && !dial->no_structured)
 		dial->no_structured = true;
-	else if (hs->state == NBD_HS_FAILED && dial->goal == NBD_GOAL_INFO &&
-		 (hs->option_error == NBD_REP_ERR_UNSUP ||
-		  !(hs->server_flags & NBD_FLAG_FIXED_NEWSTYLE)))
+	else if (attempt_lacks_info(dial, gone))
 		dial->goal = NBD_GOAL_GO;
+	else if (dial->goal == NBD_GOAL_GO && !dial->export_name_only &&
+		 ((gone && dial->asked == NBD_HS_GO) || attempt_is_confused(dial)))
+		dial->export_name_only = true;
 	else
 		return false;
-	dial->retries++;
+	dial->asks_less = true;
 	return true;
 }
 
 /* nbd-server (3.24) answers INFO with a size of 0, since it opens the file only upon GO. */
 static bool attempt_knows_no_size(struct dial *dial)
 {
-	if (dial->options->open_only || dial->goal != NBD_GOAL_INFO ||
-	    dial->result->export->size_bytes > 0)
+	if (dial->goal != NBD_GOAL_INFO || dial->result->export->size_bytes > 0)
 		return false;
 	dial_result_clear(dial->result);
 	dial->goal = NBD_GOAL_GO;
@@ -433,9 +224,27 @@ static void dial_sum_up(struct dial *dial, uint32_t count)
 		 dial->failures);
 }
 
+/*
+ * What an attempt that asked for less came to. When there was only too little time left for it, the server
+ * has greeted before: then what the attempt before it met says more than that no greeting came.
+ */
+static void dial_keep_reason(struct dial *dial, const struct dial_result *before)
+{
+	struct dial_result *result = dial->result;
+
+	if (!before->error || result->error != ETIMEDOUT ||
+	    (result->stage == DIAL_HANDSHAKE && dial->asked != NBD_HS_GREETING))
+		return;
+	memcpy(result->sentence, before->sentence, sizeof(result->sentence));
+	result->stage = before->stage;
+	result->error = before->error;
+	result->exit_code = before->exit_code;
+}
+
 static int dial_addresses(struct dial *dial, const struct dial_address *addresses, uint32_t count)
 {
 	enum verdict verdict = VERDICT_NEXT;
+	struct dial_result before;
 	int64_t left_ms;
 	int error = 0;
 
@@ -445,10 +254,17 @@ static int dial_addresses(struct dial *dial, const struct dial_address *addresse
 		dial->result->peer = addresses[i];
 		dial_address_text(&addresses[i], dial->result->peer_text,
 				  sizeof(dial->result->peer_text));
+		memset(&before, 0, sizeof(before));
 		do {
 			error = dial_attempt(dial, &addresses[i]);
 			verdict = attempt_verdict(dial, error);
+			if (verdict == VERDICT_AGAIN)
+				before = *dial->result;
 		} while (verdict == VERDICT_AGAIN);
+		if (error) {
+			dial_keep_reason(dial, &before);
+			error = -dial->result->error;
+		}
 		if (verdict == VERDICT_NEXT)
 			dial_note_failure(dial);
 	}
@@ -502,7 +318,9 @@ int dial_execute(const struct dial_options *options, struct dial_watch *watch,
 		.options = options,
 		.result = result,
 		.watch = watch,
+		.no_extended = options->no_extended,
 		.no_structured = options->no_structured,
+		.export_name_only = options->export_name_only && options->goal == NBD_GOAL_GO,
 		.goal = options->goal,
 		.deadline_ms = dial_now_ms() + options->timeout_ms,
 	};
@@ -520,6 +338,8 @@ int dial_execute(const struct dial_options *options, struct dial_watch *watch,
 			error = dial_addresses(&dial, resolved, count);
 	}
 	free(dial.handshake);
+	if (error)
+		dial_result_clear(result);
 	return error;
 }
 
@@ -528,18 +348,19 @@ int dial_run(const struct dial_options *options, struct dial_result *result)
 	return dial_execute(options, NULL, result);
 }
 
-int dial_open(const struct dial_options *options, struct dial_result *result)
-{
-	struct dial_options stopping = *options;
-
-	stopping.open_only = true;
-	return dial_execute(&stopping, NULL, result);
-}
-
 void dial_result_clear(struct dial_result *result)
 {
 	transport_close(result->transport);
 	free(result->export);
+	dial_list_free(result->list);
 	result->transport = NULL;
 	result->export = NULL;
+	result->list = NULL;
+}
+
+void dial_like(struct dial_options *options, const struct nbd_export *export)
+{
+	options->no_extended = export->framing != NBD_FRAMING_EXTENDED;
+	options->no_structured = export->framing == NBD_FRAMING_SIMPLE;
+	options->export_name_only = export->used_export_name;
 }

@@ -33,8 +33,9 @@ struct dial_options {
 	const struct nbd_uri *target;  /* borrowed for the whole dial; a task copies it */
 	const struct tls_options *tls; /* likewise; not NULL where target->tls */
 	enum nbd_handshake_goal goal;
-	bool no_structured;
-	bool open_only;		      /* stop where dial_open() stops */
+	bool no_structured; /* do not ask for structured replies, nor for extended headers */
+	bool no_extended;
+	bool export_name_only;	      /* goal GO: nor for anything but the export, the old way */
 	uint32_t timeout_ms;	      /* for all stages together */
 	uint32_t tcp_user_timeout_ms; /* TCP_USER_TIMEOUT of the socket; 0: the system's own */
 	const struct dial_address *addresses; /* when count > 0: use these, resolve nothing */
@@ -46,39 +47,67 @@ struct dial_options {
 	void *context;
 };
 
+/* An export as the server lists it. */
+struct dial_listed {
+	char *name, *description; /* raw bytes of the server, any; a NUL is added */
+	size_t name_bytes, description_bytes;
+	bool known; /* the fields below hold what the server says of it; else why says why not */
+	uint64_t size_bytes;
+	uint16_t flags;
+	bool block_sizes_given;
+	uint32_t block_minimum_bytes, block_preferred_bytes, payload_max_bytes;
+	char *why; /* malloc()ed, or NULL */
+};
+
+#define DIAL_LIST_MAX	    10000
+#define DIAL_LIST_BYTES_MAX (16u << 20) /* of all names and descriptions */
+struct dial_list {
+	struct dial_listed *entries;
+	size_t count, room, bytes;
+	bool cut; /* there were more than fit into the limits, or memory */
+};
+
+/* Whether NBD can ask for it by its name. */
+bool dial_listed_can_be_asked(const struct dial_listed *entry);
+/* What was negotiated about it is what is known. */
+void dial_listed_take(struct dial_listed *entry, const struct nbd_export *export);
+
 struct dial_result {
 	struct transport *transport; /* owned by whoever takes the result; NULL unless error is 0 */
-	struct nbd_export *export;   /* malloc()ed, owned likewise */
+	struct nbd_export *export;   /* malloc()ed, owned likewise; goals GO and INFO */
+	struct dial_list *list;	     /* likewise; goal LIST */
 	struct dial_address peer;    /* the address that answered */
 	char peer_text[DIAL_PEER_TEXT_BYTES]; /* as dial_address_text() has it */
 	bool secured;			      /* by TLS, as tls describes it */
 	struct tls_description tls;
-	uint8_t greeting[DIAL_GREETING_BYTES]; /* dial_open() only: what dial_open() says */
-	uint32_t greeting_bytes;
-	enum dial_stage stage; /* DIAL_DONE, or where it ended */
-	int error;	       /* positive errno, 0 on success */
+	uint8_t greeting[DIAL_GREETING_BYTES]; /* goal IDLE: the server's, which was answered */
+	enum dial_stage stage;		       /* DIAL_DONE, or where it ended */
+	int error;			       /* positive errno, 0 on success */
 	enum exit_code exit_code;
 	char sentence[700]; /* on failure: what failed, with whom, what to do */
 };
 
 /*
  * Dials: each address in turn (each gets its share of the time that is left, for connection and
- * handshake together), TCP_NODELAY and keepalive set. With goal GO the connection is in transmission
- * when it returns; with INFO the transport is closed and NULL. If a server drops the connection upon
- * an option it does not know, the dial is tried again without that option; if it does not know INFO
- * (or answers it with a size of 0, as nbd-server does), with GO, which is then undone by DISC. A server that says no ends the dial; one that does not answer
- * leaves the next address its chance. Returns 0 or the negative of result->error.
+ * handshake together), TCP_NODELAY and keepalive set. What it ends with depends on the goal:
+ *
+ *   GO    the connection is in transmission
+ *   INFO  export is filled; the transport is closed and NULL. Where a server does not know INFO (or
+ *         answers it with a size of 0, as nbd-server does), GO in its place, undone by DISC
+ *   LIST  list is filled, as far as the server tells; the transport is closed and NULL
+ *   IDLE  connected, greeted, secured: another NBD client may take over, to whom greeting is to be
+ *         shown, and whose DIAL_CLIENT_FLAGS_BYTES of flags are to be swallowed
+ *
+ * Old servers drop the connection upon an option they do not know, leave it unanswered, or lose the
+ * thread over its data. The dial is then tried again without that option, down to EXPORT_NAME alone; all
+ * of it in the same time, and with TLS wherever it is wanted. A server that says no ends the dial; one
+ * that does not answer leaves the next address its chance. Returns 0 or the negative of result->error.
  */
 int dial_run(const struct dial_options *options, struct dial_result *result);
-
-/*
- * As dial_run(), but stops where another NBD client may take over: result->transport is connected
- * (and secured), result->export NULL. greeting_bytes is 0 when the server's greeting is still to be
- * read; else the greeting was answered (by DIAL_CLIENT_FLAGS_BYTES of flags that were sent
- * already), and stands in greeting, to be shown to that client.
- */
-int dial_open(const struct dial_options *options, struct dial_result *result);
 #define DIAL_CLIENT_FLAGS_BYTES 4
+
+/* For a further connection of one disk: asks for no more than what export was negotiated with. */
+void dial_like(struct dial_options *options, const struct nbd_export *export);
 
 /* As dial_run(), through a task, so that it ends at the deadline even if getaddrinfo(3) does not.
  * For programs that may end soon after: the task's thread may be left behind. */
@@ -112,7 +141,7 @@ void dial_task_abandon(struct dial_task *task);
  * down libraries that the thread may be in (OpenSSL). */
 bool dial_task_any_runs(void);
 
-/* Closes the transport and frees the export. */
+/* Closes the transport and frees the export and the list. */
 void dial_result_clear(struct dial_result *result);
 
 int64_t dial_now_ms(void); /* CLOCK_MONOTONIC */

@@ -168,6 +168,7 @@ void dial_task_take(struct dial_task *task, struct dial_result *result)
 	*result = task->result;
 	task->result.transport = NULL;
 	task->result.export = NULL;
+	task->result.list = NULL;
 	pthread_mutex_unlock(&task->watch.mutex);
 	task_free(task);
 }

@@ -118,6 +118,8 @@ static const char *text_awaited(enum nbd_handshake_state state)
 		return "its answer about the export";
 	case NBD_HS_EXPORT_NAME:
 		return "the export's size";
+	case NBD_HS_LIST:
+		return "its list of exports";
 	default:
 		return "the handshake's end";
 	}

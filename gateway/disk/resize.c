@@ -41,13 +41,14 @@ static int dial(struct serve *serve, enum nbd_handshake_goal goal)
 		.target = &disk->config.target,
 		.tls = &disk->config.tls,
 		.goal = goal,
-		.no_structured = disk->config.no_structured,
 		.timeout_ms = disk->config.connect_timeout_ms,
 		.addresses = &disk->peer,
 		.addresses_count = 1,
 	};
-	int ret = dial_task_start(&options, &serve->resize_task);
+	int ret;
 
+	dial_like(&options, disk->export);
+	ret = dial_task_start(&options, &serve->resize_task);
 	if (ret < 0) {
 		serve->resize_task = NULL;
 		refuse(serve, serve->resize_client, -ret, EXIT_CODE_SYSTEM,

@@ -186,7 +186,6 @@ static bool dial_further(struct disk *disk, int64_t first_ms)
 		.target = &disk->config.target,
 		.tls = &disk->config.tls,
 		.goal = NBD_GOAL_GO,
-		.no_structured = disk->config.no_structured,
 		.timeout_ms = further_ms(disk, first_ms),
 		.addresses = &disk->peer,
 		.addresses_count = 1,
@@ -196,6 +195,7 @@ static bool dial_further(struct disk *disk, int64_t first_ms)
 	uint32_t wanted = disk->geometry.connections - 1, started = 0;
 	bool good = true;
 
+	dial_like(&options, disk->export);
 	while (started < wanted && dial_task_start(&options, &tasks[started]) == 0)
 		started++;
 	for (uint32_t i = 0; i < started; i++) {

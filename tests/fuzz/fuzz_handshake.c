@@ -29,13 +29,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes);
 		}                                                                                  \
 	} while (0)
 
-enum { INPUT_HEADER_BYTES = 3, SENT_BYTES_MAX = 1024 };
+enum { INPUT_HEADER_BYTES = 3, SENT_BYTES_MAX = 1024, ASKS_MAX = 4 };
 
 struct play {
 	struct nbd_handshake hs;
 	uint8_t sent[SENT_BYTES_MAX]; /* the name is short, so that this is plenty */
 	size_t sent_bytes;
 	size_t used_bytes;
+	unsigned int asked;
 	bool orderly; /* all is sent before more is fed */
 };
 
@@ -67,7 +68,9 @@ static void check_export(const struct nbd_handshake *hs)
 	const struct nbd_export *export = &hs->export;
 
 	must(export->size_bytes <= INT64_MAX);
-	must(export->flags == 0 || (export->flags & NBD_FLAG_HAS_FLAGS));
+	must((export->flags & NBD_FLAG_HAS_FLAGS) ||
+	     !(export->flags &
+	       (uint16_t) ~(NBD_FLAG_READ_ONLY | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA)));
 	must(is_power_of_two(export->block_minimum_bytes));
 	must(export->block_minimum_bytes <= 65536);
 	must(is_power_of_two(export->block_preferred_bytes));
@@ -101,7 +104,12 @@ static void check_state(const struct nbd_handshake *hs)
 		break;
 	case NBD_HANDSHAKE_DONE:
 		must(wanted == 0);
-		check_export(hs);
+		if (hs->options.goal != NBD_GOAL_LIST)
+			check_export(hs);
+		break;
+	case NBD_HANDSHAKE_IDLE:
+		must(hs->options.goal == NBD_GOAL_LIST && wanted == 0);
+		must(!hs->error_errno == !hs->error[0]);
 		break;
 	case NBD_HANDSHAKE_FAILED:
 		must(wanted == 0);
@@ -109,6 +117,28 @@ static void check_state(const struct nbd_handshake *hs)
 		check_text(hs->error, sizeof(hs->error));
 		break;
 	}
+}
+
+static void on_listed(void *context, const char *name, size_t name_bytes, const char *description,
+		      size_t description_bytes)
+{
+	static volatile char sink; /* each byte must be there to be read */
+
+	must(!context);
+	for (size_t i = 0; i < name_bytes; i++)
+		sink = name[i];
+	for (size_t i = 0; i < description_bytes; i++)
+		sink = description[i];
+	(void)sink;
+}
+
+/* A list is asked about, so often that nothing is sent beyond what play holds. */
+static void ask_some(struct play *play)
+{
+	if (play->asked++ < ASKS_MAX)
+		nbd_handshake_ask(&play->hs, "disk");
+	else
+		nbd_handshake_leave(&play->hs);
 }
 
 static void send_some(struct play *play, size_t most)
@@ -129,13 +159,15 @@ static void play_all(struct play *play, const struct nbd_handshake_options *opti
 		     const uint8_t *stream, size_t stream_bytes, uint32_t seed)
 {
 	must(nbd_handshake_init(&play->hs, options) == 0);
-	play->sent_bytes = play->used_bytes = 0;
+	play->sent_bytes = play->used_bytes = play->asked = 0;
 	for (;;) {
 		size_t n = nbd_handshake_wanted(&play->hs);
 
 		check_state(&play->hs);
 		if (nbd_handshake_status(&play->hs) == NBD_HANDSHAKE_START_TLS) {
 			nbd_handshake_tls_done(&play->hs);
+		} else if (nbd_handshake_status(&play->hs) == NBD_HANDSHAKE_IDLE) {
+			ask_some(play);
 		} else {
 			if (seed && n > 1)
 				n = 1 + next_random(&seed) % n;
@@ -182,6 +214,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes)
 	if (input_bytes < INPUT_HEADER_BYTES)
 		return 0;
 	options.goal = input[0] & 1 ? NBD_GOAL_INFO : NBD_GOAL_GO;
+	if (input[0] & 16) {
+		options.goal = NBD_GOAL_LIST;
+		options.export_name = "";
+	}
+	options.export_name_only = input[0] & 32 && options.goal == NBD_GOAL_GO;
+	options.listed = on_listed;
 	options.tls = input[0] & 2;
 	options.no_structured = input[0] & 4;
 	options.no_extended = input[0] & 8;

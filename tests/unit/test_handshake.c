@@ -35,6 +35,23 @@ static const struct nbd_handshake_options info = { .export_name = "disk",
 						   .no_structured = true };
 static const struct nbd_handshake_options tls = { .export_name = "disk", .tls = true };
 
+/* Names and descriptions, each followed by a '|'. */
+static struct bytes listed;
+
+static void on_listed(void *context, const char *name, size_t name_bytes, const char *description,
+		      size_t description_bytes)
+{
+	assert_ptr_equal(context, &listed);
+	put_raw(&listed, name, name_bytes);
+	put8(&listed, '|');
+	put_raw(&listed, description, description_bytes);
+	put8(&listed, '|');
+}
+
+static const struct nbd_handshake_options list = {
+	.export_name = "", .goal = NBD_GOAL_LIST, .listed = on_listed, .context = &listed
+};
+
 /* --- what the server says ---------------------------------------------------------------------- */
 
 static void greeting(uint16_t flags)
@@ -142,7 +159,7 @@ static void play(const struct nbd_handshake_options *options, size_t first, size
 {
 	size_t at = 0, left_of_piece = first;
 
-	sent.len = 0;
+	sent.len = listed.len = 0;
 	assert_int_equal(nbd_handshake_init(&hs, options), 0);
 	while (at < server.len) {
 		size_t wanted = nbd_handshake_wanted(&hs);
@@ -250,13 +267,73 @@ static void unknown_second_magic_is_refused(void **state)
 	expect_failed(&go, EPROTO, "greeting is broken");
 }
 
-static void newstyle_that_is_not_fixed_is_refused(void **state)
+/* It knows one option, and has no way to say no but to close. */
+static void newstyle_that_is_not_fixed_is_asked_by_name(void **state)
 {
 	(void)state;
-	greeting(NO_ZEROES);
-	expect_failed(&go, EPROTONOSUPPORT, "fixed newstyle");
+	for (int zeroes = 0; zeroes < 2; zeroes++) {
+		greeting(zeroes ? 0 : NO_ZEROES);
+		put32(&client, zeroes ? 0 : NO_ZEROES);
+		client_export_name("disk");
+		put64(&server, 1 << 20);
+		put16(&server, HAS | NBD_FLAG_READ_ONLY);
+		put_fill(&server, 0, zeroes ? 124 : 0);
+		expect_done(&go);
+		assert_int_equal(hs.export.framing, NBD_FRAMING_SIMPLE);
+		assert_int_equal(hs.export.flags, HAS | NBD_FLAG_READ_ONLY);
+		assert_true(hs.export.used_export_name);
+	}
 	greeting(0);
-	expect_failed(&tls, EPROTONOSUPPORT, "fixed newstyle");
+	expect_failed(&tls, EPROTONOSUPPORT, "has no TLS");
+	greeting(0);
+	expect_failed(&info, EPROTONOSUPPORT, "cannot describe");
+	greeting(NO_ZEROES);
+	expect_failed(&list, EPROTONOSUPPORT, "cannot list");
+}
+
+static void export_name_only_asks_for_nothing_else(void **state)
+{
+	const struct nbd_handshake_options options = { .export_name = "disk",
+						       .export_name_only = true };
+	const struct nbd_handshake_options inside = { .export_name = "disk",
+						      .tls = true,
+						      .export_name_only = true };
+
+	(void)state;
+	greeting(FIXED | NO_ZEROES);
+	put32(&client, FIXED | NO_ZEROES);
+	client_export_name("disk");
+	put64(&server, 1 << 20);
+	put16(&server, HAS);
+	expect_done(&options);
+	/* Never in front of TLS. */
+	greeting(FIXED | NO_ZEROES);
+	ack(NBD_OPT_STARTTLS);
+	put32(&client, FIXED | NO_ZEROES);
+	client_option(NBD_OPT_STARTTLS, 0);
+	client_export_name("disk");
+	put64(&server, 1 << 20);
+	put16(&server, HAS);
+	expect_done(&inside);
+	greeting(FIXED | NO_ZEROES);
+	error_reply(NBD_OPT_STARTTLS, NBD_REP_ERR_UNSUP, "");
+	put32(&client, FIXED | NO_ZEROES);
+	client_option(NBD_OPT_STARTTLS, 0);
+	client_abort();
+	expect_failed(&inside, EOPNOTSUPP, "does not offer TLS");
+}
+
+static void idle_ends_behind_the_greeting(void **state)
+{
+	const struct nbd_handshake_options idle = { .export_name = "disk", .goal = NBD_GOAL_IDLE };
+
+	(void)state;
+	greeting(FIXED | NO_ZEROES);
+	put32(&client, FIXED | NO_ZEROES);
+	expect(&idle, NBD_HANDSHAKE_IDLE, 0, NULL);
+	greeting(0);
+	put32(&client, 0);
+	expect(&idle, NBD_HANDSHAKE_IDLE, 0, NULL);
 }
 
 static void no_zeroes_only_if_offered(void **state)
@@ -1083,6 +1160,136 @@ static void info_falls_back_to_nothing(void **state)
 	expect_failed(&info, EOPNOTSUPP, "cannot describe export \"disk\"");
 }
 
+/* --- LIST -------------------------------------------------------------------------------------- */
+
+static void list_server(const char *name, uint32_t name_bytes, const char *description)
+{
+	reply(NBD_OPT_LIST, NBD_REP_SERVER, 4 + name_bytes + (uint32_t)strlen(description));
+	put32(&server, name_bytes);
+	put_raw(&server, name, name_bytes);
+	put_text(&server, description);
+}
+
+static void begin_list(void)
+{
+	greeting(FIXED);
+	put32(&client, FIXED);
+	client_option(NBD_OPT_LIST, 0);
+}
+
+static void list_tells_any_bytes(void **state)
+{
+	static const char expected[] = "one|first||| a\0\xff/%|\033|";
+
+	(void)state;
+	begin_list();
+	list_server("one", 3, "first");
+	list_server("", 0, "");
+	list_server(" a\0\xff/%", 6, "\033");
+	ack(NBD_OPT_LIST);
+	expect(&list, NBD_HANDSHAKE_IDLE, 0, NULL);
+	assert_int_equal(listed.len, sizeof(expected) - 1);
+	assert_memory_equal(listed.data, expected, listed.len);
+	nbd_handshake_leave(&hs);
+	client_abort();
+	send_all();
+	assert_int_equal(nbd_handshake_status(&hs), NBD_HANDSHAKE_DONE);
+	assert_memory_equal(sent.data + sent.len - 16, client.data, 16);
+	client.len = 0;
+}
+
+/* Far more of them than of other answers. */
+static void list_may_be_long(void **state)
+{
+	(void)state;
+	begin_list();
+	for (int i = 0; i < 2 * NBD_OPTION_REPLIES_MAX; i++)
+		list_server("n", 1, "");
+	ack(NBD_OPT_LIST);
+	play(&list, server.len, server.len);
+	check(NBD_HANDSHAKE_IDLE, 0, NULL, 0);
+	server.len = client.len = 0;
+	assert_int_equal(listed.len, 3 * 2 * NBD_OPTION_REPLIES_MAX);
+}
+
+static void list_that_is_broken_fails(void **state)
+{
+	static const uint32_t lengths[][2] = {
+		{ 0, 0 }, { 3, 0 }, { 4, 1 }, { 8, 5 }, { 8, UINT32_MAX }
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		begin_list();
+		reply(NBD_OPT_LIST, NBD_REP_SERVER, lengths[i][0]);
+		if (lengths[i][0] >= 4)
+			put32(&server, lengths[i][1]);
+		put_fill(&server, 'x', lengths[i][0] & 3);
+		put_fill(&server, 'x', lengths[i][0] >= 8 ? 4 : 0);
+		expect_failed(&list, EPROTO, "list of exports is broken");
+	}
+	begin_list();
+	reply(NBD_OPT_LIST, NBD_REP_INFO, 0);
+	expect_failed(&list, EPROTO, "does not belong there");
+}
+
+static void list_refused_says_what_to_do(void **state)
+{
+	static const struct {
+		uint32_t type;
+		int errnum;
+		const char *words;
+	} rows[] = {
+		{ NBD_REP_ERR_UNSUP, EOPNOTSUPP, "gives no list of its exports" },
+		{ NBD_REP_ERR_POLICY, EACCES, "gives no list of its exports" },
+		{ NBD_REP_ERR_TLS_REQD, EACCES, "nbds://" },
+		{ NBD_REP_ERR_SHUTDOWN, ESHUTDOWN, "shutting down" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin_list();
+		error_reply(NBD_OPT_LIST, rows[i].type, "");
+		client_abort();
+		expect_failed(&list, rows[i].errnum, rows[i].words);
+	}
+}
+
+/* One question after another: an answer that is no leaves the next one its chance. */
+static void list_is_asked_about(void **state)
+{
+	(void)state;
+	begin_list();
+	ack(NBD_OPT_LIST);
+	expect(&list, NBD_HANDSHAKE_IDLE, 0, NULL);
+	for (int i = 0; i < 3; i++) {
+		nbd_handshake_ask(&hs, "disk");
+		send_all();
+		client_go(NBD_OPT_INFO, "disk");
+		assert_memory_equal(sent.data + sent.len - client.len, client.data, client.len);
+		if (i == 1) {
+			error_reply(NBD_OPT_INFO, NBD_REP_ERR_POLICY, "not you");
+		} else {
+			info_block_size(512, 4096, 1 << 20);
+			info_export((1 + (uint64_t)i) << 20, HAS);
+			ack(NBD_OPT_GO);
+			retarget_replies(0);
+		}
+		for (size_t at = 0, n; at < server.len; at += n) {
+			n = nbd_handshake_wanted(&hs);
+			assert_int_equal(nbd_handshake_status(&hs), NBD_HANDSHAKE_ACTIVE);
+			nbd_handshake_feed(&hs, server.data + at, n);
+		}
+		assert_int_equal(nbd_handshake_status(&hs), NBD_HANDSHAKE_IDLE);
+		assert_int_equal(hs.error_errno, i == 1 ? EACCES : 0);
+		if (i == 1)
+			assert_non_null(strstr(hs.error, "not you"));
+		else
+			assert_int_equal(hs.export.size_bytes, (1 + (uint64_t)i) << 20);
+		server.len = client.len = 0;
+	}
+}
+
 /* --- a server that breaks the rules ------------------------------------------------------------ */
 
 static void reply_to_another_option_fails(void **state)
@@ -1217,11 +1424,15 @@ static void names_that_nbd_cannot_carry(void **state)
 	assert_non_null(strstr(hs.error, "4097 bytes"));
 	name[NBD_STRING_BYTES_MAX] = '\0';
 	assert_int_equal(nbd_handshake_init(&hs, &options), 0);
+	/* Not UTF-8, which NBD demands, but which servers have: it is asked for as it is. */
 	strcpy(name, "latin1 \xe4");
-	assert_int_equal(nbd_handshake_init(&hs, &options), -EINVAL);
-	assert_non_null(strstr(hs.error, "UTF-8"));
-	assert_int_equal(nbd_handshake_status(&hs), NBD_HANDSHAKE_FAILED);
-	assert_int_equal(hs.error_errno, EINVAL);
+	assert_int_equal(nbd_handshake_init(&hs, &options), 0);
+	greeting(FIXED | NO_ZEROES);
+	ack(NBD_OPT_EXTENDED_HEADERS);
+	put32(&client, FIXED | NO_ZEROES);
+	client_option(NBD_OPT_EXTENDED_HEADERS, 0);
+	client_go(NBD_OPT_GO, name);
+	expect(&options, NBD_HANDSHAKE_ACTIVE, 0, NULL);
 }
 
 static void option_errors_have_names(void **state)
@@ -1246,7 +1457,9 @@ int main(void)
 		cmocka_unit_test(no_nbd_server),
 		cmocka_unit_test(oldstyle_is_refused),
 		cmocka_unit_test(unknown_second_magic_is_refused),
-		cmocka_unit_test(newstyle_that_is_not_fixed_is_refused),
+		cmocka_unit_test(newstyle_that_is_not_fixed_is_asked_by_name),
+		cmocka_unit_test(export_name_only_asks_for_nothing_else),
+		cmocka_unit_test(idle_ends_behind_the_greeting),
 		cmocka_unit_test(no_zeroes_only_if_offered),
 		cmocka_unit_test(unknown_handshake_flags_are_ignored),
 		cmocka_unit_test(extended_headers_imply_structured),
@@ -1291,6 +1504,11 @@ int main(void)
 		cmocka_unit_test(go_must_be_known_where_extended_headers_are),
 		cmocka_unit_test(info_ends_with_abort),
 		cmocka_unit_test(info_falls_back_to_nothing),
+		cmocka_unit_test(list_tells_any_bytes),
+		cmocka_unit_test(list_may_be_long),
+		cmocka_unit_test(list_that_is_broken_fails),
+		cmocka_unit_test(list_refused_says_what_to_do),
+		cmocka_unit_test(list_is_asked_about),
 		cmocka_unit_test(reply_to_another_option_fails),
 		cmocka_unit_test(reply_with_wrong_magic_fails),
 		cmocka_unit_test(reply_types_out_of_place_fail),

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Goal: a client on the relay's end meets the server as if it had dialled by itself, also when the
- * greeting was consumed before; and nothing keeps the relay beyond its deadline, or its end.
- * Method: libnbd is the client; nbdkit, and peers that stall, are the servers. The consumed greeting
- * is read by the test, as a TLS dial would.
+ * Goal: a client on the relay's end meets the server as if it had dialled by itself, though the greeting
+ * was consumed before; and nothing keeps the relay beyond its deadline, or its end.
+ * Method: libnbd is the client; nbdkit, and peers that stall, are the servers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,32 +22,15 @@ static void open_to(const struct dial_address *address, struct dial_result *open
 {
 	const struct dial_options options = {
 		.target = &target,
+		.goal = NBD_GOAL_IDLE,
 		.addresses = address,
 		.addresses_count = 1,
 		.timeout_ms = 3000,
 	};
 
-	assert_int_equal(dial_open(&options, opened), 0);
+	assert_int_equal(dial_run(&options, opened), 0);
 	assert_non_null(opened->transport);
 	assert_null(opened->export);
-	assert_int_equal(opened->greeting_bytes, 0);
-}
-
-/* What a dial through STARTTLS has done: the greeting read, and answered. */
-static void consume_greeting(struct dial_result *opened)
-{
-	int64_t deadline_ms = dial_now_ms() + 3000;
-	uint8_t flags[DIAL_CLIENT_FLAGS_BYTES];
-
-	for (uint32_t at = 0; at < DIAL_GREETING_BYTES; at++)
-		assert_int_equal(opened->transport->ops->read(
-					 opened->transport, opened->greeting + at, 1, deadline_ms),
-				 1);
-	opened->greeting_bytes = DIAL_GREETING_BYTES;
-	wire_put32(flags, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
-	assert_int_equal(
-		opened->transport->ops->write(opened->transport, flags, sizeof(flags), deadline_ms),
-		0);
 }
 
 /* Reads 32 MiB and some, in one request each way: more than any buffer between holds. */
@@ -68,7 +50,7 @@ static void read_by_libnbd(struct relay *relay)
 	free(bytes);
 }
 
-static void relayed(bool consumed)
+static void test_relayed(void **state)
 {
 	int before = peer_count_fds();
 	struct dial_address address;
@@ -76,9 +58,8 @@ static void relayed(bool consumed)
 	struct dial_result opened;
 	struct relay *relay;
 
+	(void)state;
 	open_to(&address, &opened);
-	if (consumed)
-		consume_greeting(&opened);
 	assert_int_equal(relay_start(&relay, &opened, dial_now_ms() + 20000), 0);
 	assert_null(opened.transport);
 	read_by_libnbd(relay);
@@ -88,23 +69,10 @@ static void relayed(bool consumed)
 	assert_int_equal(peer_count_fds(), before);
 }
 
-static void test_greeting_to_come(void **state)
-{
-	(void)state;
-	relayed(false);
-}
-
-static void test_greeting_replayed(void **state)
-{
-	(void)state;
-	relayed(true);
-}
-
 /* libnbd alone would wait for ever. */
 static void test_late(void **state)
 {
-	static const enum peer_script scripts[] = { PEER_SILENT, PEER_STALL_OPTION,
-						    PEER_STALL_PARTIAL };
+	static const enum peer_script scripts[] = { PEER_STALL_OPTION, PEER_STALL_PARTIAL };
 	struct dial_address address;
 	struct dial_result opened;
 	struct nbd_handle *nbd;
@@ -126,6 +94,29 @@ static void test_late(void **state)
 		relay_stop(relay);
 		peer_stop(&peer);
 	}
+}
+
+/* A deadline that was moved while it was to come holds no more. */
+static void test_extended(void **state)
+{
+	struct dial_address address;
+	struct peer peer = peer_exec(nbdkit, peer_listen(AF_INET, NULL, 8, &address));
+	struct nbd_handle *nbd = nbd_create();
+	struct dial_result opened;
+	struct relay *relay;
+	uint8_t bytes[512];
+
+	(void)state;
+	open_to(&address, &opened);
+	assert_int_equal(relay_start(&relay, &opened, dial_now_ms() + 300), 0);
+	relay_extend(relay, dial_now_ms() + 20000);
+	assert_int_equal(nbd_connect_socket(nbd, relay_take_fd(relay)), 0);
+	usleep(500000);
+	assert_int_equal(nbd_pread(nbd, bytes, sizeof(bytes), 0, 0), 0);
+	assert_false(relay_is_late(relay));
+	nbd_close(nbd);
+	relay_stop(relay);
+	peer_stop(&peer);
 }
 
 /* The server ends: the client hears of it. */
@@ -154,15 +145,14 @@ static void test_stop(void **state)
 {
 	int before = peer_count_fds();
 	struct dial_address address;
-	struct peer peer = peer_script(PEER_SILENT, peer_listen(AF_INET, NULL, 8, &address));
+	struct peer peer = peer_script(PEER_STALL_OPTION, peer_listen(AF_INET, NULL, 8, &address));
 	struct dial_result opened;
 	struct relay *relay;
 	int64_t started_ms;
 
 	(void)state;
-	for (int consumed = 0; consumed < 2; consumed++) {
+	for (int i = 0; i < 2; i++) {
 		open_to(&address, &opened);
-		opened.greeting_bytes = consumed ? DIAL_GREETING_BYTES : 0;
 		assert_int_equal(relay_start(&relay, &opened, dial_now_ms() + 20000), 0);
 		started_ms = dial_now_ms();
 		relay_stop(relay);
@@ -177,10 +167,8 @@ static void test_stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_greeting_to_come),
-		cmocka_unit_test(test_greeting_replayed),
-		cmocka_unit_test(test_late),
-		cmocka_unit_test(test_server_ends),
+		cmocka_unit_test(test_relayed), cmocka_unit_test(test_extended),
+		cmocka_unit_test(test_late),	cmocka_unit_test(test_server_ends),
 		cmocka_unit_test(test_stop),
 	};
 
