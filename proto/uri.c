@@ -35,6 +35,9 @@ struct parse {
 	unsigned int flags;
 	char *error;
 	unsigned int error_bytes;
+	/* Where the user's text stands, so that an error can tell the place; of what was cut out of it. */
+	const char *text, *cut;
+	size_t text_bytes, cut_bytes;
 };
 
 /* --- errors --------------------------------------------------------------------------------------- */
@@ -49,6 +52,38 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct parse *parse,
 		vsnprintf(parse->error, parse->error_bytes, format, arguments);
 		va_end(arguments);
 	}
+	return code;
+}
+
+/* Which of the user's characters stands at place; 0: none, it was decoded, or made up. */
+static size_t position_of(const struct parse *parse, const char *place)
+{
+	size_t characters = 1;
+
+	if (!place || !parse->text || place < parse->text ||
+	    place > parse->text + parse->text_bytes)
+		return 0;
+	for (const char *p = parse->text; p < place; p++)
+		characters += ((unsigned char)*p & 0xc0) != 0x80;
+	return characters + (parse->cut && place >= parse->cut ? parse->cut_bytes : 0);
+}
+
+/* The same, and behind the sentence at which of the user's characters the part begins. */
+__attribute__((format(printf, 4, 5))) static int
+fail_at(const struct parse *parse, struct span span, int code, const char *format, ...)
+{
+	size_t position = position_of(parse, span.first), used;
+	va_list arguments;
+
+	if (!parse->error_bytes)
+		return code;
+	va_start(arguments, format);
+	vsnprintf(parse->error, parse->error_bytes, format, arguments);
+	va_end(arguments);
+	used = strlen(parse->error);
+	if (position)
+		snprintf(parse->error + used, parse->error_bytes - used, " (at character %zu)",
+			 position);
 	return code;
 }
 
@@ -105,11 +140,11 @@ static int decode_byte(struct span raw, size_t at, size_t *used)
 }
 
 /*
- * Percent-decodes raw into out, NUL-terminated. '+' stays '+': that it is a space is HTML's rule,
- * not RFC 3986's. what names the part in errors.
+ * Percent-decodes raw into out, NUL-terminated: any bytes but NUL. '+' stays '+': that it is a space is
+ * HTML's rule, not RFC 3986's. what names the part in errors.
  */
-static int decode(const struct parse *parse, const char *what, struct span raw, char *out,
-		  size_t out_bytes)
+static int decode_bytes(const struct parse *parse, const char *what, struct span raw, char *out,
+			size_t out_bytes)
 {
 	size_t bytes = 0, used;
 
@@ -117,21 +152,32 @@ static int decode(const struct parse *parse, const char *what, struct span raw, 
 		int byte = decode_byte(raw, i, &used);
 
 		if (byte < 0)
-			return fail(parse, -EINVAL,
-				    "%s: '%%' in '%s' is followed by no two hex digits", what,
-				    QUOTED(raw));
+			return fail_at(parse, (struct span){ raw.first + i, 0 }, -EINVAL,
+				       "%s: '%%' in '%s' is followed by no two hex digits", what,
+				       QUOTED(raw));
 		if (byte == 0)
-			return fail(parse, -EINVAL,
-				    "%s '%s' holds %%00, which nothing named so can have", what,
-				    QUOTED(raw));
+			return fail_at(parse, (struct span){ raw.first + i, 0 }, -EINVAL,
+				       "%s '%s' holds %%00, which nothing named so can have", what,
+				       QUOTED(raw));
 		if (bytes + 1 >= out_bytes)
-			return fail(parse, -E2BIG, "%s '%s' is longer than %zu bytes", what,
-				    QUOTED(raw), out_bytes - 1);
+			return fail_at(parse, raw, -E2BIG, "%s '%s' is longer than %zu bytes", what,
+				       QUOTED(raw), out_bytes - 1);
 		out[bytes++] = (char)byte;
 	}
 	out[bytes] = '\0';
-	if (!nbd_text_is_string(out, bytes))
-		return fail(parse, -EINVAL, "%s '%s' is not UTF-8 text", what, QUOTED(raw));
+	return 0;
+}
+
+/* The same where it must be text. */
+static int decode(const struct parse *parse, const char *what, struct span raw, char *out,
+		  size_t out_bytes)
+{
+	int error = decode_bytes(parse, what, raw, out, out_bytes);
+
+	if (error)
+		return error;
+	if (!nbd_text_is_string(out, strlen(out)))
+		return fail_at(parse, raw, -EINVAL, "%s '%s' is not UTF-8 text", what, QUOTED(raw));
 	return 0;
 }
 
@@ -158,8 +204,8 @@ static int take_port(const struct parse *parse, struct span port)
 	uint64_t number = NBD_PORT_DEFAULT;
 
 	if (port.bytes && !decimal(port, 1, 65535, &number))
-		return fail(parse, -EINVAL, "the port '%s' is no number from 1 to 65535",
-			    QUOTED(port));
+		return fail_at(parse, port, -EINVAL, "the port '%s' is no number from 1 to 65535",
+			       QUOTED(port));
 	snprintf(parse->uri->port, sizeof(parse->uri->port), "%u", (unsigned int)number);
 	return 0;
 }
@@ -179,9 +225,9 @@ static int take_host_name(const struct parse *parse, struct span host)
 		return error;
 	for (; *out; out++) {
 		if (!host_byte_allowed((unsigned char)*out))
-			return fail(parse, -EINVAL,
-				    "the host '%s' holds a character that no host's name has",
-				    QUOTED(host));
+			return fail_at(parse, host, -EINVAL,
+				       "the host '%s' holds a character that no host's name has",
+				       QUOTED(host));
 	}
 	return 0;
 }
@@ -193,11 +239,11 @@ static int take_host_ipv6(const struct parse *parse, struct span address, struct
 	struct in6_addr binary;
 
 	if (address.bytes >= sizeof(text))
-		return fail(parse, -EINVAL, "'%s' is no IPv6 address", QUOTED(address));
+		return fail_at(parse, address, -EINVAL, "'%s' is no IPv6 address", QUOTED(address));
 	memcpy(text, address.first, address.bytes);
 	text[address.bytes] = '\0';
 	if (strlen(text) != address.bytes || inet_pton(AF_INET6, text, &binary) != 1)
-		return fail(parse, -EINVAL, "'%s' is no IPv6 address", QUOTED(address));
+		return fail_at(parse, address, -EINVAL, "'%s' is no IPv6 address", QUOTED(address));
 	inet_ntop(AF_INET6, &binary, text, sizeof(text));
 	if (!zone.first) {
 		strcpy(parse->uri->host, text);
@@ -207,12 +253,13 @@ static int take_host_ipv6(const struct parse *parse, struct span address, struct
 		unsigned char byte = (unsigned char)zone.first[i];
 
 		if (byte >= 0x80 || !host_byte_allowed(byte))
-			return fail(parse, -EINVAL, "the zone '%s' is no network interface's name",
-				    QUOTED(zone));
+			return fail_at(parse, zone, -EINVAL,
+				       "the zone '%s' is no network interface's name",
+				       QUOTED(zone));
 	}
 	if (!zone.bytes || zone.bytes > ZONE_BYTES_MAX)
-		return fail(parse, -EINVAL, "the zone '%s' is not 1 to %d characters long",
-			    QUOTED(zone), ZONE_BYTES_MAX);
+		return fail_at(parse, zone, -EINVAL, "the zone '%s' is not 1 to %d characters long",
+			       QUOTED(zone), ZONE_BYTES_MAX);
 	snprintf(parse->uri->host, sizeof(parse->uri->host), "%s%%%.*s", text, (int)zone.bytes,
 		 zone.first);
 	return 0;
@@ -228,8 +275,8 @@ static int take_plain_bracket(const struct parse *parse, const char *text, const
 	struct span address, zone = { NULL, 0 };
 
 	if (!close)
-		return fail(parse, -EINVAL, "'%s' has a '[' without its ']'",
-			    QUOTED(span_of(text)));
+		return fail_at(parse, span_of(text), -EINVAL, "'%s' has a '[' without its ']'",
+			       QUOTED(span_of(text)));
 	address = (struct span){ text + 1, (size_t)(close - text - 1) };
 	percent = memchr(address.first, '%', address.bytes);
 	if (percent) {
@@ -249,16 +296,17 @@ static int take_plain_host(const struct parse *parse, struct span host)
 			    "the target names no host: write host[:port][/export], or for a unix "
 			    "socket nbd+unix:///?socket=PATH");
 	if (host.bytes > NBD_HOST_BYTES_MAX)
-		return fail(parse, -E2BIG, "the host '%s' is longer than %d bytes", QUOTED(host),
-			    NBD_HOST_BYTES_MAX);
+		return fail_at(parse, host, -E2BIG, "the host '%s' is longer than %d bytes",
+			       QUOTED(host), NBD_HOST_BYTES_MAX);
 	for (size_t i = 0; i < host.bytes; i++) {
 		if (!host_byte_allowed((unsigned char)host.first[i]))
-			return fail(parse, -EINVAL,
-				    "the host '%s' holds a character that no host's name has",
-				    QUOTED(host));
+			return fail_at(parse, (struct span){ host.first + i, 0 }, -EINVAL,
+				       "the host '%s' holds a character that no host's name has",
+				       QUOTED(host));
 	}
 	if (!nbd_text_is_string(host.first, host.bytes))
-		return fail(parse, -EINVAL, "the host '%s' is not UTF-8 text", QUOTED(host));
+		return fail_at(parse, host, -EINVAL, "the host '%s' is not UTF-8 text",
+			       QUOTED(host));
 	memcpy(uri->host, host.first, host.bytes);
 	uri->host[host.bytes] = '\0';
 	return 0;
@@ -266,14 +314,9 @@ static int take_plain_host(const struct parse *parse, struct span host)
 
 static int take_plain_export(const struct parse *parse, const char *name)
 {
-	size_t bytes = strlen(name);
-
-	if (bytes > NBD_STRING_BYTES_MAX)
-		return fail(parse, -E2BIG, "the export name is longer than %d bytes",
-			    NBD_STRING_BYTES_MAX);
-	if (!nbd_text_is_string(name, bytes))
-		return fail(parse, -EINVAL, "the export name '%s' is not UTF-8 text",
-			    QUOTED(span_of(name)));
+	if (strlen(name) > NBD_STRING_BYTES_MAX)
+		return fail_at(parse, span_of(name), -E2BIG,
+			       "the export name is longer than %d bytes", NBD_STRING_BYTES_MAX);
 	strcpy(parse->uri->export_name, name);
 	return 0;
 }
@@ -289,10 +332,11 @@ static int parse_plain(const struct parse *parse, const char *text)
 		error = take_plain_bracket(parse, text, &rest);
 	else if (strchr(text + host.bytes, ':') != strrchr(text + host.bytes, ':') &&
 		 !strchr(text, '/'))
-		return fail(parse, -EINVAL,
-			    "'%s' has more than one ':': put an IPv6 address into brackets, as in "
-			    "[::1]:10809; a URI begins with nbd://",
-			    QUOTED(span_of(text)));
+		return fail_at(
+			parse, span_of(text), -EINVAL,
+			"'%s' has more than one ':': put an IPv6 address into brackets, as in "
+			"[::1]:10809; a URI begins with nbd://",
+			QUOTED(span_of(text)));
 	else
 		error = take_plain_host(parse, host);
 	if (error)
@@ -300,12 +344,13 @@ static int parse_plain(const struct parse *parse, const char *text)
 	if (rest == text)
 		rest = text + host.bytes;
 	if (*rest && *rest != ':' && *rest != '/')
-		return fail(parse, -EINVAL, "'%s' follows the ']': only :port or /export may",
-			    QUOTED(span_of(rest)));
+		return fail_at(parse, span_of(rest), -EINVAL,
+			       "'%s' follows the ']': only :port or /export may",
+			       QUOTED(span_of(rest)));
 	port_bytes = *rest == ':' ? strcspn(rest, "/") : 0;
 	if (port_bytes == 1)
-		return fail(parse, -EINVAL, "'%s' has a ':' without a port after it",
-			    QUOTED(span_of(text)));
+		return fail_at(parse, span_of(text), -EINVAL,
+			       "'%s' has a ':' without a port after it", QUOTED(span_of(text)));
 	error = take_port(parse, (struct span){ rest + !!port_bytes, port_bytes - !!port_bytes });
 	if (error)
 		return error;
@@ -338,10 +383,10 @@ static int take_scheme(const struct parse *parse, struct span scheme)
 		parse->uri->tls = schemes[i].tls;
 		return 0;
 	}
-	return fail(parse, -EINVAL,
-		    "'%s://' is no NBD scheme: nbd, nbd+unix, nbd+vsock, and nbds, nbds+unix, "
-		    "nbds+vsock with TLS are",
-		    QUOTED(scheme));
+	return fail_at(parse, scheme, -EINVAL,
+		       "'%s://' is no NBD scheme: nbd, nbd+unix, nbd+vsock, and nbds, nbds+unix, "
+		       "nbds+vsock with TLS are",
+		       QUOTED(scheme));
 }
 
 /* --- query parameters --------------------------------------------------------------------------------- */
@@ -386,25 +431,27 @@ static struct parameter *parameter_find(struct parameter *parameters, const char
 	return NULL;
 }
 
-static int parameter_check(const struct parse *parse, const struct parameter *parameter)
+static int parameter_check(const struct parse *parse, const struct parameter *parameter,
+			   struct span pair)
 {
 	const char *name = parameter->name;
 	bool is_socket = parameter->out == parse->uri->socket_path;
 
 	if (parameter->seen)
-		return fail(parse, -EINVAL, "the parameter '%s' is given twice", name);
+		return fail_at(parse, pair, -EINVAL, "the parameter '%s' is given twice", name);
 	if (is_socket && parse->uri->transport != NBD_TRANSPORT_UNIX)
-		return fail(parse, -EINVAL,
-			    "the parameter 'socket' belongs to nbd+unix:// and nbds+unix:// alone");
+		return fail_at(
+			parse, pair, -EINVAL,
+			"the parameter 'socket' belongs to nbd+unix:// and nbds+unix:// alone");
 	if (parameter->tls && !parse->uri->tls)
-		return fail(
-			parse, -EINVAL,
+		return fail_at(
+			parse, pair, -EINVAL,
 			"the parameter '%s' is for TLS, which nbd:// does not use: write nbds:// "
 			"(nbds+unix://, nbds+vsock://)",
 			name);
 	if (parameter->file && !(parse->flags & NBD_URI_ALLOW_FILES))
-		return fail(
-			parse, -EPERM,
+		return fail_at(
+			parse, pair, -EPERM,
 			"the parameter '%s' names a file, which only a URI on the command line may",
 			name);
 	return 0;
@@ -421,26 +468,27 @@ static int take_parameter(const struct parse *parse, struct parameter *parameter
 	int error;
 
 	if (raw_name.bytes >= sizeof(name))
-		return fail(parse, -EINVAL, "the parameter '%s' is unknown", QUOTED(raw_name));
+		return fail_at(parse, raw_name, -EINVAL, "the parameter '%s' is unknown",
+			       QUOTED(raw_name));
 	error = decode(parse, "the parameter", raw_name, name, sizeof(name));
 	if (error)
 		return error;
 	parameter = parameter_find(parameters, name);
 	if (!parameter)
-		return fail(
-			parse, -EINVAL,
+		return fail_at(
+			parse, raw_name, -EINVAL,
 			"the parameter '%s' is unknown: socket, tls-certificates, tls-psk-file, "
 			"tls-type, tls-hostname, tls-verify-peer are",
 			QUOTED(raw_name));
-	error = parameter_check(parse, parameter);
+	error = parameter_check(parse, parameter, pair);
 	if (error)
 		return error;
 	parameter->seen = true;
 	if (equals)
 		value = (struct span){ equals + 1, pair.bytes - raw_name.bytes - 1 };
 	if (!value.bytes)
-		return fail(parse, -EINVAL, "the parameter '%s' has no value: write %s=VALUE", name,
-			    name);
+		return fail_at(parse, pair, -EINVAL,
+			       "the parameter '%s' has no value: write %s=VALUE", name, name);
 	if (parameter->out == parse->uri->socket_path)
 		return take_socket(parse, value);
 	return decode(parse, name, value, parameter->out, parameter->out_bytes);
@@ -456,11 +504,13 @@ static int check_parameters(const struct parse *parse, const char *verify)
 			    "nbd+unix:// needs its socket: nbd+unix:///export?socket=PATH");
 	if (uri->tls_type[0] && strcmp(uri->tls_type, "x509") && strcmp(uri->tls_type, "psk") &&
 	    strcmp(uri->tls_type, "anon"))
-		return fail(parse, -EINVAL, "tls-type is '%s': it may be x509, psk or anon",
-			    QUOTED(span_of(uri->tls_type)));
+		return fail_at(parse, span_of(uri->tls_type), -EINVAL,
+			       "tls-type is '%s': it may be x509, psk or anon",
+			       QUOTED(span_of(uri->tls_type)));
 	if (verify[0] && strcmp(verify, "0") && strcmp(verify, "1"))
-		return fail(parse, -EINVAL, "tls-verify-peer is '%s': it may be 0 or 1",
-			    QUOTED(span_of(verify)));
+		return fail_at(parse, span_of(verify), -EINVAL,
+			       "tls-verify-peer is '%s': it may be 0 or 1",
+			       QUOTED(span_of(verify)));
 	if (verify[0])
 		uri->tls_verify_peer = verify[0] - '0';
 	return 0;
@@ -524,14 +574,15 @@ static int take_vsock(const struct parse *parse, struct span host, struct span p
 
 	/* UINT32_MAX is VMADDR_CID_ANY and VMADDR_PORT_ANY: nothing to connect to. */
 	if (host.bytes && !decimal(host, 0, UINT32_MAX - 1, &cid))
-		return fail(
-			parse, -EINVAL,
+		return fail_at(
+			parse, host, -EINVAL,
 			"the vsock address '%s' is no number: it is the other side's CID, 2 for "
 			"the host of this virtual machine",
 			QUOTED(host));
 	if (port.bytes && !decimal(port, 1, UINT32_MAX - 1, &number))
-		return fail(parse, -EINVAL, "the vsock port '%s' is no number from 1 to %u",
-			    QUOTED(port), UINT32_MAX - 1);
+		return fail_at(parse, port, -EINVAL,
+			       "the vsock port '%s' is no number from 1 to %u", QUOTED(port),
+			       UINT32_MAX - 1);
 	parse->uri->vsock_cid = (uint32_t)cid;
 	parse->uri->vsock_port = (uint32_t)number;
 	return 0;
@@ -547,7 +598,7 @@ static int take_tcp(const struct parse *parse, const UriUriA *parts, struct span
 			    "the URI names no host: write nbd://localhost/ for this machine, or "
 			    "nbd+unix:///export?socket=PATH for a unix socket");
 	if (parts->hostData.ipFuture.first)
-		return fail(parse, -EINVAL, "'[%s]' is no IPv6 address", QUOTED(host));
+		return fail_at(parse, host, -EINVAL, "'[%s]' is no IPv6 address", QUOTED(host));
 	error = take_port(parse, span_of_range(&parts->portText));
 	if (error)
 		return error;
@@ -572,10 +623,10 @@ static int take_authority(const struct parse *parse, const UriUriA *parts, struc
 	case NBD_TRANSPORT_UNIX:
 		if (!host.bytes && !port.first)
 			return 0;
-		return fail(parse, -EINVAL,
-			    "'%s' stands where a host would, and a unix socket has none: write "
-			    "nbd+unix:///export?socket=PATH, with three slashes",
-			    QUOTED(host.bytes ? host : port));
+		return fail_at(parse, host.bytes ? host : port, -EINVAL,
+			       "'%s' stands where a host would, and a unix socket has none: write "
+			       "nbd+unix:///export?socket=PATH, with three slashes",
+			       QUOTED(host.bytes ? host : port));
 	}
 	return fail(parse, -EINVAL, "unknown transport");
 }
@@ -587,8 +638,8 @@ static int take_path(const struct parse *parse, const UriPathSegmentA *segment)
 	size_t used = 0;
 
 	for (; segment; segment = segment->next) {
-		int error = decode(parse, "the export name", span_of_range(&segment->text),
-				   out + used, sizeof(parse->uri->export_name) - used);
+		int error = decode_bytes(parse, "the export name", span_of_range(&segment->text),
+					 out + used, sizeof(parse->uri->export_name) - used);
 
 		if (error)
 			return error;
@@ -667,16 +718,58 @@ static int take_parts(const struct parse *parse, const UriUriA *parts, struct sp
 	if (error)
 		return error;
 	if (parts->fragment.first)
-		return fail(parse, -EINVAL,
-			    "'#%s' is a fragment, which an NBD URI has none of: a '#' in a name is "
-			    "written %%23",
-			    QUOTED(span_of_range(&parts->fragment)));
+		return fail_at(
+			parse, span_of_range(&parts->fragment), -EINVAL,
+			"'#%s' is a fragment, which an NBD URI has none of: a '#' in a name is "
+			"written %%23",
+			QUOTED(span_of_range(&parts->fragment)));
 	error = take_authority(parse, parts, zone);
 	if (!error)
 		error = take_path(parse, parts->pathHead);
 	if (!error)
 		error = take_query(parse, span_of_range(&parts->query));
 	return error;
+}
+
+/* Why uriparser stops at where. It takes the grammar of RFC 3986 and says no more than the place. */
+static int fail_syntax(const struct parse *parse, const char *text, const char *where)
+{
+	const char *authority = strstr(text, "://") + 3;
+	const char *end = authority + strcspn(authority, "/?#");
+	const char *user_end = memrchr(authority, '@', (size_t)(end - authority));
+	const char *host = user_end ? user_end + 1 : authority;
+	const char *percent = where;
+	struct span place = { where, strlen(where) };
+	struct span whole = { host, (size_t)(end - host) };
+	unsigned char byte = (unsigned char)*where;
+
+	/* Not quoted: it may be somebody's password. */
+	if (where < host)
+		return fail_at(parse, place, -EINVAL,
+			       "the user name holds a character that is written as %%XX (a ':' as "
+			       "%%3A; NBD has no password)");
+	if (where <= end && memchr(host, '[', whole.bytes))
+		return fail_at(parse, whole, -EINVAL,
+			       "'%s' is no IPv6 address in brackets, with no more than a :port "
+			       "behind it (the '%%' of a zone is written %%25)",
+			       QUOTED(whole));
+	while (percent > host && percent > where - 2 && *percent != '%')
+		percent--;
+	if (*percent == '%')
+		return fail_at(parse, span_of(percent), -EINVAL,
+			       "'%s': '%%' is followed by no two hex digits (a '%%' itself is "
+			       "written %%25)",
+			       QUOTED(span_of(percent)));
+	if (where <= end && memchr(host, ':', whole.bytes))
+		return fail_at(parse, whole, -EINVAL,
+			       "in '%s' no port, a number from 1 to 65535, follows the ':'",
+			       QUOTED(whole));
+	if (byte >= 0x80)
+		return fail_at(parse, place, -EINVAL,
+			       "'%s': letters outside ASCII are written as %%XX, each byte",
+			       QUOTED(place));
+	return fail_at(parse, place, -EINVAL, "'%s': the character '%c' is written as %%%02X",
+		       QUOTED(place), byte < 0x20 || byte == 0x7f ? '?' : byte, byte);
 }
 
 static int parse_split(const struct parse *parse, const char *text, struct span zone)
@@ -699,19 +792,14 @@ static int parse_split(const struct parse *parse, const char *text, struct span 
 	case URI_ERROR_MALLOC:
 		return fail(parse, -E2BIG, "the URI has too many parts");
 	default:
-		return fail(
-			parse, -EINVAL,
-			"the URI is not understood %s'%s': spaces, brackets and letters outside "
-			"ASCII are written as %%XX",
-			where && *where ? "at " : "at the end of ",
-			QUOTED(span_of(where && *where ? where : text)));
+		return fail_syntax(parse, text, where ? where : text + strlen(text));
 	}
 }
 
 /* --- the text ------------------------------------------------------------------------------------------ */
 
 /* Moves "%25zone" out of "[address%25zone]" (RFC 6874), for uriparser does not know it. */
-static struct span zone_cut(char *text, char *zone, size_t zone_bytes)
+static struct span zone_cut(struct parse *parse, char *text, char *zone, size_t zone_bytes)
 {
 	char *authority = strstr(text, "://") + 3;
 	char *end = authority + strcspn(authority, "/?#");
@@ -726,26 +814,38 @@ static struct span zone_cut(char *text, char *zone, size_t zone_bytes)
 	if (bytes >= zone_bytes)
 		bytes = zone_bytes - 1;
 	memcpy(zone, percent + 3, bytes);
+	parse->cut = percent;
+	parse->cut_bytes = (size_t)(close - percent);
 	memmove(percent, close, strlen(close) + 1);
 	return (struct span){ zone, bytes };
 }
 
-static int parse_uri(const struct parse *parse, const char *text)
+static int parse_uri(struct parse *parse, const char *text)
 {
 	char copy[URI_TEXT_BYTES_MAX + 1], zone[ZONE_BYTES_MAX + 2];
+	struct span cut;
 
 	/* "://" further on, in "host/a://b" or "nbd:a://b", is neither form. */
 	if (text[0] == ':' || text + strcspn(text, ":/?#[@") != strstr(text, "://"))
-		return fail(parse, -EINVAL, "in '%s' no scheme stands before '://'",
-			    QUOTED(span_of(text)));
+		return fail_at(parse, span_of(text), -EINVAL,
+			       "in '%s' no scheme stands before '://'", QUOTED(span_of(text)));
 	strcpy(copy, text);
-	return parse_split(parse, copy, zone_cut(copy, zone, sizeof(zone)));
+	parse->text = copy;
+	cut = zone_cut(parse, copy, zone, sizeof(zone));
+	return parse_split(parse, copy, cut);
 }
 
 int nbd_uri_parse(struct nbd_uri *uri, const char *text, unsigned int flags, char *error,
 		  unsigned int error_bytes)
 {
-	struct parse parse = { uri, flags, error, error_bytes };
+	struct parse parse = {
+		.uri = uri,
+		.flags = flags,
+		.error = error,
+		.error_bytes = error_bytes,
+		.text = text,
+		.text_bytes = strlen(text),
+	};
 
 	memset(uri, 0, sizeof(*uri));
 	uri->tls_verify_peer = -1;
@@ -756,9 +856,9 @@ int nbd_uri_parse(struct nbd_uri *uri, const char *text, unsigned int flags, cha
 		return parse_uri(&parse, text);
 	if (!strncasecmp(text, "nbd:", 4) || !strncasecmp(text, "nbd+", 4) ||
 	    !strncasecmp(text, "nbds:", 5) || !strncasecmp(text, "nbds+", 5))
-		return fail(&parse, -EINVAL,
-			    "'%s' has no '//' after its scheme: write nbd://host:port/export or "
-			    "nbd+unix:///export?socket=PATH",
-			    QUOTED(span_of(text)));
+		return fail_at(&parse, span_of(text), -EINVAL,
+			       "'%s' has no '//' after its scheme: write nbd://host:port/export or "
+			       "nbd+unix:///export?socket=PATH",
+			       QUOTED(span_of(text)));
 	return parse_plain(&parse, text);
 }

@@ -55,9 +55,9 @@ enum nbd_uri_flags {
 
 /*
  * Parses text into *uri. Returns 0; -EINVAL (not understood), -E2BIG (a part is too long),
- * -EPERM (a file parameter without NBD_URI_ALLOW_FILES). error then holds one sentence that quotes
- * the offending part, never the content of a file, and says what is allowed. *uri is then
- * undefined.
+ * -EPERM (a file parameter without NBD_URI_ALLOW_FILES). error then holds one sentence that names or quotes
+ * the offending part, never the content of a file, says what is allowed, and at which character of text
+ * the part begins. *uri is then undefined. An export's name may be any bytes but NUL.
  */
 int nbd_uri_parse(struct nbd_uri *uri, const char *text, unsigned int flags, char *error,
 		  unsigned int error_bytes);

@@ -35,7 +35,4 @@ void tls_context_forget(SSL *ssl, struct tls_handshake *handshake);
 int tls_context_open(struct tls_handshake *handshake, const struct tls_options *options, SSL **out,
 		     char *sentence);
 
-/* Whether text is an IPv4 or IPv6 address (without a zone). */
-bool tls_is_address(const char *text);
-
 #endif

@@ -45,6 +45,21 @@ static const char *address_text(const ASN1_OCTET_STRING *address, char out[INET6
 	return inet_ntop(family, ASN1_STRING_get0_data(address), out, INET6_ADDRSTRLEN);
 }
 
+/* A DNS name. One that looks like an address is none, and is told apart. Bytes that end a string, and others
+ * that are not plain, are seen to by the caller. */
+static int dns_text(char *out, size_t out_bytes, const char *separator, const ASN1_IA5STRING *dns)
+{
+	char name[101] = "";
+	int bytes = ASN1_STRING_length(dns);
+
+	if (bytes > 100)
+		bytes = 100;
+	for (int i = 0; i < bytes; i++)
+		name[i] = ASN1_STRING_get0_data(dns)[i] ? (char)ASN1_STRING_get0_data(dns)[i] : '?';
+	return snprintf(out, out_bytes, "%s%s%s", separator,
+			tls_is_address(name) ? "the DNS name " : "", name);
+}
+
 /* "a.example, b.example, 10.0.0.1": what the certificate is good for. */
 static void names_text(X509 *certificate, char *out, size_t out_bytes)
 {
@@ -61,8 +76,7 @@ static void names_text(X509 *certificate, char *out, size_t out_bytes)
 		int n = 0;
 
 		if (name->type == GEN_DNS)
-			n = snprintf(out + used, out_bytes - used, "%s%.100s", separator,
-				     (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+			n = dns_text(out + used, out_bytes - used, separator, name->d.dNSName);
 		else if (name->type == GEN_IPADD)
 			n = snprintf(out + used, out_bytes - used, "%s%s", separator,
 				     address_text(name->d.iPAddress, address));
@@ -128,13 +142,22 @@ static void explain_list(const struct tls_handshake *handshake, const char *issu
 
 static void explain_name(const struct tls_handshake *handshake, char *sentence)
 {
-	char names[300];
+	const char *name = handshake->options->hostname;
+	char names[200];
 
 	names_text(handshake->leaf, names, sizeof(names));
-	snprintf(sentence, TLS_SENTENCE_BYTES,
-		 "the server's certificate is for %s, not for \"%.100s\": connect by that "
-		 "name, or say which name to expect with --tls-hostname",
-		 names, handshake->options->hostname);
+	if (tls_is_address(name))
+		snprintf(
+			sentence, TLS_SENTENCE_BYTES,
+			"the server's certificate is for %s, not for the IP address %.100s, which "
+			"has to stand in its subjectAltName as IP:%.100s: have it made so, connect "
+			"by a name that it is for, or say that name with --tls-hostname",
+			names, name, name);
+	else
+		snprintf(sentence, TLS_SENTENCE_BYTES,
+			 "the server's certificate is for %s, not for \"%.100s\": connect by that "
+			 "name, or say which name to expect with --tls-hostname",
+			 names, name);
 }
 
 /* A certificate that nobody who is trusted here has signed, or not in the end. */

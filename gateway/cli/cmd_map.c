@@ -144,15 +144,17 @@ static uint64_t map_holes(const struct map *map)
 static int map_print_json(const struct map *map)
 {
 	const struct extents *extents = &map->extents;
+	const char *name = map->look->uri.export_name;
 	json_t *totals =
 		json_pack("{s:I, s:I, s:I}", "data_bytes", (json_int_t)extents->totals[EXTENT_DATA],
 			  "hole_bytes", (json_int_t)map_holes(map), "zero_bytes",
 			  (json_int_t)extents->totals[EXTENT_ZERO]);
 
 	return output_json(map->look->verb,
-			   json_pack("{s:s, s:s, s:I, s:b, s:I, s:o, s:o}", "target",
-				     map->look->described, "export", map->look->uri.export_name,
-				     "size_bytes", (json_int_t)map->size_bytes, "complete",
+			   json_pack("{s:s, s:o, s:I, s:b, s:I, s:o, s:o}", "target",
+				     map->look->described, "export",
+				     output_json_text(name, strlen(name)), "size_bytes",
+				     (json_int_t)map->size_bytes, "complete",
 				     (int)(extents->end_bytes == map->size_bytes), "mapped_bytes",
 				     (json_int_t)extents->end_bytes, "extents",
 				     extents_to_json(extents), "totals", totals));

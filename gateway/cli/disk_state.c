@@ -6,6 +6,7 @@
 
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/disk_state.h"
+#include "gateway/cli/output.h"
 #include "gateway/cli/disks.h"
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
@@ -74,9 +75,11 @@ static json_t *state_of_record(const struct disk_record *record)
 	char target[16384];
 
 	disk_config_describe(&record->config, target, sizeof(target));
-	return json_pack("{s:s, s:s, s:s, s:I, s:b}", "target", target, "export",
-			 record->config.target.export_name, "owner", record->config.owner,
-			 "size_bytes", (json_int_t)record->size_bytes, "read_only",
+	return json_pack("{s:s, s:o, s:s, s:I, s:b}", "target", target, "export",
+			 output_json_text(record->config.target.export_name,
+					  strlen(record->config.target.export_name)),
+			 "owner", record->config.owner, "size_bytes",
+			 (json_int_t)record->size_bytes, "read_only",
 			 (int)record->config.read_only);
 }
 

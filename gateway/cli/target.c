@@ -31,16 +31,6 @@ bool target_option_take(const struct options *options, struct target_options *wa
 	}
 }
 
-/* jansson's validator is UTF-8's. */
-static bool is_utf8(const char *text)
-{
-	json_t *string = json_string(text);
-	bool valid = string != NULL;
-
-	json_decref(string);
-	return valid;
-}
-
 bool target_set_export(const struct options *options, const struct target_options *wanted,
 		       struct nbd_uri *uri)
 {
@@ -51,10 +41,6 @@ bool target_set_export(const struct options *options, const struct target_option
 	if (strlen(name) > NBD_STRING_BYTES_MAX) {
 		output_error(options->verb, "--export: the name is longer than %d bytes",
 			     NBD_STRING_BYTES_MAX);
-		return false;
-	}
-	if (!is_utf8(name)) {
-		output_error(options->verb, "--export: the name is not UTF-8 text");
 		return false;
 	}
 	strcpy(uri->export_name, name);

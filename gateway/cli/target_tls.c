@@ -191,19 +191,56 @@ static bool settle_verification(const struct options *options, struct target_opt
 	return true;
 }
 
+/* "[::1]", as it stands in a URI, and "fe80::1%eth0": a certificate has neither brackets nor zones. */
+static void strip_address(char *name)
+{
+	size_t bytes = strlen(name);
+	char *zone = strchr(name, '%');
+
+	if (bytes > 2 && name[0] == '[' && name[bytes - 1] == ']' && strchr(name, ':')) {
+		memmove(name, name + 1, bytes - 2);
+		name[bytes - 2] = '\0';
+		zone = strchr(name, '%');
+	}
+	if (zone && strchr(name, ':'))
+		*zone = '\0';
+}
+
+/* What may not stand in a name that is sent to the server and compared with its certificate. */
+static bool settle_name(const struct options *options, char *name)
+{
+	size_t bytes, plain;
+
+	strip_address(name);
+	if (tls_is_address(name))
+		return true;
+	bytes = strlen(name);
+	if (bytes > 1 && name[bytes - 1] == '.') /* the root's, which certificates leave out */
+		name[--bytes] = '\0';
+	plain = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+	if (plain == bytes && name[0] != '.')
+		return true;
+	output_error(
+		options->verb,
+		"--tls-hostname: '%s' is no host name and no IP address (at character %zu): a name "
+		"has letters, digits, '-' and '.', other letters as xn--...; no port, no scheme",
+		name, plain == bytes ? 1 : plain + 1);
+	return false;
+}
+
 /* The name the certificate must be for: as said, or the host of the target. */
 static bool settle_hostname(const struct options *options, struct tls_options *tls,
 			    const struct nbd_uri *uri)
 {
-	char *zone;
-
 	if (!*tls->hostname && *uri->tls_hostname)
 		strcpy(tls->hostname, uri->tls_hostname);
+	if (*tls->hostname && !settle_name(options, tls->hostname))
+		return false;
 	if (!*tls->hostname && uri->transport == NBD_TRANSPORT_TCP) {
 		strcpy(tls->hostname, uri->host);
-		zone = strchr(tls->hostname, '%');
-		if (zone)
-			*zone = '\0';
+		strip_address(tls->hostname);
+		if (strlen(tls->hostname) > 1 && tls->hostname[strlen(tls->hostname) - 1] == '.')
+			tls->hostname[strlen(tls->hostname) - 1] = '\0';
 	}
 	if (*tls->hostname || *tls->psk_file || tls->no_verify)
 		return true;

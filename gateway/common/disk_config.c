@@ -195,6 +195,23 @@ void disk_config_clear(struct disk_config *config)
 
 /* --- to JSON ---------------------------------------------------------------------------------------- */
 
+/* A string; what is no UTF-8 (an export's name may be any bytes) as {"hex": "ff61"}. */
+static json_t *bytes_to_json(const char *text)
+{
+	json_t *string = json_string(text);
+	size_t count = strlen(text);
+	char *hex;
+
+	if (string)
+		return string;
+	hex = malloc(2 * count + 1);
+	for (size_t i = 0; hex && i < count; i++)
+		sprintf(hex + 2 * i, "%02x", (unsigned char)text[i]);
+	string = hex ? json_pack("{s:s}", "hex", hex) : NULL;
+	free(hex);
+	return string;
+}
+
 static json_t *target_to_json(const struct nbd_uri *target)
 {
 	json_t *object = json_object();
@@ -213,7 +230,7 @@ static json_t *target_to_json(const struct nbd_uri *target)
 		const struct string_field *field = &target_strings[i];
 
 		error |= json_object_set_new(object, field->name,
-					     json_string(CONST_FIELD(char, target, field)));
+					     bytes_to_json(CONST_FIELD(char, target, field)));
 	}
 	if (error) {
 		json_decref(object);
@@ -339,10 +356,33 @@ static bool take_bool(const struct reader *reader, const char *field, bool *valu
 	return true;
 }
 
+/* As bytes_to_json() writes it. */
+static bool take_hex(const struct reader *reader, const char *field, const char *hex, char *out,
+		     size_t out_bytes)
+{
+	size_t count = strlen(hex) / 2;
+	unsigned int byte;
+
+	if (strlen(hex) % 2 || strspn(hex, "0123456789abcdef") != 2 * count)
+		return complain(reader, field, "is no text in hex");
+	if (count >= out_bytes)
+		return complain(reader, field, "is too long");
+	for (size_t i = 0; i < count; i++) {
+		if (sscanf(hex + 2 * i, "%2x", &byte) != 1 || !byte)
+			return complain(reader, field, "holds a NUL");
+		out[i] = (char)byte;
+	}
+	out[count] = '\0';
+	return true;
+}
+
 static bool take_string(const struct reader *reader, const char *field, char *out, size_t out_bytes)
 {
 	const json_t *item = json_object_get(reader->object, field);
+	const char *hex = json_string_value(json_object_get(item, "hex"));
 
+	if (hex)
+		return take_hex(reader, field, hex, out, out_bytes);
 	if (!json_is_string(item))
 		return complain(reader, field, "is missing or is no string");
 	if (json_string_length(item) >= out_bytes)

@@ -258,7 +258,7 @@ wrong_certificates() {
 	yes "not revoked" "${CA[@]}" "${NAME[@]}" --tls-crl "$PKI/empty.crl"
 	no "wrong host name" 9 'is for disk.example, 10.1.2.3, not for "tape.example"' --tls-hostname "${CA[@]}" \
 		--tls-hostname tape.example
-	no "IP address not in the certificate" 9 'not for "10.1.2.4"' --tls-hostname "${CA[@]}" --tls-hostname 10.1.2.4
+	no "IP address not in the certificate" 9 'not for the IP address 10.1.2.4' --tls-hostname "${CA[@]}" --tls-hostname 10.1.2.4
 	no "unknown CA" 9 'not trusted here (/CN=ca)' --tls-ca --tls-ca "$PKI/other/cert.pem" "${NAME[@]}"
 	no "unknown to the system's CAs" 9 'not trusted here (/CN=ca)' --tls-ca "${NAME[@]}"
 	no "a list of another CA" 9 'no revocation list of the CA /CN=ca' --tls-crl "${CA[@]}" "${NAME[@]}" --tls-crl "$PKI/other.crl"

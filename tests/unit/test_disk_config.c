@@ -105,6 +105,39 @@ static void test_round_trip(void **state)
 	disk_config_clear(&config);
 }
 
+/* An export's name may be any bytes; JSON is UTF-8. */
+static void test_strange_export_name(void **state)
+{
+	static const char *const names[] = { "\xff\x01/\xc3\xa9", "\xc3\xa9", "\x7f",
+					     "{\"hex\":\"ff\"}" };
+	static const char *const bad[] = { "f", "fg", "FF", "00", "ff00ff" };
+	struct disk_config config;
+	json_t *object, *target;
+	char error[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		config = full();
+		strcpy(config.target.export_name, names[i]);
+		round_trip(&config);
+	}
+	config = full();
+	object = disk_config_to_json(&config);
+	target = json_object_get(object, "target");
+	json_object_set_new(target, "export_name", json_pack("{s:s}", "hex", "ff6e"));
+	disk_config_clear(&config);
+	assert_int_equal(disk_config_from_json(&config, object, error, sizeof(error)), 0);
+	assert_string_equal(config.target.export_name, "\xffn");
+	disk_config_clear(&config);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		json_object_set_new(target, "export_name", json_pack("{s:s}", "hex", bad[i]));
+		assert_int_not_equal(disk_config_from_json(&config, object, error, sizeof(error)),
+				     0);
+		assert_non_null(strstr(error, "export_name"));
+	}
+	json_decref(object);
+}
+
 static void test_defaults(void **state)
 {
 	struct disk_config config;
@@ -447,15 +480,11 @@ static void test_describe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_each_field_is_needed),
-		cmocka_unit_test(test_ranges),
-		cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_command),
-		cmocka_unit_test(test_page_size),
-		cmocka_unit_test(test_same_disk),
-		cmocka_unit_test(test_describe),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_strange_export_name),
+		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_each_field_is_needed),
+		cmocka_unit_test(test_ranges),	   cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_command),	   cmocka_unit_test(test_page_size),
+		cmocka_unit_test(test_same_disk),  cmocka_unit_test(test_describe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

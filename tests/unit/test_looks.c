@@ -109,6 +109,72 @@ static void test_exports_table(void **state)
 	assert_null(strchr(printed, '\033'));
 }
 
+/* Names of any bytes: text and JSON list the same, none of them reaches the terminal, and what the table says
+ * beside one opens it. */
+static void test_exports_strange_names(void **state)
+{
+	static const struct {
+		const char *name, *text, *hex, *shown, *uri;
+	} rows[] = {
+		{ "\xff\xfe/1", "\xef\xbf\xbd\xef\xbf\xbd/1", "fffe2f31", "\n?\?/1 ", "/%FF%FE/1" },
+		{ "a\xe2\x80\xae"
+		  "b",
+		  "a\xe2\x80\xae"
+		  "b",
+		  "61e280ae62", "\na???b ", "/a%E2%80%AEb" },
+		{ "\033[2J", "\033[2J", "1b5b324a", "\n?[2J ", "/%1B%5B2J" },
+		{ "end ", "end ", "656e6420", "\nend ", "/end%20" },
+		{ "100%", "100%", "31303025", "\n100% ", NULL },
+		{ "d\xc3\xbcnn", "d\xc3\xbcnn", "64c3bc6e6e", "\nd\xc3\xbcnn ", NULL },
+	};
+	char *argv[16] = { "nbdkit", "--filter=exportname",	 "memory",
+			   "1M",     "exportname-list=explicit", "exportname-strict=true" };
+	char words[6][64], host[64], target[256];
+	struct dial_address address;
+	json_t *object, *entry;
+	struct peer peer;
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		snprintf(words[i], sizeof(words[i]), "exportname=%s", rows[i].name);
+		argv[6 + i] = words[i];
+	}
+	peer = peer_exec(argv, peer_listen(AF_INET, NULL, 8, &address));
+	dial_address_text(&address, host, sizeof(host));
+	object = RUN_JSON(cmd_exports, host);
+	for (const char *c = printed; *c; c++)
+		assert_true(*c == '\n' || (*c >= ' ' && *c < 0x7f));
+	for (size_t i = 0; i < 6; i++) {
+		entry = json_array_get(json_object_get(object, "exports"), i);
+		assert_string_equal(string(entry, "name"), rows[i].text);
+		assert_string_equal(string(entry, "name_hex"), rows[i].hex);
+		assert_int_equal(integer(entry, "size_bytes"), 1 << 20);
+	}
+	json_decref(object);
+	assert_int_equal(RUN(cmd_exports, host), EXIT_CODE_OK);
+	assert_null(strstr(printed, "\xe2\x80\xae"));
+	assert_null(strchr(printed, '\033'));
+	assert_null(strchr(printed, '\xff'));
+	for (size_t i = 0; i < 6; i++) {
+		char *listing = strdup(printed);
+
+		assert_says(listing, rows[i].shown);
+		snprintf(target, sizeof(target), "nbd://%s%s\n", host,
+			 rows[i].uri ? rows[i].uri : "/");
+		assert_int_equal(!!rows[i].uri, !!strstr(listing, target));
+		target[strlen(target) - 1] = '\0';
+		if (rows[i].uri)
+			assert_int_equal(RUN(cmd_info, target), EXIT_CODE_OK);
+		else
+			assert_int_equal(RUN(cmd_info, "--export", rows[i].name, host),
+					 EXIT_CODE_OK);
+		assert_int_equal(RUN(cmd_info, "--export", rows[i].name, host), EXIT_CODE_OK);
+		free(printed);
+		printed = listing;
+	}
+	peer_stop(&peer);
+}
+
 /* No list: the server says it has none to give. */
 static void test_exports_refused(void **state)
 {
@@ -586,23 +652,15 @@ static int remove_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_exports_list),
-		TEST(test_exports_table),
-		TEST(test_exports_refused),
-		TEST(test_exports_one_refused),
-		TEST(test_info_nbdkit),
-		TEST(test_info_refusals),
-		TEST(test_info_qemu),
-		TEST(test_map_sparse),
-		TEST(test_map_large),
-		TEST(test_map_refused),
-		TEST(test_map_partial),
-		TEST(test_doctor_machine),
-		TEST(test_doctor_server),
-		TEST(test_doctor_ill_servers),
-		TEST(test_doctor_no_server),
-		TEST(test_all_in_time),
-		TEST(test_help),
+		TEST(test_exports_list),	TEST(test_exports_table),
+		TEST(test_exports_refused),	TEST(test_exports_strange_names),
+		TEST(test_exports_one_refused), TEST(test_info_nbdkit),
+		TEST(test_info_refusals),	TEST(test_info_qemu),
+		TEST(test_map_sparse),		TEST(test_map_large),
+		TEST(test_map_refused),		TEST(test_map_partial),
+		TEST(test_doctor_machine),	TEST(test_doctor_server),
+		TEST(test_doctor_ill_servers),	TEST(test_doctor_no_server),
+		TEST(test_all_in_time),		TEST(test_help),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);

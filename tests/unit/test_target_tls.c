@@ -124,6 +124,15 @@ static const struct {
 	{ "--ktls=yes nbds://host", "none of auto, on, off" },
 	{ "--tls-ca= nbds://host", "--tls-ca: the value is empty" },
 	{ "--tls-hostname= nbds://host", "empty" },
+	{ "--tls-hostname host:10809 nbds://host",
+	  "'host:10809' is no host name and no IP address (at character 5)" },
+	{ "--tls-hostname [::1]:10809 nbds://host", "(at character 1)" },
+	{ "--tls-hostname [host] nbds://host", "(at character 1)" },
+	{ "--tls-hostname [] nbds://host", "(at character 1)" },
+	{ "--tls-hostname nbds://host nbds://host", "no scheme" },
+	{ "--tls-hostname .example nbds://host", "(at character 1)" },
+	{ "--tls-hostname d\xc3\xbc.example nbds://host", "xn--" },
+	{ "nbds://host?tls-hostname=a%20b", "(at character 2)" },
 	/* files */
 	{ "--tls-ca nowhere.pem nbds://host", "nowhere.pem" },
 	{ "--tls-crl nowhere.pem nbds://host", "--tls-crl" },
@@ -195,6 +204,16 @@ static void the_name_to_expect(void **state)
 		{ "--tls-hostname third nbds://host?tls-hostname=other", "third" },
 		{ "--tls-hostname disk.example nbds+unix:///?socket=/run/s", "disk.example" },
 		{ "--tls-hostname disk.example nbds+vsock://2", "disk.example" },
+		/* an address as a URI has it, and what no certificate has */
+		{ "--tls-hostname [::1] nbds://host", "::1" },
+		{ "--tls-hostname [fe80::1%eth0] nbds://host", "fe80::1" },
+		{ "--tls-hostname fe80::1%eth0 nbds://host", "fe80::1" },
+		{ "nbds://host?tls-hostname=%5B::1%5D", "::1" },
+		{ "nbds://[::1]:10810/", "::1" },
+		{ "nbds://[fe80::1%25eth0]/", "fe80::1" },
+		{ "--tls-hostname 127.0.0.1 nbds://host", "127.0.0.1" },
+		{ "--tls-hostname disk.example. nbds://host", "disk.example" },
+		{ "nbds://disk.example./", "disk.example" },
 		{ "--tls-psk psk --tls-user alice nbds+unix:///?socket=/run/s", "" },
 	};
 	char said[SAID_BYTES];

@@ -39,6 +39,32 @@ static const struct {
 	{ "\xe2\x82"
 	  "A",
 	  3, false, "??A" },
+	/* what turns, hides or breaks the text around it */
+	{ "a\xe2\x80\xae"
+	  "b",
+	  5, true, "a???b" },			 /* U+202E: right to left */
+	{ "\xe2\x80\xaa", 3, true, "???" },	 /* U+202A */
+	{ "\xe2\x81\xa6", 3, true, "???" },	 /* U+2066: isolate */
+	{ "\xe2\x81\xa9", 3, true, "???" },	 /* U+2069 */
+	{ "\xe2\x80\x8b", 3, true, "???" },	 /* U+200B: zero width space */
+	{ "\xe2\x80\x8f", 3, true, "???" },	 /* U+200F: right-to-left mark */
+	{ "\xe2\x80\xa8", 3, true, "???" },	 /* U+2028: line separator */
+	{ "\xe2\x80\xa9", 3, true, "???" },	 /* U+2029: paragraph separator */
+	{ "\xd8\x9c", 2, true, "??" },		 /* U+061C: Arabic letter mark */
+	{ "\xc2\xad", 2, true, "??" },		 /* U+00AD: soft hyphen */
+	{ "\xef\xbb\xbf", 3, true, "???" },	 /* U+FEFF: byte order mark */
+	{ "\xef\xbf\xb9", 3, true, "???" },	 /* U+FFF9: annotation */
+	{ "\xe3\x85\xa4", 3, true, "???" },	 /* U+3164: a filler */
+	{ "\xef\xb8\x8f", 3, true, "???" },	 /* U+FE0F: variation selector */
+	{ "\xf3\xa0\x80\x81", 4, true, "????" }, /* U+E0001: language tag */
+	{ "\xf3\xa0\x81\xbf", 4, true, "????" }, /* U+E007F: end of tags */
+	{ "\xf3\xa0\x87\xaf", 4, true, "????" }, /* U+E01EF: variation selector 256 */
+	/* and their neighbours, which are text */
+	{ "\xe2\x80\x8a", 3, true, "\xe2\x80\x8a" }, /* U+200A: hair space */
+	{ "\xe2\x80\x90", 3, true, "\xe2\x80\x90" }, /* U+2010: hyphen */
+	{ "\xe2\x80\xa7", 3, true, "\xe2\x80\xa7" }, /* U+2027 */
+	{ "\xe2\x80\xaf", 3, true, "\xe2\x80\xaf" }, /* U+202F */
+	{ "\xef\xbf\xbd", 3, true, "\xef\xbf\xbd" }, /* U+FFFD */
 	/* the first and last of each length, and around the surrogates and C1 */
 	{ "\xc2\xa0", 2, true, "\xc2\xa0" },
 	{ "\xc2\x80", 2, true, "??" },
@@ -68,6 +94,31 @@ static void what_is_shown_is_printable(void **state)
 		assert_ptr_equal(nbd_text_printable(out, sizeof(out), cases[i].bytes, cases[i].len),
 				 out);
 		assert_string_equal(out, cases[i].shown);
+	}
+}
+
+static void what_is_no_text_is_replaced(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		const char *text;
+	} rows[] = {
+		{ "", 0, "" },
+		{ "d\xc3\xbcnn\n\xe2\x80\xae", 9, "d\xc3\xbcnn\n\xe2\x80\xae" },
+		{ "a\0b", 3,
+		  "a\xef\xbf\xbd"
+		  "b" },
+		{ "\xff\xe2\x82", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+		{ "\xed\xa0\x80x", 4, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx" },
+	};
+	char out[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_ptr_equal(nbd_text_repair(out, rows[i].bytes, rows[i].len), out);
+		assert_string_equal(out, rows[i].text);
+		assert_true(nbd_text_is_string(out, strlen(out)));
 	}
 }
 
@@ -115,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strings_are_told_from_garbage),
 		cmocka_unit_test(what_is_shown_is_printable),
+		cmocka_unit_test(what_is_no_text_is_replaced),
 		cmocka_unit_test(every_two_bytes_come_out_printable),
 		cmocka_unit_test(long_text_is_cut_between_characters),
 	};

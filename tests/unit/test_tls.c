@@ -32,7 +32,8 @@ static const uint8_t other_psk[16] = { 1 };
 
 static struct {
 	char folder[64];
-	struct identity ca, other_ca, middle, good, by_middle, expired, future, lonely, client;
+	struct identity ca, other_ca, middle, good, by_middle, expired, future, lonely, client,
+		address_as_name;
 	char ca_path[TLS_PATH_BYTES_MAX], other_ca_path[TLS_PATH_BYTES_MAX];
 	char crl_path[TLS_PATH_BYTES_MAX], crl_empty_path[TLS_PATH_BYTES_MAX];
 	char crl_other_path[TLS_PATH_BYTES_MAX];
@@ -62,6 +63,10 @@ static void make_identities(void)
 							    9 * TLS_PEER_DAY_S, false },
 				   &lab.ca);
 	lab.lonely = identity_make(&(struct identity_wish){ "lonely", names, 0, 0, false }, NULL);
+	lab.address_as_name =
+		identity_make(&(struct identity_wish){ .name = "named",
+						       .alternative_names = "DNS:" SERVER_ADDRESS },
+			      &lab.ca);
 	lab.client = identity_make(&(struct identity_wish){ .name = "client" }, &lab.ca);
 }
 
@@ -95,9 +100,9 @@ static int lab_close(void **state)
 					     "crl-other",  "cert",	 "key", "other-key",
 					     "locked-key", "passphrase", "psk", "wrong-passphrase",
 					     "garbage" };
-	struct identity *all[] = { &lab.ca,	&lab.other_ca,	&lab.middle,
-				   &lab.good,	&lab.by_middle, &lab.expired,
-				   &lab.future, &lab.lonely,	&lab.client };
+	struct identity *all[] = { &lab.ca,	   &lab.other_ca,	&lab.middle, &lab.good,
+				   &lab.by_middle, &lab.expired,	&lab.future, &lab.lonely,
+				   &lab.client,	   &lab.address_as_name };
 	char path[200];
 
 	(void)state;
@@ -226,6 +231,11 @@ static void wrong_names(void **state)
 	    .words = SERVER_NAME ", " SERVER_ADDRESS, .more_words = "other.example");
 	TRY("another address", GOOD, .hostname = "10.9.9.9", .ca = lab.ca_path, .error = EACCES,
 	    .words = SERVER_ADDRESS, .more_words = "10.9.9.9");
+	TRY("an address as a DNS name", .server = { .identity = &lab.address_as_name },
+	    .hostname = SERVER_ADDRESS, .ca = lab.ca_path, .error = EACCES,
+	    .words =
+		    "is for the DNS name " SERVER_ADDRESS ", not for the IP address " SERVER_ADDRESS
+		    ", which has to stand in its subjectAltName as IP:" SERVER_ADDRESS);
 	TRY("an IPv6 address", GOOD, .hostname = "::1", .ca = lab.ca_path, .error = EACCES,
 	    .words = SERVER_NAME, .more_words = "::1");
 	TRY("whatever is below a name", GOOD, .hostname = ".example", .ca = lab.ca_path,

@@ -408,7 +408,7 @@ static const char *complaint(void)
 
 static int verdict(verb_fn verb, const char *name, const struct quirk *quirk)
 {
-	const char *words[] = { name, "--connect-timeout=1000ms", "-o", "json", uri, NULL, NULL };
+	const char *words[] = { name, "--connect-timeout=1500ms", "-o", "json", uri, NULL, NULL };
 	int64_t started_ms = dial_now_ms();
 	int exit_code;
 
@@ -416,7 +416,7 @@ static int verdict(verb_fn verb, const char *name, const struct quirk *quirk)
 		words[5] = "--tls-verify=yes";
 	exit_code = run(verb, words);
 	/* map asks twice where libnbd does not get in, each time no longer. */
-	if (dial_now_ms() - started_ms > 2 * 1000 + 3000)
+	if (dial_now_ms() - started_ms > 2 * 1500 + 3000)
 		fail_msg("%s of \"%s\" took %lld ms", name, quirk->name,
 			 (long long)(dial_now_ms() - started_ms));
 	return exit_code;
