@@ -64,18 +64,21 @@ int ublk_request_describe(struct request *request, u64 buffer, struct ublksrv_io
 }
 
 /*
- * A daemon chooses among the errors that a disk may have; any other would mean something to the
- * block layer (try again, wait for resources) that is not the daemon's to say.
+ * A daemon chooses among the errors that a disk may have. Any other would tell those above something that
+ * is not the daemon's to say, and is EIO: try again (EAGAIN, ENOMEM, EBUSY), the disk has no such
+ * operation (EREMOTEIO, to device mapper), the file has no such attribute (ENODATA, to XFS). EOPNOTSUPP
+ * is for what may be left out: of a FLUSH it would count as success, with nothing flushed.
  */
-static blk_status_t status_of(int error)
+static blk_status_t status_of(enum req_op operation, int error)
 {
 	switch (error) {
 	case -EOPNOTSUPP:
-	case -ETIMEDOUT:
+		if (operation == REQ_OP_DISCARD || operation == REQ_OP_WRITE_ZEROES)
+			return BLK_STS_NOTSUPP;
+		break;
 	case -ENOSPC:
+	case -ETIMEDOUT:
 	case -ENOLINK:
-	case -EREMOTEIO:
-	case -ENODATA:
 	case -EILSEQ:
 		return errno_to_blk_status(error);
 	}
@@ -109,7 +112,7 @@ void ublk_request_end(struct request *request, int result)
 	unsigned int done_bytes;
 
 	if (unlikely(result < 0)) {
-		end_whole(request, status_of(result));
+		end_whole(request, status_of(req_op(request), result));
 		return;
 	}
 	if (!ublk_request_has_data(request) || likely(result >= blk_rq_bytes(request))) {

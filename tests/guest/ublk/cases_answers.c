@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -27,7 +28,7 @@ static int answered(uint32_t op, uint32_t bytes, int result)
 	uint16_t tag;
 
 	disk_io_start(&io, &probe, op, bytes);
-	tag = probe_take(&probe, op);
+	tag = probe_take(&probe, op & 0xff);
 	probe_send(&probe, COMMIT, tag, result);
 	return disk_io_wait(&io, PROBE_TIMEOUT_MS);
 }
@@ -80,36 +81,79 @@ static void h19_too_many_bytes(void)
 	probe_end(&probe);
 }
 
-/* A disk's errors are themselves; what would mean something to the block layer is EIO. */
+/* --- errors ------------------------------------------------------------------------------------------- */
+
+/* With a cache that is flushed, with discards and zeroes: every operation comes to the daemon. */
+static void run_with_all_operations(void)
+{
+	struct ublk_params params = probe_params_plain();
+
+	probe_add(&probe, 0, DEPTH);
+	params.types |= UBLK_PARAM_TYPE_DISCARD;
+	params.basic.attrs |= UBLK_ATTR_VOLATILE_CACHE | UBLK_ATTR_FUA;
+	params.discard = (struct ublk_param_discard){ .discard_granularity = PAGE_BYTES,
+						      .max_discard_sectors = 256,
+						      .max_write_zeroes_sectors = 256,
+						      .max_discard_segments = 1 };
+	probe_expect("SET_PARAMS", 0,
+		     control_params_set(&probe.control, probe.info.dev_id, &params));
+	probe_open(&probe, 0);
+	probe_fetch_all(&probe);
+	probe_start(&probe);
+}
+
+struct error_row {
+	int answer, seen;
+};
+
+/* A disk's errors are themselves; what would mean something to those above is EIO. */
+static const struct error_row error_rows[] = {
+	{ -EIO, -EIO },		 { -ENOSPC, -ENOSPC }, { -ETIMEDOUT, -ETIMEDOUT },
+	{ -ENOLINK, -ENOLINK },	 { -EILSEQ, -EILSEQ }, { -EOPNOTSUPP, -EIO },
+	{ -EREMOTEIO, -EIO },	 { -ENODATA, -EIO },   { -EAGAIN, -EIO },
+	{ -ENOMEM, -EIO },	 { -EBUSY, -EIO },     { -EPERM, -EIO },
+	{ -EINTR, -EIO },	 { -ENODEV, -EIO },    { -EBADE, -EIO },
+	{ -EREMCHG, -EIO },	 { -ECANCELED, -EIO }, { -ETIME, -EIO },
+	{ -ETOOMANYREFS, -EIO }, { -EOVERFLOW, -EIO }, { -EINVAL, -EIO },
+	{ -4095, -EIO },	 { INT32_MIN, -EIO },
+};
+
+static void errors_of(const char *what, uint32_t op, uint32_t bytes)
+{
+	for (size_t i = 0; i < sizeof(error_rows) / sizeof(error_rows[0]); i++) {
+		char text[60];
+
+		snprintf(text, sizeof(text), "%s that is answered with %d", what,
+			 error_rows[i].answer);
+		probe_expect(text, error_rows[i].seen, answered(op, bytes, error_rows[i].answer));
+	}
+}
+
 static void errnos(void)
 {
-	static const struct {
-		int answer, seen;
-	} rows[] = {
-		{ -EIO, -EIO },
-		{ -ENOSPC, -ENOSPC },
-		{ -EOPNOTSUPP, -EOPNOTSUPP },
-		{ -ETIMEDOUT, -ETIMEDOUT },
-		{ -ENOLINK, -ENOLINK },
-		{ -EREMOTEIO, -EREMOTEIO },
-		{ -ENODATA, -ENODATA },
-		{ -EILSEQ, -EILSEQ },
-		{ -EAGAIN, -EIO },
-		{ -ENOMEM, -EIO },
-		{ -EBUSY, -EIO },
-		{ -EPERM, -EIO },
-		{ -EINTR, -EIO },
-		{ -ENODEV, -EIO },
-		{ -4095, -EIO },
-		{ INT32_MIN, -EIO },
-	};
-
-	probe_run(&probe, 0, DEPTH);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		probe_expect("a READ's error", rows[i].seen,
-			     answered(UBLK_IO_OP_READ, PAGE_BYTES, rows[i].answer));
+	run_with_all_operations();
+	errors_of("a READ", UBLK_IO_OP_READ, PAGE_BYTES);
+	errors_of("a WRITE", UBLK_IO_OP_WRITE, PAGE_BYTES);
+	errors_of("a WRITE with FUA", UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, PAGE_BYTES);
+	errors_of("a FLUSH", UBLK_IO_OP_FLUSH, 0);
 	probe_expect("a READ afterwards", PAGE_BYTES,
 		     answered(UBLK_IO_OP_READ, PAGE_BYTES, PAGE_BYTES));
+	probe_end(&probe);
+}
+
+/* What may be left out: the block layer is told that this disk does not do it, and no more than that. */
+static void errnos_of_hints(void)
+{
+	run_with_all_operations();
+	probe_expect("a hole that is not supported", -EOPNOTSUPP,
+		     answered(DISK_IO_PUNCH, PAGE_BYTES, -EOPNOTSUPP));
+	probe_expect("a hole that cannot be made", -EIO,
+		     answered(DISK_IO_PUNCH, PAGE_BYTES, -EREMOTEIO));
+	probe_expect("a hole without room", -ENOSPC, answered(DISK_IO_PUNCH, PAGE_BYTES, -ENOSPC));
+	probe_expect("a discard that is not supported is none", 0,
+		     answered(UBLK_IO_OP_DISCARD, PAGE_BYTES, -EOPNOTSUPP));
+	probe_expect("a discard that failed", -EIO,
+		     answered(UBLK_IO_OP_DISCARD, PAGE_BYTES, -EAGAIN));
 	probe_end(&probe);
 }
 
@@ -300,6 +344,7 @@ const struct probe_case cases_answers[] = {
 	{ "h19-partial-copy", h19_partial_copy },
 	{ "commit-address", commit_address },
 	{ "errnos", errnos },
+	{ "errnos-of-hints", errnos_of_hints },
 	{ "fetch-address-0", fetch_address_zero },
 	{ "odd-address", odd_address },
 	{ "bad-buffer-write", bad_buffer_write },

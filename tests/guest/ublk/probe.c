@@ -481,6 +481,10 @@ static int disk_io_do(const struct disk_io *io, int fd)
 	case UBLK_IO_OP_WRITE_ZEROES:
 		done = ioctl(fd, BLKZEROOUT, range);
 		break;
+	case DISK_IO_PUNCH:
+		done = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				 (off_t)io->offset_bytes, io->bytes);
+		break;
 	case UBLK_IO_OP_FLUSH:
 		done = fsync(fd);
 		break;

@@ -38,11 +38,15 @@ struct probe {
 	bool scribbles; /* what was submitted is overwritten at once */
 };
 
+/* A WRITE_ZEROES that the block layer makes up for by nothing. */
+#define DISK_IO_PUNCH (UBLK_IO_OP_WRITE_ZEROES | 1u << 31)
+
 /* A request of the disk's user, in a thread of its own. */
 struct disk_io {
 	pthread_t thread;
 	uint32_t device;
-	uint32_t op; /* UBLK_IO_OP_*; a WRITE also with UBLK_IO_F_FUA, which is O_DSYNC */
+	/* UBLK_IO_OP_*; a WRITE also with UBLK_IO_F_FUA, which is O_DSYNC; or DISK_IO_PUNCH */
+	uint32_t op;
 	uint64_t offset_bytes;
 	uint32_t bytes;
 	char *data;	 /* aligned to a page */
