@@ -7,59 +7,81 @@
 #include "compat.h"
 #include "request.h"
 
-enum ublk_fate ublk_cancel_fate(const struct ublk_queue *queue, bool seen)
-{
-	const struct ublk_device *device = queue->device;
+/* What becomes of a request that the daemon will not commit. */
+enum ublk_fate {
+	UBLK_FATE_FAIL,	   /* ends with EIO */
+	UBLK_FATE_REQUEUE, /* waits for the daemon's successor */
+};
 
-	if (!ublk_device_recovers(device) || test_bit(UBLK_DEVICE_STOPPING, &device->flags) ||
-	    ublk_device_has(device, UBLK_F_USER_RECOVERY_FAIL_IO))
+/* The table of cancel.h. `seen`: the daemon had the request. */
+static enum ublk_fate cancel_fate(u64 features, bool stopping, bool seen, enum ublk_queue_mode mode)
+{
+	if (stopping || mode == UBLK_QUEUE_FAIL)
 		return UBLK_FATE_FAIL;
-	if (seen && !ublk_device_has(device, UBLK_F_USER_RECOVERY_REISSUE))
+	if (mode == UBLK_QUEUE_HOLD && !seen)
+		return UBLK_FATE_REQUEUE;
+	if (!(features & UBLK_F_USER_RECOVERY) || features & UBLK_F_USER_RECOVERY_FAIL_IO)
+		return UBLK_FATE_FAIL;
+	if (seen && !(features & UBLK_F_USER_RECOVERY_REISSUE))
 		return UBLK_FATE_FAIL;
 	return UBLK_FATE_REQUEUE;
 }
 
-/* Under the lock, so that who lets the queue serve again finds it in the list he kicks. */
-static struct request *dispose(struct request *request, enum ublk_fate fate)
+static bool cancel_stopping(const struct ublk_device *device)
 {
-	if (fate == UBLK_FATE_FAIL)
+	return test_bit(UBLK_DEVICE_STOPPING, &device->flags);
+}
+
+enum ublk_queue_mode ublk_cancel_mode(const struct ublk_device *device)
+{
+	enum ublk_fate fate =
+		cancel_fate(device->info.flags, cancel_stopping(device), false, UBLK_QUEUE_SERVE);
+
+	return fate == UBLK_FATE_REQUEUE ? UBLK_QUEUE_HOLD : UBLK_QUEUE_FAIL;
+}
+
+/*
+ * Under the queue's lock, so that who lets it serve again finds the request in the list he kicks. The disk
+ * may have begun to go: what is put back then, nobody fetches. STOPPING comes first, and the kick for
+ * what was put back after every queue's lock.
+ */
+static struct request *cancel_dispose(struct ublk_queue *queue, struct request *request, bool seen)
+{
+	const struct ublk_device *device = queue->device;
+
+	if (cancel_fate(device->info.flags, cancel_stopping(device), seen, queue->mode) ==
+	    UBLK_FATE_FAIL)
 		return request;
 	ublk_request_requeue(request);
 	return NULL;
 }
 
+struct request *ublk_cancel_keep(struct ublk_queue *queue, struct request *request)
+{
+	return cancel_dispose(queue, request, false);
+}
+
 struct ublk_remains ublk_cancel_doomed(struct ublk_queue *queue, struct ublk_slot *slot)
 {
-	struct ublk_remains remains = { .request = slot->request, .command = slot->command };
+	struct ublk_remains remains = { .command = slot->command };
 
-	/*
-	 * The disk may have begun to go since: what is put back now, nobody fetches. STOPPING comes
-	 * first, and the kick for what was put back after every queue's lock.
-	 */
-	if (queue->mode == UBLK_QUEUE_FAIL || test_bit(UBLK_DEVICE_STOPPING, &queue->device->flags))
-		slot->fate = UBLK_FATE_FAIL;
-	slot->request = NULL;
 	slot->command = NULL;
-	ublk_slot_move(slot, UBLK_SLOT_EMPTY);
-	remains.request = dispose(remains.request, slot->fate);
+	remains.request =
+		cancel_dispose(queue, ublk_slot_release(slot, UBLK_SLOT_EMPTY), slot->seen);
 	return remains;
 }
 
-/* A request that somebody copies to or from stays until he is done; any other is taken. */
-static struct request *take_request(struct ublk_queue *queue, struct ublk_slot *slot,
-				    enum ublk_slot_state to, bool seen)
+struct request *ublk_cancel_take(struct ublk_queue *queue, struct ublk_slot *slot,
+				 enum ublk_slot_state to)
 {
-	enum ublk_fate fate = ublk_cancel_fate(queue, seen);
-	struct request *request = slot->request;
+	bool seen = slot->state == UBLK_SLOT_OWNED;
 
 	if (slot->pins) {
-		slot->fate = fate;
+		slot->seen = seen;
 		ublk_slot_move(slot, UBLK_SLOT_DOOMED);
 		return NULL;
 	}
-	slot->request = NULL;
-	ublk_slot_move(slot, to);
-	return dispose(request, fate);
+	return cancel_dispose(queue, ublk_slot_release(slot, to), seen);
 }
 
 static void cancel_request(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
@@ -71,17 +93,11 @@ static void cancel_request(struct ublk_queue *queue, struct ublk_slot *slot, u32
 		spin_unlock(&queue->lock);
 		return;
 	}
-	switch (slot->state) {
-	case UBLK_SLOT_SENDING:
-		failed = take_request(queue, slot, UBLK_SLOT_ORPHANED, false);
-		break;
-	case UBLK_SLOT_ASKED:
-		failed = take_request(queue, slot, UBLK_SLOT_EMPTY, false);
-		break;
-	case UBLK_SLOT_OWNED:
-		failed = take_request(queue, slot, UBLK_SLOT_EMPTY, true);
-		break;
-	}
+	/* The task work of one on its way is still to come, and finds it ORPHANED. */
+	if (slot->state == UBLK_SLOT_SENDING)
+		failed = ublk_cancel_take(queue, slot, UBLK_SLOT_ORPHANED);
+	else if (ublk_slot_committable(slot))
+		failed = ublk_cancel_take(queue, slot, UBLK_SLOT_EMPTY);
 	spin_unlock(&queue->lock);
 	if (failed)
 		ublk_request_fail(failed);
@@ -108,8 +124,7 @@ static void cancel_requests(struct ublk_queue *queue, u32 round)
 
 	spin_lock(&queue->lock);
 	if (queue->round == round && queue->mode != UBLK_QUEUE_FAIL)
-		queue->mode = ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE ? UBLK_QUEUE_HOLD
-										  : UBLK_QUEUE_FAIL;
+		queue->mode = ublk_cancel_mode(queue->device);
 	spin_unlock(&queue->lock);
 	for (tag = 0; tag < queue->depth; tag++)
 		cancel_request(queue, &queue->slots[tag], round);
@@ -174,37 +189,39 @@ bool ublk_cancel_dying(const struct task_struct *task)
 	       READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT;
 }
 
-/* A task that closes its ring and lives on serves nobody any more. The queue's lock is held. */
-static bool queue_ring_closed(const struct ublk_queue *queue)
+/*
+ * The task that serves the slot is on its way out, or its ring gone: a task that closes that and lives on
+ * serves nobody any more. The queue's lock is held.
+ */
+static bool slot_lost(const struct ublk_slot *slot)
 {
-	u16 tag;
-
-	for (tag = 0; tag < queue->depth; tag++) {
-		const struct ublk_slot *slot = &queue->slots[tag];
-
-		if (slot->state == UBLK_SLOT_PARKED && compat_command_ring_closed(slot->command))
-			return true;
-	}
-	return false;
+	if (!slot->task)
+		return false;
+	return ublk_cancel_dying(slot->task) ||
+	       (slot->state == UBLK_SLOT_PARKED && compat_command_ring_closed(slot->command));
 }
 
-/* One of the tasks that serve the queue is on its way out, or its ring gone. */
 static bool queue_lost(struct ublk_queue *queue)
 {
 	bool lost = false;
 	u16 tag;
 
-	if (!queue->fetched)
-		return false;
 	spin_lock(&queue->lock);
-	if (queue->task)
-		lost = ublk_cancel_dying(queue->task);
-	else
-		for (tag = 0; tag < queue->depth && !lost; tag++)
-			lost = queue->slots[tag].task && ublk_cancel_dying(queue->slots[tag].task);
-	lost = lost || queue_ring_closed(queue);
+	for (tag = 0; tag < queue->depth && !lost; tag++)
+		lost = slot_lost(&queue->slots[tag]);
 	spin_unlock(&queue->lock);
 	return lost;
+}
+
+void ublk_cancel_say(struct ublk_device *device)
+{
+	bool waits = ublk_cancel_mode(device) == UBLK_QUEUE_HOLD;
+
+	if (READ_ONCE(device->info.state) != UBLK_S_DEV_LIVE ||
+	    test_and_set_bit(UBLK_DEVICE_TOLD, &device->flags))
+		return;
+	dev_warn_ratelimited(&device->dev, "the daemon is gone; requests %s\n",
+			     waits ? "wait for its successor" : "fail");
 }
 
 static void watch_run(struct work_struct *work)
@@ -221,8 +238,10 @@ static void watch_run(struct work_struct *work)
 			break;
 		}
 	}
-	if (test_bit(UBLK_DEVICE_LOST, &device->flags))
+	if (test_bit(UBLK_DEVICE_LOST, &device->flags)) {
+		ublk_cancel_say(device);
 		ublk_cancel_round(device, round);
+	}
 	ublk_device_end_round_later(device);
 	/* Once lost, too: a FETCH or COMMIT that was under way may have parked a command since. */
 	queue_delayed_work(ublk_watches, &device->watch, msecs_to_jiffies(UBLK_WATCH_MS));

@@ -15,6 +15,9 @@
  *      with _REISSUE         waits for the successor       waits for the successor
  *      with _FAIL_IO         EIO                           EIO
  *    being stopped           EIO                           EIO
+ *
+ * While QUIESCE_DEV waits for a daemon that lives, what comes waits, whatever the policy: the same daemon
+ * may go on. Once the queue fails requests, they fail.
  */
 #ifndef UBLK_CANCEL_H
 #define UBLK_CANCEL_H
@@ -51,8 +54,25 @@ void ublk_cancel_lost(struct ublk_device *device);
 /* The task serves nobody any more: it ends, or is about to. */
 bool ublk_cancel_dying(const struct task_struct *task);
 
-/* What becomes of a request of this queue; the queue's lock is held. */
-enum ublk_fate ublk_cancel_fate(const struct ublk_queue *queue, bool seen);
+/* The mode of the queues of a device that lost its daemon. */
+enum ublk_queue_mode ublk_cancel_mode(const struct ublk_device *device);
+
+/*
+ * With the queue's lock held, of a request that is not in a slot and the daemon has not seen: NULL, it waits
+ * for the successor, or the request, to be failed once the lock is released.
+ */
+struct request *ublk_cancel_keep(struct ublk_queue *queue, struct request *request);
+
+/*
+ * With the queue's lock held: takes a slot's request, which the daemon will not commit, and brings the slot
+ * to the state; or, while somebody copies to or from it, to DOOMED. Returns the request if it is to be
+ * failed, once the lock is released; NULL: it waits for the successor, or for who copies.
+ */
+struct request *ublk_cancel_take(struct ublk_queue *queue, struct ublk_slot *slot,
+				 enum ublk_slot_state to);
+
+/* The log says once that the daemon of a LIVE device is gone, unless it was told to go. */
+void ublk_cancel_say(struct ublk_device *device);
 
 /* Ends requests that wait for a successor, now and later: the disk is to go. */
 void ublk_cancel_waiting(struct ublk_device *device);
@@ -70,7 +90,8 @@ struct ublk_remains ublk_cancel_doomed(struct ublk_queue *queue, struct ublk_slo
 static inline struct ublk_remains ublk_cancel_unpin(struct ublk_queue *queue,
 						    struct ublk_slot *slot)
 {
-	if (likely(--slot->pins || slot->state != UBLK_SLOT_DOOMED))
+	WRITE_ONCE(slot->pins, slot->pins - 1);
+	if (likely(slot->pins || slot->state != UBLK_SLOT_DOOMED))
 		return (struct ublk_remains){};
 	return ublk_cancel_doomed(queue, slot);
 }

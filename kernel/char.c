@@ -128,8 +128,7 @@ static ssize_t char_copy(struct kiocb *kiocb, struct iov_iter *iter, enum req_op
 		spin_unlock(&queue->lock);
 		return -EINVAL;
 	}
-	request = slot->request;
-	slot->pins++;
+	request = ublk_slot_pin(slot);
 	spin_unlock(&queue->lock);
 	done_bytes = ublk_copy_iter(request, offset_bytes, iter);
 	spin_lock(&queue->lock);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* command.c - one function per command, and the delivery in between. */
+#include <linux/capability.h>
 #include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -41,8 +42,10 @@ static bool in_daemon(const struct ublk_slot *slot)
 	return current == slot->task && !(current->flags & PF_EXITING) && current->mm;
 }
 
-/* The daemon does not get the request, and its command goes on waiting. */
-#define NOT_DELIVERED (-EFAULT)
+/* The daemon does not get the request, and its command goes on waiting: it was killed, or its buffer is no
+ * memory that can be written. */
+#define NOT_DELIVERED (-EINTR)
+#define UNWRITABLE    (-EFAULT)
 
 /*
  * What a killed task was at is broken off: a copy ends early, a system call is interrupted. That says
@@ -62,12 +65,11 @@ static bool broken_off(void)
 static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct request **failed)
 	__must_hold(&queue->lock)
 {
-	struct request *request = slot->request;
+	struct request *request = ublk_slot_pin(slot);
 	struct ublk_remains remains;
 	u64 buffer = slot->buffer;
 	bool whole;
 
-	slot->pins++;
 	spin_unlock(&queue->lock);
 	whole = ublk_copy_to_user(request, buffer, blk_rq_bytes(request)) == blk_rq_bytes(request);
 	spin_lock(&queue->lock);
@@ -77,13 +79,12 @@ static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct
 		return UBLK_IO_RES_ABORT;
 	if (whole)
 		return UBLK_IO_RES_OK;
-	slot->request = NULL;
-	ublk_slot_move(slot, UBLK_SLOT_PARKED);
-	if (broken_off() && ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE)
-		ublk_request_requeue(request);
-	else
-		*failed = request;
-	return NOT_DELIVERED;
+	if (broken_off()) {
+		*failed = ublk_cancel_take(queue, slot, UBLK_SLOT_PARKED);
+		return NOT_DELIVERED;
+	}
+	*failed = ublk_slot_release(slot, UBLK_SLOT_PARKED);
+	return UNWRITABLE;
 }
 
 static bool needs_copy(const struct ublk_queue *queue, const struct request *request)
@@ -95,15 +96,11 @@ static bool needs_copy(const struct ublk_queue *queue, const struct request *req
 static int deliver_to_nobody(struct ublk_queue *queue, struct ublk_slot *slot,
 			     struct request **failed)
 {
-	if (slot->state == UBLK_SLOT_SENDING) {
-		if (ublk_cancel_fate(queue, false) == UBLK_FATE_REQUEUE)
-			ublk_request_requeue(slot->request);
-		else
-			*failed = slot->request;
-	}
-	slot->request = NULL;
 	slot->command = NULL;
-	ublk_slot_move(slot, UBLK_SLOT_EMPTY);
+	if (slot->state == UBLK_SLOT_SENDING)
+		*failed = ublk_cancel_take(queue, slot, UBLK_SLOT_EMPTY);
+	else
+		ublk_slot_move(slot, UBLK_SLOT_EMPTY);
 	ublk_cancel_suspect(queue->device, true);
 	return UBLK_IO_RES_ABORT;
 }
@@ -140,7 +137,10 @@ static void deliver_slot(struct ublk_queue *queue, struct ublk_slot *slot, unsig
 	else
 		result = deliver_to_nobody(queue, slot, &failed);
 	spin_unlock(&queue->lock);
-	if (likely(result != NOT_DELIVERED))
+	if (unlikely(result == UNWRITABLE))
+		dev_warn_ratelimited(&queue->device->dev,
+				     "a WRITE fails: the daemon's buffer cannot be written\n");
+	else if (likely(result != NOT_DELIVERED))
 		compat_command_done(command, result, issue_flags);
 	if (unlikely(failed))
 		ublk_request_fail(failed);
@@ -150,7 +150,7 @@ static void deliver_slot(struct ublk_queue *queue, struct ublk_slot *slot, unsig
  * The batch is closed before its first slot is at hand, so nobody joins any more. A slot behind has its
  * command until its turn comes, which holds the device; behind the last nothing does.
  */
-COMPAT_TASK_WORK(deliver)
+static void deliver(struct io_uring_cmd *command, unsigned int issue_flags)
 {
 	struct ublk_queue *queue = command_place(command)->queue;
 	struct ublk_slot *slot = ublk_queue_slot(queue, command_place(command)->tag);
@@ -170,6 +170,8 @@ COMPAT_TASK_WORK(deliver)
 	}
 }
 
+COMPAT_TASK_WORK(deliver_work, deliver)
+
 /*
  * Under the lock: a cancelled command would be gone once it is released. Task work of a task that exits may
  * lie in its ring until more is sent there: nobody joins it.
@@ -187,7 +189,7 @@ static void send(struct ublk_queue *queue, struct ublk_slot *slot)
 		return;
 	}
 	queue->batch.first = slot;
-	io_uring_cmd_complete_in_task(slot->command, deliver);
+	io_uring_cmd_complete_in_task(slot->command, deliver_work);
 }
 
 /* Nobody serves the tag just now: no answer for the block layer, but one for queue_without_daemon(). */
@@ -208,19 +210,11 @@ static blk_status_t queue_to_daemon(struct ublk_queue *queue, struct request *re
 	return BLK_STS_OK;
 }
 
-/*
- * With the lock held. In HOLD a request waits whatever the policy: QUIESCE_DEV may still let the same daemon
- * go on.
- */
+/* With the lock held. */
 static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct request *request)
 {
 	compat_request_start(request);
-	if (queue->mode == UBLK_QUEUE_FAIL)
-		return BLK_STS_IOERR;
-	if (queue->mode == UBLK_QUEUE_SERVE && ublk_cancel_fate(queue, false) == UBLK_FATE_FAIL)
-		return BLK_STS_IOERR;
-	ublk_request_requeue(request);
-	return BLK_STS_OK;
+	return ublk_cancel_keep(queue, request) ? BLK_STS_IOERR : BLK_STS_OK;
 }
 
 blk_status_t ublk_command_queue(struct ublk_queue *queue, struct request *request)
@@ -271,15 +265,18 @@ static bool buffer_allowed(const struct ublk_device *device, u64 buffer)
 	return buffer || ublk_device_has(device, UBLK_F_NEED_GET_DATA);
 }
 
-/* Puts the command into the slot; the lock is held. From now on anybody may complete it. */
-static void park(struct ublk_slot *slot, struct io_uring_cmd *command, u64 buffer)
+/*
+ * Puts the command into the slot; the lock is held. From now on anybody may complete it. Returns the
+ * request that the slot had, or NULL.
+ */
+static struct request *park(struct ublk_slot *slot, struct io_uring_cmd *command, u64 buffer)
 {
 	slot->command = command;
 	slot->buffer = buffer;
-	ublk_slot_move(slot, UBLK_SLOT_PARKED);
+	return ublk_slot_release(slot, UBLK_SLOT_PARKED);
 }
 
-/* The queue's first FETCH decides about its task, or each tag's with PER_IO_DAEMON. */
+/* A tag's first FETCH decides about its task. */
 static int fetch_check(const struct ublk_queue *queue, const struct ublk_slot *slot)
 {
 	const struct ublk_device *device = queue->device;
@@ -289,8 +286,6 @@ static int fetch_check(const struct ublk_queue *queue, const struct ublk_slot *s
 		return -ENODEV;
 	if (state == UBLK_S_DEV_LIVE || slot->state != UBLK_SLOT_EMPTY || slot->task)
 		return -EBUSY;
-	if (queue->task && queue->task != current)
-		return -EINVAL;
 	return 0;
 }
 
@@ -327,11 +322,11 @@ static int fetch(const struct operands *operands, struct io_uring_cmd *command,
 		spin_unlock(&queue->lock);
 		return result;
 	}
-	slot->task = get_task_struct(current);
-	if (!queue->task && !ublk_device_has(device, UBLK_F_PER_IO_DAEMON))
-		queue->task = get_task_struct(current);
-	queue->fetched++;
+	WRITE_ONCE(slot->task, get_task_struct(current));
 	spin_unlock(&queue->lock);
+
+	if (!capable(CAP_SYS_ADMIN))
+		set_bit(UBLK_DEVICE_UNTRUSTED, &device->flags);
 
 	compat_command_cancelable(command, issue_flags);
 	/* Once parked and unlocked the command may end, and with it the last hold on the device. */
@@ -352,6 +347,7 @@ static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buf
 		       bool *pinned)
 {
 	struct request *request;
+	int want_bytes;
 
 	spin_lock(&queue->lock);
 	if (!ublk_slot_committable(slot) || slot->pins) {
@@ -360,12 +356,16 @@ static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buf
 		spin_unlock(&queue->lock);
 		return result;
 	}
-	request = slot->request;
-	slot->pins++;
+	request = ublk_slot_pin(slot);
 	spin_unlock(&queue->lock);
 	*pinned = true;
-	return ublk_copy_from_user(request, buffer,
-				   min_t(unsigned int, result, blk_rq_bytes(request)));
+	want_bytes = min_t(unsigned int, result, blk_rq_bytes(request));
+	result = ublk_copy_from_user(request, buffer, want_bytes);
+	if (unlikely(result < want_bytes && !broken_off()))
+		dev_warn_ratelimited(
+			&queue->device->dev,
+			"a READ's data ends early: the daemon's buffer cannot be read\n");
+	return result;
 }
 
 /* A COMMIT that came too late, while somebody else copies, or broken off. The lock is held, and released. */
@@ -418,9 +418,7 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 	if (unlikely(!ublk_slot_committable(slot) || slot->pins ||
 		     (ublk_request_fails(slot->request, result) && broken_off())))
 		return commit_refuse(queue, slot, command, issue_flags, remains.request);
-	request = slot->request;
-	slot->request = NULL;
-	park(slot, command, operands->buffer);
+	request = park(slot, command, operands->buffer);
 	spin_unlock(&queue->lock);
 	ublk_request_end(request, result);
 	return -EIOCBQUEUED;
@@ -441,8 +439,7 @@ static int get_data(const struct operands *operands)
 		spin_unlock(&queue->lock);
 		return -EINVAL;
 	}
-	request = slot->request;
-	slot->pins++;
+	request = ublk_slot_pin(slot);
 	spin_unlock(&queue->lock);
 	whole = ublk_copy_to_user(request, operands->buffer, blk_rq_bytes(request)) ==
 		blk_rq_bytes(request);
@@ -481,8 +478,8 @@ static struct operands read_operands(const struct ublk_device *device, struct io
 	};
 }
 
-/* The same command as an ioctl code, or as the bare number where those are accepted. */
-static int read_opcode(const struct ublk_device *device, struct io_uring_cmd *command)
+/* The same command as an ioctl code, or as the bare number. */
+static int read_opcode(struct io_uring_cmd *command)
 {
 	u32 code = READ_ONCE(command->cmd_op);
 
@@ -490,12 +487,10 @@ static int read_opcode(const struct ublk_device *device, struct io_uring_cmd *co
 	case UBLK_U_IO_FETCH_REQ:
 	case UBLK_U_IO_COMMIT_AND_FETCH_REQ:
 	case UBLK_U_IO_NEED_GET_DATA:
-		return _IOC_NR(code);
 	case _IOC_NR(UBLK_U_IO_FETCH_REQ):
 	case _IOC_NR(UBLK_U_IO_COMMIT_AND_FETCH_REQ):
 	case _IOC_NR(UBLK_U_IO_NEED_GET_DATA):
-		if (!ublk_device_has(device, UBLK_F_CMD_IOCTL_ENCODE))
-			return code;
+		return _IOC_NR(code);
 	}
 	return -EOPNOTSUPP;
 }
@@ -506,7 +501,7 @@ static int issue(struct io_uring_cmd *command, unsigned int issue_flags)
 	struct operands operands;
 	int opcode;
 
-	opcode = read_opcode(device, command);
+	opcode = read_opcode(command);
 	if (unlikely(opcode < 0))
 		return opcode;
 	operands = read_operands(device, command);
@@ -544,7 +539,7 @@ static int cancel_notice(struct io_uring_cmd *command, unsigned int issue_flags)
 	return 0;
 }
 
-COMPAT_TASK_WORK(issue_in_task)
+static void issue_in_task(struct io_uring_cmd *command, unsigned int issue_flags)
 {
 	int result;
 
@@ -556,13 +551,15 @@ COMPAT_TASK_WORK(issue_in_task)
 		compat_command_done(command, result, issue_flags);
 }
 
+COMPAT_TASK_WORK(issue_work, issue_in_task)
+
 int ublk_command_issue(struct io_uring_cmd *command, unsigned int issue_flags)
 {
 	if (COMPAT_CANCEL_FLAG && unlikely(issue_flags & COMPAT_CANCEL_FLAG))
 		return cancel_notice(command, issue_flags);
 	/* In a worker of the ring, not in the task that sent it. */
 	if (unlikely(issue_flags & IO_URING_F_UNLOCKED)) {
-		io_uring_cmd_complete_in_task(command, issue_in_task);
+		io_uring_cmd_complete_in_task(command, issue_work);
 		return -EIOCBQUEUED;
 	}
 	return issue(command, issue_flags);

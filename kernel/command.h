@@ -29,7 +29,7 @@ void ublk_command_queue_list(struct rq_list *requests);
 /*
  * The char device's uring_cmd. Checked in this order: opcode, queue and tag, task, the slot's state, the
  * operands; of a FETCH, whose slot has no task yet: opcode, queue and tag, the operands, process, the
- * slot's state, the queue's task. -EOPNOTSUPP unknown opcode; -EINVAL queue, tag, task, state or operand;
+ * slot's state. -EOPNOTSUPP unknown opcode; -EINVAL queue, tag, task, state or operand;
  * -EBUSY the slot was fetched already, its data is being copied, or the COMMIT was broken off by a kill;
  * -ENODEV the device is being cancelled. GET_DATA returns 0, or -EFAULT where the buffer cannot be written.
  */

@@ -39,20 +39,21 @@
 #endif
 
 /*
- * COMPAT_TASK_WORK(name) { body }: defines name(), to be given to io_uring_cmd_complete_in_task();
- * the body sees `command` and `issue_flags`.
+ * COMPAT_TASK_WORK(name, run): defines name(), to be given to io_uring_cmd_complete_in_task(), which calls
+ * run(struct io_uring_cmd *command, unsigned int issue_flags).
  */
 #if COMPAT_TASK_WORK_TOKENS
-#define COMPAT_TASK_WORK(name)                                                                     \
-	static void name##_run(struct io_uring_cmd *command, unsigned int issue_flags);            \
+#define COMPAT_TASK_WORK(name, run)                                                                \
 	static void name(struct io_tw_req tw_req, io_tw_token_t tw)                                \
 	{                                                                                          \
-		name##_run(io_uring_cmd_from_tw(tw_req), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS);      \
-	}                                                                                          \
-	static void name##_run(struct io_uring_cmd *command, unsigned int issue_flags)
+		run(io_uring_cmd_from_tw(tw_req), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS);             \
+	}
 #else
-#define COMPAT_TASK_WORK(name)                                                                     \
-	static void name(struct io_uring_cmd *command, unsigned int issue_flags)
+#define COMPAT_TASK_WORK(name, run)                                                                \
+	static void name(struct io_uring_cmd *command, unsigned int issue_flags)                   \
+	{                                                                                          \
+		run(command, issue_flags);                                                         \
+	}
 #endif
 
 /* Completes a command; issue_flags as the caller got them, or IO_URING_F_UNLOCKED from elsewhere. */
@@ -207,29 +208,22 @@ static inline void compat_request_start(struct request *request)
 }
 
 /*
- * COMPAT_QUEUE_LIST(name) { body }: a driver's queue_rqs(); the body sees `requests`. Once a list was a bare
- * pointer, and rq_list_pop() a macro.
+ * COMPAT_QUEUE_LIST(name, run): defines name(), a driver's queue_rqs(), which calls
+ * run(struct rq_list *requests). Once a list was a bare pointer, and rq_list_pop() a macro.
  */
 #ifdef rq_list_pop
 struct rq_list {
 	struct request *head;
 };
 
-static inline void compat_list_give(struct request **head, void (*queue)(struct rq_list *requests))
-{
-	struct rq_list requests = { .head = *head };
-
-	queue(&requests);
-	*head = requests.head;
-}
-
-#define COMPAT_QUEUE_LIST(name)                                                                    \
-	static void name##_list(struct rq_list *requests);                                         \
+#define COMPAT_QUEUE_LIST(name, run)                                                               \
 	static void name(struct request **head)                                                    \
 	{                                                                                          \
-		compat_list_give(head, name##_list);                                               \
-	}                                                                                          \
-	static void name##_list(struct rq_list *requests)
+		struct rq_list requests = { .head = *head };                                       \
+                                                                                                   \
+		run(&requests);                                                                    \
+		*head = requests.head;                                                             \
+	}
 
 static inline struct request *compat_list_pop(struct rq_list *list)
 {
@@ -241,7 +235,11 @@ static inline void compat_list_add(struct rq_list *list, struct request *request
 	rq_list_add(&list->head, request);
 }
 #else
-#define COMPAT_QUEUE_LIST(name) static void name(struct rq_list *requests)
+#define COMPAT_QUEUE_LIST(name, run)                                                               \
+	static void name(struct rq_list *requests)                                                 \
+	{                                                                                          \
+		run(requests);                                                                     \
+	}
 
 static inline struct request *compat_list_pop(struct rq_list *list)
 {
@@ -266,17 +264,19 @@ static inline int compat_claim(struct block_device *disk, void *holder)
 #endif
 }
 
-/* COMPAT_DISK_OPEN(name) { body }: a block device's open(); the body sees `disk`. */
+/* COMPAT_DISK_OPEN(name, run): defines name(), a block device's open(), which calls run(struct gendisk *disk). */
 #if KERNEL_AT_LEAST(6, 5)
-#define COMPAT_DISK_OPEN(name) static int name(struct gendisk *disk, blk_mode_t mode)
+#define COMPAT_DISK_OPEN(name, run)                                                                \
+	static int name(struct gendisk *disk, blk_mode_t mode)                                     \
+	{                                                                                          \
+		return run(disk);                                                                  \
+	}
 #else
-#define COMPAT_DISK_OPEN(name)                                                                     \
-	static int name##_disk(struct gendisk *disk);                                              \
+#define COMPAT_DISK_OPEN(name, run)                                                                \
 	static int name(struct block_device *bdev, fmode_t mode)                                   \
 	{                                                                                          \
-		return name##_disk(bdev->bd_disk);                                                 \
-	}                                                                                          \
-	static int name##_disk(struct gendisk *disk)
+		return run(bdev->bd_disk);                                                         \
+	}
 #endif
 
 #ifdef BLK_FEAT_WRITE_CACHE

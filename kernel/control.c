@@ -22,9 +22,13 @@
 	 UBLK_F_USER_COPY | UBLK_F_USER_RECOVERY_FAIL_IO | UBLK_F_UPDATE_SIZE | UBLK_F_QUIESCE |   \
 	 UBLK_F_PER_IO_DAEMON | UBLK_F_SAFE_STOP_DEV | UBLK_F_NO_AUTO_PART_SCAN)
 
-#define IO_BYTES_MAX	 (1U << UBLK_IO_BUF_BITS)
-#define IO_BYTES_DEFAULT (512U << 10)
-#define QUIESCE_STEP_MS	 10
+/* Granted whether they were asked for or not: a server may rely on them without a word. */
+#define FEATURES_ALWAYS                                                                            \
+	(UBLK_F_URING_CMD_COMP_IN_TASK | UBLK_F_CMD_IOCTL_ENCODE | UBLK_F_PER_IO_DAEMON |          \
+	 UBLK_F_SAFE_STOP_DEV)
+
+#define IO_BYTES_MAX	(1U << UBLK_IO_BUF_BITS)
+#define QUIESCE_STEP_MS 10
 
 static void __user *buffer_of(const struct ublksrv_ctrl_cmd *command)
 {
@@ -50,12 +54,12 @@ static int add_check_flags(u64 flags)
 
 static void add_clamp(struct ublksrv_ctrl_dev_info *info)
 {
-	info->flags = (info->flags & FEATURES) | UBLK_F_CMD_IOCTL_ENCODE;
+	info->flags = (info->flags & FEATURES) | FEATURES_ALWAYS;
 	if (info->flags & UBLK_F_USER_COPY)
 		info->flags &= ~(u64)UBLK_F_NEED_GET_DATA;
-	info->nr_hw_queues = min3((u32)info->nr_hw_queues, nr_cpu_ids, (u32)UBLK_MAX_QUEUES);
-	if (!info->max_io_buf_bytes)
-		info->max_io_buf_bytes = IO_BYTES_DEFAULT;
+	info->nr_hw_queues = min_t(u32, info->nr_hw_queues, nr_cpu_ids);
+	/* Larger ones are asked for by a flag that is masked. */
+	info->io_desc_size = sizeof(struct ublksrv_io_desc);
 	info->max_io_buf_bytes = round_down(min(info->max_io_buf_bytes, IO_BYTES_MAX), PAGE_SIZE);
 	info->state = UBLK_S_DEV_DEAD;
 	info->ublksrv_pid = -1;
@@ -67,29 +71,24 @@ static int add_device(struct ublksrv_ctrl_cmd *command)
 {
 	struct ublksrv_ctrl_dev_info info;
 	struct ublk_device *device;
-	bool ioctl_encode;
 	int result;
 
-	if (command->len < sizeof(info) || command->queue_id != U16_MAX)
+	if (command->len < sizeof(info) || !command->addr || command->queue_id != U16_MAX)
 		return -EINVAL;
 	if (copy_from_user(&info, buffer_of(command), sizeof(info)))
 		return -EFAULT;
 	if (info.dev_id != command->dev_id ||
 	    (info.dev_id != U32_MAX && info.dev_id >= UBLK_MINORS))
 		return -EINVAL;
-	if (!info.nr_hw_queues || !info.queue_depth || info.queue_depth > UBLK_MAX_QUEUE_DEPTH)
+	if (!info.nr_hw_queues || info.nr_hw_queues > UBLK_MAX_QUEUES || !info.queue_depth ||
+	    info.queue_depth > UBLK_MAX_QUEUE_DEPTH)
 		return -EINVAL;
 	result = ublk_permission_add(info.flags);
 	if (!result)
 		result = add_check_flags(info.flags & FEATURES);
 	if (result)
 		return result;
-	ioctl_encode = info.flags & UBLK_F_CMD_IOCTL_ENCODE;
 	add_clamp(&info);
-	if (!ioctl_encode)
-		info.flags &= ~(u64)UBLK_F_CMD_IOCTL_ENCODE;
-	if (info.max_io_buf_bytes < PAGE_SIZE)
-		return -EINVAL;
 	device = ublk_device_add(&info, (int)info.dev_id);
 	if (IS_ERR(device))
 		return PTR_ERR(device);
@@ -102,21 +101,32 @@ static int add_device(struct ublksrv_ctrl_cmd *command)
 	return result;
 }
 
+/* The mutex is held. */
+static bool has_params(const struct ublk_device *device)
+{
+	return device->params.types & UBLK_PARAM_TYPE_BASIC;
+}
+
 static int start_device(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
 {
-	int result, pid = (int)command->data[0];
+	int result = 0, pid = (int)command->data[0];
 
 	if (pid <= 0)
 		return -EINVAL;
-	result = ublk_device_wait_ready(device);
+	mutex_lock(&device->mutex);
+	if (!has_params(device))
+		result = -EINVAL;
+	mutex_unlock(&device->mutex);
+	if (!result)
+		result = ublk_device_wait_ready(device);
 	if (result)
 		return result;
 	mutex_lock(&device->mutex);
 	if (device->info.state != UBLK_S_DEV_DEAD || device->disk)
 		result = -EEXIST;
 	else if (!ublk_device_ready(device))
-		result = -ENODEV;
-	else if (!(device->params.types & UBLK_PARAM_TYPE_BASIC) || pid_vnr(device->daemon) != pid)
+		result = -EBUSY;
+	else if (!has_params(device) || pid_vnr(device->daemon) != pid)
 		result = -EINVAL;
 	else
 		result = ublk_disk_start(device);
@@ -126,20 +136,20 @@ static int start_device(struct ublk_device *device, const struct ublksrv_ctrl_cm
 	return result;
 }
 
+/* TRY_STOP_DEV is about the disk, and leaves a daemon alone that has none; STOP_DEV ends that, too. */
 static int stop_device(struct ublk_device *device, bool only_unused)
 {
 	int result = 0;
 
 	mutex_lock(&device->mutex);
 	if (only_unused)
-		result = ublk_disk_close_unused(device);
+		result = device->disk ? ublk_disk_close_unused(device) : -ENODEV;
 	if (result) {
 		mutex_unlock(&device->mutex);
 		return result;
 	}
 	ublk_disk_stop(device);
-	if (test_bit(UBLK_DEVICE_OPEN, &device->flags))
-		set_bit(UBLK_DEVICE_LOST, &device->flags);
+	ublk_device_tell_daemon(device);
 	mutex_unlock(&device->mutex);
 	ublk_cancel_lost(device);
 	return 0;
@@ -196,28 +206,37 @@ static int get_features(const struct ublksrv_ctrl_cmd *command)
 	return copy_to_user(buffer_of(command), &features, sizeof(features)) ? -EFAULT : 0;
 }
 
+/* The structure's length as it says itself: with its head, and not more than the buffer. */
+static int params_length(const struct ublksrv_ctrl_cmd *command, u32 *bytes)
+{
+	const u32 head_bytes = offsetofend(struct ublk_params, types);
+
+	if (command->len <= head_bytes || !command->addr)
+		return -EINVAL;
+	if (copy_from_user(bytes, buffer_of(command), sizeof(*bytes)))
+		return -EFAULT;
+	return *bytes < head_bytes || *bytes > command->len ? -EINVAL : 0;
+}
+
 static int set_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
 {
 	struct ublk_params params = {};
-	u32 head[2], bytes;
+	u32 bytes;
 	int result;
 
-	if (command->len < sizeof(head) || !command->addr)
-		return -EINVAL;
-	if (copy_from_user(head, buffer_of(command), sizeof(head)))
-		return -EFAULT;
-	bytes = min3(head[0], (u32)command->len, (u32)sizeof(params));
-	if (head[0] < sizeof(head) || head[0] > command->len)
-		return -EINVAL;
+	result = params_length(command, &bytes);
+	if (result)
+		return result;
+	bytes = min_t(u32, bytes, sizeof(params));
 	if (copy_from_user(&params, buffer_of(command), bytes))
 		return -EFAULT;
 	params.len = bytes;
 	result = ublk_params_check(&params, device->info.max_io_buf_bytes);
-	if (result)
-		return result;
 	mutex_lock(&device->mutex);
 	if (device->disk || device->info.state != UBLK_S_DEV_DEAD)
 		result = -EACCES;
+	else if (result)
+		device->params.types = 0; /* no disk of what was there before */
 	else
 		device->params = params;
 	mutex_unlock(&device->mutex);
@@ -237,20 +256,18 @@ static void fill_devt(const struct ublk_device *device, struct ublk_param_devt *
 static int get_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
 {
 	struct ublk_params params;
-	u32 head[2], bytes;
+	u32 bytes;
+	int result;
 
-	if (command->len < sizeof(head) || !command->addr)
-		return -EINVAL;
-	if (copy_from_user(head, buffer_of(command), sizeof(head)))
-		return -EFAULT;
-	if (head[0] < sizeof(head) || head[0] > command->len)
-		return -EINVAL;
+	result = params_length(command, &bytes);
+	if (result)
+		return result;
 	mutex_lock(&device->mutex);
 	params = device->params;
 	fill_devt(device, &params.devt);
 	params.types |= UBLK_PARAM_TYPE_DEVT;
 	mutex_unlock(&device->mutex);
-	bytes = min_t(u32, head[0], sizeof(params));
+	bytes = min_t(u32, bytes, sizeof(params));
 	params.len = bytes;
 	return copy_to_user(buffer_of(command), &params, bytes) ? -EFAULT : 0;
 }
@@ -260,8 +277,6 @@ static int update_size(struct ublk_device *device, const struct ublksrv_ctrl_cmd
 	u64 sectors = command->data[0];
 	int result = 0;
 
-	if (!ublk_device_has(device, UBLK_F_UPDATE_SIZE))
-		return -EOPNOTSUPP;
 	if (sectors > LLONG_MAX >> SECTOR_SHIFT)
 		return -EINVAL;
 	mutex_lock(&device->mutex);
@@ -310,12 +325,13 @@ static int end_recovery(struct ublk_device *device, const struct ublksrv_ctrl_cm
 	if (!awaits_recovery(device))
 		result = -EBUSY;
 	else if (!ublk_device_ready(device))
-		result = -ENODEV;
+		result = -EBUSY;
 	else if (pid_vnr(device->daemon) != pid)
 		result = -EINVAL;
 	if (!result) {
 		device->info.ublksrv_pid = pid_nr(device->daemon);
-		device->info.state = UBLK_S_DEV_LIVE;
+		WRITE_ONCE(device->info.state, UBLK_S_DEV_LIVE);
+		ublk_disk_trust(device);
 		for (id = 0; id < device->info.nr_hw_queues; id++)
 			ublk_queue_set_mode(device->queues[id], UBLK_QUEUE_SERVE);
 		blk_mq_kick_requeue_list(device->disk->queue);
@@ -379,7 +395,7 @@ static int quiesce_wait(struct ublk_device *device, u64 timeout_ms)
 static int quiesce_begin(struct ublk_device *device)
 {
 	if (device->info.state != UBLK_S_DEV_LIVE)
-		return awaits_recovery(device) ? 0 : -EINVAL;
+		return awaits_recovery(device) ? 0 : -ENODEV;
 	if (test_and_set_bit(UBLK_DEVICE_QUIESCING, &device->flags))
 		return -EBUSY;
 	quiesce_set_mode(device, UBLK_QUEUE_SERVE, UBLK_QUEUE_HOLD);
@@ -393,7 +409,7 @@ static bool quiesce_end(struct ublk_device *device, u32 round, int waited)
 	if (device->info.state != UBLK_S_DEV_LIVE || ublk_cancel_this_round(device) != round)
 		return false;
 	if (!waited) {
-		set_bit(UBLK_DEVICE_LOST, &device->flags);
+		ublk_device_tell_daemon(device);
 		return true;
 	}
 	quiesce_set_mode(device, UBLK_QUEUE_HOLD, UBLK_QUEUE_SERVE);

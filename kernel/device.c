@@ -70,7 +70,7 @@ static void device_release(struct device *dev)
 static struct ublk_device *device_alloc(const struct ublksrv_ctrl_dev_info *info)
 {
 	struct ublk_device *device =
-		kzalloc(struct_size(device, queues, info->nr_hw_queues), GFP_KERNEL);
+		kzalloc(struct_size(device, queues, info->nr_hw_queues), GFP_KERNEL_ACCOUNT);
 	u16 id;
 
 	if (!device)
@@ -201,8 +201,7 @@ void ublk_device_delete(struct ublk_device *device)
 		mutex_unlock(&device->mutex);
 		return;
 	}
-	if (test_bit(UBLK_DEVICE_OPEN, &device->flags))
-		set_bit(UBLK_DEVICE_LOST, &device->flags);
+	ublk_device_tell_daemon(device);
 	/* Who waits for FETCHes holds the device, and waits no more. */
 	complete_all(&device->ready);
 	mutex_unlock(&device->mutex);
@@ -248,25 +247,30 @@ bool ublk_device_ready(const struct ublk_device *device)
  */
 static void device_lose_daemon(struct ublk_device *device)
 {
-	enum ublk_queue_mode mode = UBLK_QUEUE_FAIL;
 	u16 id;
 
 	if (device->info.state != UBLK_S_DEV_LIVE)
 		return;
-	if (ublk_device_recovers(device) && !ublk_device_has(device, UBLK_F_USER_RECOVERY_FAIL_IO))
-		mode = UBLK_QUEUE_HOLD;
 	for (id = 0; id < device->info.nr_hw_queues; id++)
-		ublk_queue_set_mode(device->queues[id], mode);
+		ublk_queue_set_mode(device->queues[id], ublk_cancel_mode(device));
 	if (!ublk_device_recovers(device)) {
 		set_bit(UBLK_DEVICE_STOPPING, &device->flags);
 		ublk_disk_remove_later(device);
 	} else if (ublk_device_has(device, UBLK_F_USER_RECOVERY_FAIL_IO)) {
-		device->info.state = UBLK_S_DEV_FAIL_IO;
+		WRITE_ONCE(device->info.state, UBLK_S_DEV_FAIL_IO);
 		/* What waited while the daemon was asked to go: it fails now. */
 		blk_mq_kick_requeue_list(device->disk->queue);
 	} else {
-		device->info.state = UBLK_S_DEV_QUIESCED;
+		WRITE_ONCE(device->info.state, UBLK_S_DEV_QUIESCED);
 	}
+}
+
+void ublk_device_tell_daemon(struct ublk_device *device)
+{
+	if (!test_bit(UBLK_DEVICE_OPEN, &device->flags))
+		return;
+	set_bit(UBLK_DEVICE_TOLD, &device->flags);
+	set_bit(UBLK_DEVICE_LOST, &device->flags);
 }
 
 int ublk_device_begin_round(struct ublk_device *device, struct file *file)
@@ -352,6 +356,8 @@ static void end_this_round(struct ublk_device *device, u32 round)
 		reinit_completion(&device->ready);
 	atomic_set(&device->unfetched, device->info.nr_hw_queues * device->info.queue_depth);
 	clear_bit(UBLK_DEVICE_LOST, &device->flags);
+	clear_bit(UBLK_DEVICE_TOLD, &device->flags);
+	clear_bit(UBLK_DEVICE_UNTRUSTED, &device->flags);
 	clear_bit_unlock(UBLK_DEVICE_OPEN, &device->flags);
 	spin_lock(&device->daemon_lock);
 	device->ending = NULL;
@@ -365,6 +371,7 @@ static void end_closed_round(struct ublk_device *device)
 
 	if (!close_round(device, &round))
 		return;
+	ublk_cancel_say(device);
 	ublk_cancel_round(device, round);
 	end_this_round(device, round);
 }

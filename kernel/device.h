@@ -37,10 +37,12 @@
 #define UBLK_MAX_QUEUES 4096 /* the ABI's: 12 bits in a USER_COPY offset */
 
 enum ublk_device_flag {
-	UBLK_DEVICE_OPEN,     /* a round is being begun, is there, or is being ended */
-	UBLK_DEVICE_LOST,     /* the daemon is gone or told to go; until the round ends */
-	UBLK_DEVICE_STOPPING, /* its disk is being removed: no request waits for a successor */
-	UBLK_DEVICE_CLOSED,   /* TRY_STOP_DEV found the disk unused: no more openers */
+	UBLK_DEVICE_OPEN, /* a round is being begun, is there, or is being ended */
+	UBLK_DEVICE_LOST, /* the daemon is gone or told to go; until the round ends */
+	UBLK_DEVICE_TOLD, /* it was told to go, or the log has that it is gone; until the round ends */
+	UBLK_DEVICE_UNTRUSTED, /* a task without CAP_SYS_ADMIN fetches; until the round ends */
+	UBLK_DEVICE_STOPPING,  /* its disk is being removed: no request waits for a successor */
+	UBLK_DEVICE_CLOSED,    /* TRY_STOP_DEV found the disk unused: no more openers */
 	UBLK_DEVICE_DELETED,
 	UBLK_DEVICE_QUIESCING, /* one QUIESCE_DEV waits for the daemon, without the mutex */
 };
@@ -51,7 +53,7 @@ struct ublk_device {
 	struct mutex mutex;
 	unsigned long flags; /* bits of enum ublk_device_flag */
 	struct ublksrv_ctrl_dev_info
-		info;		   /* set by ADD_DEV; state and pid change under the mutex */
+		info; /* set by ADD_DEV; state (READ_ONCE elsewhere) and pid change under the mutex */
 	struct ublk_params params; /* types is 0 until SET_PARAMS; under the mutex */
 	struct gendisk *disk;	   /* from START_DEV to stop; under the mutex */
 	struct blk_mq_tag_set tags;
@@ -104,6 +106,9 @@ bool ublk_device_ready(const struct ublk_device *device);
 
 /* The char device's new file begins a round. 0, -EBUSY: there is one, -ENODEV: the device was deleted. */
 int ublk_device_begin_round(struct ublk_device *device, struct file *file);
+
+/* The mutex is held: marks the round's daemon, if there is one, as told to go; ublk_cancel_lost() tells it. */
+void ublk_device_tell_daemon(struct ublk_device *device);
 
 /* Whether there is a round that is not being ended, and its number (cancel.h). */
 bool ublk_device_round(struct ublk_device *device, u32 *round);

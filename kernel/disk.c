@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* disk.c - the block layer's side. */
 #include <linux/blkdev.h>
+#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/delay.h>
 #include <linux/module.h>
@@ -23,10 +24,7 @@ static blk_status_t disk_queue(struct blk_mq_hw_ctx *context, const struct blk_m
 }
 
 /* Requests that were sent together, all of this disk. */
-COMPAT_QUEUE_LIST(disk_queue_list)
-{
-	ublk_command_queue_list(requests);
-}
+COMPAT_QUEUE_LIST(disk_queue_list, ublk_command_queue_list)
 
 static int disk_init_context(struct blk_mq_hw_ctx *context, void *device, unsigned int index)
 {
@@ -59,19 +57,21 @@ static const struct blk_mq_ops disk_mq_operations = {
 	.timeout = disk_timeout,
 };
 
-/* Who is not trusted may only trouble himself. */
-COMPAT_DISK_OPEN(disk_open)
+/* Who is not trusted may only trouble himself, and root, who knows what he opens. */
+static int disk_open(struct gendisk *disk)
 {
 	struct ublk_device *device = disk->private_data;
 
 	if (test_bit(UBLK_DEVICE_CLOSED, &device->flags))
 		return -ENXIO;
-	if (ublk_device_has(device, UBLK_F_UNPRIVILEGED_DEV) &&
-	    (!uid_eq(current_euid(), make_kuid(&init_user_ns, device->info.owner_uid)) ||
-	     !gid_eq(current_egid(), make_kgid(&init_user_ns, device->info.owner_gid))))
-		return -EPERM;
-	return 0;
+	if (!ublk_device_has(device, UBLK_F_UNPRIVILEGED_DEV) ||
+	    (uid_eq(current_euid(), make_kuid(&init_user_ns, device->info.owner_uid)) &&
+	     gid_eq(current_egid(), make_kgid(&init_user_ns, device->info.owner_gid))))
+		return 0;
+	return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
+
+COMPAT_DISK_OPEN(disk_open_operation, disk_open)
 
 static void disk_free(struct gendisk *disk)
 {
@@ -80,7 +80,7 @@ static void disk_free(struct gendisk *disk)
 
 static const struct block_device_operations disk_operations = {
 	.owner = THIS_MODULE,
-	.open = disk_open,
+	.open = disk_open_operation,
 	.free_disk = disk_free,
 };
 
@@ -102,12 +102,12 @@ static void disk_scan(struct work_struct *work)
 	struct ublk_device *device = container_of(work, struct ublk_device, scan);
 	struct gendisk *disk = device->disk;
 
-	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	/* Whoever has the disk for himself, a RAID say, wants no partitions of it. */
 	if (compat_claim(disk->part0, device))
 		return;
 	mutex_lock(&disk->open_mutex);
-	if (disk_live(disk) && !test_bit(UBLK_DEVICE_STOPPING, &device->flags))
+	if (disk_live(disk) && !test_bit(UBLK_DEVICE_STOPPING, &device->flags) &&
+	    !test_bit(GD_SUPPRESS_PART_SCAN, &disk->state))
 		bdev_disk_changed(disk, false);
 	/* The first opener is to read anew what may have changed by then, in blocks of his own size. */
 	if (!disk_openers(disk))
@@ -161,15 +161,13 @@ static struct gendisk *disk_alloc(struct ublk_device *device)
 	return disk;
 }
 
-/* What an untrusted daemon says is no partition table for the kernel to parse. */
-static void disk_scan_start(struct ublk_device *device)
+void ublk_disk_trust(struct ublk_device *device)
 {
-	if (ublk_device_has(device, UBLK_F_UNPRIVILEGED_DEV))
-		return;
-	if (ublk_device_has(device, UBLK_F_NO_AUTO_PART_SCAN))
-		clear_bit(GD_SUPPRESS_PART_SCAN, &device->disk->state);
+	if (ublk_device_has(device, UBLK_F_UNPRIVILEGED_DEV) ||
+	    test_bit(UBLK_DEVICE_UNTRUSTED, &device->flags))
+		set_bit(GD_SUPPRESS_PART_SCAN, &device->disk->state);
 	else
-		queue_work(scans, &device->scan);
+		clear_bit(GD_SUPPRESS_PART_SCAN, &device->disk->state);
 }
 
 int ublk_disk_start(struct ublk_device *device)
@@ -181,19 +179,22 @@ int ublk_disk_start(struct ublk_device *device)
 		return PTR_ERR(disk);
 	clear_bit(UBLK_DEVICE_CLOSED, &device->flags);
 	device->disk = disk;
-	device->info.state = UBLK_S_DEV_LIVE;
+	WRITE_ONCE(device->info.state, UBLK_S_DEV_LIVE);
 	disk_set_modes(device, UBLK_QUEUE_SERVE);
 	result = add_disk(disk);
 	if (result) {
 		disk_set_modes(device, UBLK_QUEUE_FAIL);
-		device->info.state = UBLK_S_DEV_DEAD;
+		WRITE_ONCE(device->info.state, UBLK_S_DEV_DEAD);
 		device->disk = NULL;
 		put_disk(disk);
 		/* free_disk is only called for a disk that was added. */
 		ublk_device_put(device);
 		return result;
 	}
-	disk_scan_start(device);
+	ublk_disk_trust(device);
+	if (!ublk_device_has(device, UBLK_F_NO_AUTO_PART_SCAN) &&
+	    !test_bit(GD_SUPPRESS_PART_SCAN, &disk->state))
+		queue_work(scans, &device->scan);
 	return 0;
 }
 
@@ -209,7 +210,8 @@ void ublk_disk_stop(struct ublk_device *device)
 	del_gendisk(disk);
 	disk_set_modes(device, UBLK_QUEUE_FAIL);
 	device->disk = NULL;
-	device->info.state = UBLK_S_DEV_DEAD;
+	WRITE_ONCE(device->info.state, UBLK_S_DEV_DEAD);
+	device->info.ublksrv_pid = -1;
 	clear_bit(UBLK_DEVICE_STOPPING, &device->flags);
 	put_disk(disk);
 }
@@ -236,8 +238,6 @@ int ublk_disk_close_unused(struct ublk_device *device)
 	struct gendisk *disk = device->disk;
 	int result = 0;
 
-	if (!disk)
-		return 0;
 	if (!disk_try_lock(disk))
 		return -EBUSY;
 	if (disk_openers(disk))

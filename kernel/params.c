@@ -8,15 +8,16 @@
 #define SUPPORTED                                                                                  \
 	(UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD | UBLK_PARAM_TYPE_DMA_ALIGN |             \
 	 UBLK_PARAM_TYPE_SEGMENT)
+/* Those that a daemon cannot set, or only with a feature that there is not. */
+#define REFUSED	  (UBLK_PARAM_TYPE_DEVT | UBLK_PARAM_TYPE_ZONED | UBLK_PARAM_TYPE_INTEGRITY)
 #define SHIFT_MAX 30
 /* Above, the block layer may cut a discard to pieces of nothing. */
 #define GRANULARITY_MAX (1U << 31)
+/* As the kernel's own driver has it. */
+#define DMA_ALIGNMENT 3
 
-/* Sectors of a block; of the smallest that there is, while the daemon has not said which. */
 static u32 block_sectors(const struct ublk_params *params)
 {
-	if (!(params->types & UBLK_PARAM_TYPE_BASIC))
-		return 1;
 	return 1U << (params->basic.logical_bs_shift - SECTOR_SHIFT);
 }
 
@@ -43,15 +44,13 @@ static int check_basic(const struct ublk_param_basic *basic, u32 max_io_bytes)
 
 static int check_discard(const struct ublk_param_discard *discard, u32 block_bytes)
 {
-	if (discard->discard_granularity % block_bytes ||
+	if (!discard->discard_granularity || discard->discard_granularity % block_bytes ||
 	    discard->discard_granularity > GRANULARITY_MAX)
 		return -EINVAL;
-	if (discard->max_discard_sectors && discard->max_discard_segments != 1)
+	/* Discards are cut there, and are of whole blocks. */
+	if (discard->discard_alignment % block_bytes)
 		return -EINVAL;
-	if ((discard->max_discard_sectors || discard->max_write_zeroes_sectors) &&
-	    !discard->discard_granularity)
-		return -EINVAL;
-	return 0;
+	return discard->max_discard_sectors && discard->max_discard_segments != 1 ? -EINVAL : 0;
 }
 
 static int check_dma(const struct ublk_param_dma_align *dma)
@@ -61,29 +60,28 @@ static int check_dma(const struct ublk_param_dma_align *dma)
 
 static int check_segment(const struct ublk_param_segment *segment)
 {
-	if (segment->seg_boundary_mask &&
-	    (segment->seg_boundary_mask < PAGE_SIZE - 1 ||
-	     segment->seg_boundary_mask & (segment->seg_boundary_mask + 1)))
+	if (!is_power_of_2(segment->seg_boundary_mask + 1) ||
+	    segment->seg_boundary_mask < PAGE_SIZE - 1)
 		return -EINVAL;
-	return segment->max_segment_size && segment->max_segment_size < PAGE_SIZE ? -EINVAL : 0;
+	return segment->max_segment_size < PAGE_SIZE ? -EINVAL : 0;
 }
 
 int ublk_params_check(struct ublk_params *params, u32 max_io_bytes)
 {
-	int result = 0;
+	int result;
 
+	if (!(params->types & UBLK_PARAM_TYPE_BASIC) || params->types & REFUSED)
+		return -EINVAL;
 	params->types &= SUPPORTED;
-	if (params->types & UBLK_PARAM_TYPE_BASIC)
-		result = check_basic(&params->basic, max_io_bytes);
+	result = check_basic(&params->basic, max_io_bytes);
 	if (!result && params->types & UBLK_PARAM_TYPE_DISCARD)
 		result = check_discard(&params->discard, block_sectors(params) << SECTOR_SHIFT);
 	if (!result && params->types & UBLK_PARAM_TYPE_DMA_ALIGN)
 		result = check_dma(&params->dma);
 	if (!result && params->types & UBLK_PARAM_TYPE_SEGMENT)
 		result = check_segment(&params->seg);
-	if (!result && params->types & UBLK_PARAM_TYPE_BASIC &&
-	    params->types & UBLK_PARAM_TYPE_SEGMENT && params->basic.virt_boundary_mask &&
-	    params->seg.max_segment_size && params->seg.max_segment_size != UINT_MAX)
+	if (!result && params->types & UBLK_PARAM_TYPE_SEGMENT &&
+	    params->basic.virt_boundary_mask && params->seg.max_segment_size != UINT_MAX)
 		result = -EINVAL; /* the block layer warns of this pair */
 	return result;
 }
@@ -119,16 +117,20 @@ static u32 limit_sectors(const struct ublk_params *params, u32 most)
 	return round_down(min_t(u32, most, UINT_MAX >> SECTOR_SHIFT), block_sectors(params));
 }
 
-/* A discard below the granularity would be none: the block layer sends it uncut, however large. */
+/*
+ * The granularity is no less than a physical block: newer block layers make it so. A discard below it would
+ * be none: the block layer sends it uncut, however large.
+ */
 static void limits_discard(const struct ublk_params *params, struct queue_limits *limits)
 {
 	const struct ublk_param_discard *discard = &params->discard;
 	u32 sectors = limit_sectors(params, discard->max_discard_sectors);
 
-	if (sectors < discard->discard_granularity >> SECTOR_SHIFT)
-		sectors = 0;
 	limits->discard_alignment = discard->discard_alignment;
-	limits->discard_granularity = discard->discard_granularity;
+	limits->discard_granularity =
+		max(discard->discard_granularity, limits->physical_block_size);
+	if (sectors < limits->discard_granularity >> SECTOR_SHIFT)
+		sectors = 0;
 	limits->max_hw_discard_sectors = sectors;
 	limits->max_write_zeroes_sectors = limit_sectors(params, discard->max_write_zeroes_sectors);
 	limits->max_discard_segments = discard->max_discard_segments;
@@ -139,6 +141,11 @@ void ublk_params_limits(const struct ublk_params *params, struct queue_limits *l
 {
 	memset(limits, 0, sizeof(*limits));
 	limits_basic(&params->basic, limits, features);
+	/* The daemon is no hardware: it has no limits of segments, and copies from any address. */
+	limits->seg_boundary_mask = ULONG_MAX;
+	limits->max_segment_size = UINT_MAX;
+	limits->max_segments = USHRT_MAX;
+	limits->dma_alignment = DMA_ALIGNMENT;
 	if (params->types & UBLK_PARAM_TYPE_DISCARD)
 		limits_discard(params, limits);
 	if (params->types & UBLK_PARAM_TYPE_DMA_ALIGN)

@@ -15,12 +15,12 @@ size_t ublk_queue_descs_bytes(u16 depth)
 
 struct ublk_queue *ublk_queue_alloc(struct ublk_device *device, u16 id, u16 depth)
 {
-	struct ublk_queue *queue = kvzalloc(struct_size(queue, slots, depth), GFP_KERNEL);
+	struct ublk_queue *queue = kvzalloc(struct_size(queue, slots, depth), GFP_KERNEL_ACCOUNT);
 
 	if (!queue)
 		return NULL;
 	queue->descs = alloc_pages_exact(ublk_queue_descs_bytes(depth),
-					 GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+					 GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
 	if (!queue->descs) {
 		kvfree(queue);
 		return NULL;
@@ -49,20 +49,15 @@ void ublk_queue_end_round(struct ublk_queue *queue)
 	for (tag = 0; tag < queue->depth; tag++) {
 		spin_lock(&queue->lock);
 		task = queue->slots[tag].task;
-		queue->slots[tag].task = NULL;
+		WRITE_ONCE(queue->slots[tag].task, NULL);
 		queue->slots[tag].buffer = 0;
 		spin_unlock(&queue->lock);
 		if (task)
 			put_task_struct(task);
 	}
 	spin_lock(&queue->lock);
-	task = queue->task;
-	queue->task = NULL;
-	queue->fetched = 0;
-	queue->round++;
+	WRITE_ONCE(queue->round, queue->round + 1);
 	spin_unlock(&queue->lock);
-	if (task)
-		put_task_struct(task);
 }
 
 void ublk_queue_set_mode(struct ublk_queue *queue, enum ublk_queue_mode mode)

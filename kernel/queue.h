@@ -37,12 +37,10 @@ struct ublk_queue {
 	u8 mode; /* enum ublk_queue_mode */
 	u16 id;
 	u16 depth;
-	u16 fetched; /* slots whose first command of this round has come */
-	u32 round;   /* which opening of the char device this is; see cancel.h */
+	u32 round; /* which opening of the char device this is (READ_ONCE without the lock); see cancel.h */
 	struct ublk_batch batch;
 	struct ublk_device *device;
 	struct ublksrv_io_desc *descs; /* depth of them, physically contiguous */
-	struct task_struct *task; /* the queue's daemon, a reference; NULL with PER_IO_DAEMON */
 	struct ublk_slot slots[];
 };
 
@@ -62,7 +60,7 @@ static inline struct ublk_slot *ublk_queue_slot(struct ublk_queue *queue, u16 ta
 /* Bytes of the descriptor area, as the daemon must map it: whole pages. */
 size_t ublk_queue_descs_bytes(u16 depth);
 
-/* Forgets the tasks and counts of the round that ends. All slots are EMPTY. */
+/* Forgets the tasks of the round that ends, and counts it. All slots are EMPTY. */
 void ublk_queue_end_round(struct ublk_queue *queue);
 
 void ublk_queue_set_mode(struct ublk_queue *queue, enum ublk_queue_mode mode);

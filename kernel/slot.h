@@ -4,7 +4,7 @@
  *
  * A slot may hold a command (the daemon's uring_cmd, waiting to be completed) and a request (the
  * block layer's). All fields are written under the queue's lock. The daemon's own commands look at its
- * task and state before they take it, for an early answer, and look again where it counts.
+ * task, state and pins (READ_ONCE) before they take it, for an early answer, and look again where it counts.
  *
  *             FETCH              a request           the daemon's task runs
  *    EMPTY ───────────▶ PARKED ───────────▶ SENDING ──┬──────────────────▶ OWNED
@@ -53,15 +53,9 @@ enum ublk_slot_state {
 	UBLK_SLOT_DOOMED,
 };
 
-/* What becomes of a request that the daemon will not commit. */
-enum ublk_fate {
-	UBLK_FATE_FAIL,	   /* ends with EIO */
-	UBLK_FATE_REQUEUE, /* waits for the daemon's successor */
-};
-
 struct ublk_slot {
 	u8 state;   /* enum ublk_slot_state; written by ublk_slot_move() alone */
-	u8 fate;    /* enum ublk_fate; of a DOOMED request */
+	bool seen;  /* of a DOOMED request: the daemon had it */
 	u16 pins;   /* who copies to or from the request's pages just now */
 	u64 buffer; /* in the daemon's memory; 0 with USER_COPY */
 	struct request *request;
@@ -104,6 +98,24 @@ static __always_inline void ublk_slot_move(struct ublk_slot *slot, enum ublk_slo
 	if (unlikely(!(ublk_slot_origins(to) & BIT(slot->state))))
 		ublk_slot_warn(slot, to);
 	WRITE_ONCE(slot->state, to);
+}
+
+/* Takes the request off the slot, which comes to this state. */
+static __always_inline struct request *ublk_slot_release(struct ublk_slot *slot,
+							 enum ublk_slot_state to)
+{
+	struct request *request = slot->request;
+
+	slot->request = NULL;
+	ublk_slot_move(slot, to);
+	return request;
+}
+
+/* Until ublk_cancel_unpin() (cancel.h) the request stays, whatever becomes of the daemon. */
+static inline struct request *ublk_slot_pin(struct ublk_slot *slot)
+{
+	WRITE_ONCE(slot->pins, slot->pins + 1);
+	return slot->request;
 }
 
 /* The slot's request is with the daemon, which may read or write its data and commit it. */

@@ -65,6 +65,8 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_F_INTEGRITY	      (1ULL << 16)
 #define UBLK_F_SAFE_STOP_DEV	      (1ULL << 17) /* 7.0: TRY_STOP_DEV */
 #define UBLK_F_NO_AUTO_PART_SCAN      (1ULL << 18) /* 7.0 */
+#define UBLK_F_SHMEM_ZC		      (1ULL << 19)
+#define UBLK_F_IO_DESC_SIZE	      (1ULL << 20) /* io_desc_size says how large a descriptor is */
 
 /* Device states, in ublksrv_ctrl_dev_info.state. */
 #define UBLK_S_DEV_DEAD	    0
@@ -76,7 +78,7 @@ struct ublksrv_ctrl_dev_info {
 	__u16 nr_hw_queues;
 	__u16 queue_depth;
 	__u16 state;
-	__u16 pad0;
+	__u16 io_desc_size; /* of a driver that knows UBLK_F_IO_DESC_SIZE, and ours; else padding */
 	__u32 max_io_buf_bytes;
 	__u32 dev_id;
 	__s32 ublksrv_pid;
@@ -148,6 +150,8 @@ struct ublk_param_segment {
 #define UBLK_PARAM_TYPE_ZONED	  (1u << 3)
 #define UBLK_PARAM_TYPE_DMA_ALIGN (1u << 4) /* 6.14 */
 #define UBLK_PARAM_TYPE_SEGMENT	  (1u << 5) /* 6.15 */
+#define UBLK_PARAM_TYPE_INTEGRITY                                                                  \
+	(1u << 6) /* 7.0; its structure is not here: no part of ours asks for it */
 
 struct ublk_params {
 	__u32 len; /* of the whole structure; a driver with a shorter one takes that much */

@@ -66,7 +66,7 @@ static void order(void)
 
 static void opcodes(void)
 {
-	static const uint32_t unknown[] = { 0, 1, 0x1f, 0x20, 0x21, 0x22, 0x2f, UINT32_MAX };
+	static const uint32_t unknown[] = { 0, 1, 0x1f, 0x2f, UINT32_MAX };
 
 	probe_run(&probe, 0, DEPTH);
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
@@ -123,36 +123,6 @@ static void wrong_task(void)
 	probe_expect("the read is not over", 0, atomic_load(&io.done));
 	probe_send(&probe, COMMIT, tag, PAGE_BYTES);
 	probe_expect("the read", PAGE_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
-	probe_end(&probe);
-}
-
-static void *fetch_elsewhere(void *argument)
-{
-	struct probe own = probe;
-
-	(void)argument;
-	if (io_uring_queue_init(8, &own.ring, 0))
-		probe_die("no ring");
-	probe_expect("FETCH of the queue's next tag by another thread", -EINVAL,
-		     probe_ask(&own, FETCH, 1, 0));
-	io_uring_queue_exit(&own.ring);
-	return NULL;
-}
-
-/* A queue is one thread's, unless the device is to have a daemon for each tag. */
-static void wrong_task_fetches(void)
-{
-	pthread_t thread;
-
-	probe_add(&probe, 0, DEPTH);
-	probe_open(&probe, 0);
-	probe_send(&probe, FETCH, 0, 0);
-	if (pthread_create(&thread, NULL, fetch_elsewhere, NULL))
-		probe_die("no thread");
-	pthread_join(thread, NULL);
-	for (uint16_t tag = 1; tag < DEPTH; tag++)
-		probe_send(&probe, FETCH, tag, 0);
-	probe_start(&probe);
 	probe_end(&probe);
 }
 
@@ -478,7 +448,6 @@ const struct probe_case cases_commands[] = {
 	{ "h17-opcodes", opcodes },
 	{ "legacy-opcodes", legacy_opcodes },
 	{ "h17-another-thread", wrong_task },
-	{ "h17-another-thread-fetches", wrong_task_fetches },
 	{ "h17-another-process", wrong_process },
 	{ "h06-half-fetched", h06_half_fetched },
 	{ "h06-fetch-after-cancel", h06_fetch_after_cancel },

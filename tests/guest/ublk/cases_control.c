@@ -18,6 +18,7 @@
 #include "tests/guest/ublk/probe.h"
 
 #define DEPTH	   4
+#define QUEUES_MAX 4096 /* the ABI's */
 #define PAGE_BYTES 4096u
 #define STRANGER   1000
 /* Far more than a driver may wait for an open that is under way, far less than for a daemon. */
@@ -70,7 +71,7 @@ static void h21_add_clamped(void)
 	info.state = UBLK_S_DEV_LIVE;
 	info.ublksrv_pid = 1;
 	info.owner_uid = info.owner_gid = STRANGER;
-	info.nr_hw_queues = UINT16_MAX;
+	info.nr_hw_queues = QUEUES_MAX;
 	info.max_io_buf_bytes = UINT32_MAX;
 	info.flags |= ~listed;
 	probe_expect("ADD_DEV", 0, probe_add_with(&probe, info));
@@ -125,6 +126,9 @@ static void discard_refused(void)
 			     set(params));
 	}
 	params.discard.discard_granularity = PAGE_BYTES;
+	params.discard.discard_alignment = 512;
+	probe_expect("discards that begin within a block", -EINVAL, set(params));
+	params.discard.discard_alignment = 0;
 	params.discard.max_discard_segments = 2;
 	probe_expect("discards of two ranges", -EINVAL, set(params));
 	params.discard.max_discard_sectors = 0;
@@ -423,7 +427,7 @@ static void deleted_while_start_waits(void)
 	probe_open(&probe, 0);
 	child = fork();
 	if (!child) {
-		probe_expect("START_DEV of what is deleted", -ENODEV,
+		probe_expect("START_DEV of what is deleted", -EBUSY,
 			     probe_control(UBLK_U_CMD_START_DEV, probe.info.dev_id,
 					   (uint64_t)getppid()));
 		_exit(0);
@@ -551,13 +555,15 @@ static void update_size(void)
 {
 	uint32_t id;
 
-	probe_run(&probe, UBLK_F_UPDATE_SIZE, DEPTH);
+	/* The flag says that the command is there, and need not be asked for. */
+	probe_need(UBLK_F_UPDATE_SIZE);
+	probe_run(&probe, 0, DEPTH);
 	id = probe.info.dev_id;
 	probe_expect("UPDATE_SIZE", 0, probe_control(UBLK_U_CMD_UPDATE_SIZE, id, 1 << 20));
 	probe_expect("UPDATE_SIZE to 2^64 sectors", -EINVAL,
 		     probe_control(UBLK_U_CMD_UPDATE_SIZE, id, UINT64_MAX));
 	probe_end(&probe);
-	probe_add(&probe, UBLK_F_UPDATE_SIZE, DEPTH);
+	probe_add(&probe, 0, DEPTH);
 	probe_expect("UPDATE_SIZE without a disk", -ENODEV,
 		     probe_control(UBLK_U_CMD_UPDATE_SIZE, probe.info.dev_id, 1 << 20));
 	delete_added();
@@ -570,7 +576,8 @@ static void try_stop(void)
 	uint32_t id;
 	int disk;
 
-	probe_run(&probe, UBLK_F_SAFE_STOP_DEV, DEPTH);
+	probe_need(UBLK_F_SAFE_STOP_DEV);
+	probe_run(&probe, 0, DEPTH);
 	id = probe.info.dev_id;
 	snprintf(path, sizeof(path), "/dev/ublkb%u", id);
 	disk = open(path, O_RDONLY | O_CLOEXEC);

@@ -148,6 +148,54 @@ static void params_read_back(void)
 	probe_end(&probe);
 }
 
+/* Who asks for no limits of segments and no alignment has none, but that of the kernel's own driver. */
+static void params_no_limits(void)
+{
+	struct disk_io io = { 0 }, odd = { 0 };
+	uint16_t tag;
+
+	start_with(probe_params_plain());
+	expect_queue_file("max_segments", "65535");
+	expect_queue_file("max_segment_size", "4294967295");
+	expect_queue_file("dma_alignment", "3");
+	disk_io_write(&io, &probe, 'a', LENGTH_BYTES);
+	tag = probe_take(&probe, UBLK_IO_OP_WRITE);
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, LENGTH_BYTES);
+	probe_expect("a write", LENGTH_BYTES, disk_io_wait(&io, PROBE_TIMEOUT_MS));
+	odd.data = io.data + 4;
+	disk_io_start(&odd, &probe, UBLK_IO_OP_READ, LENGTH_BYTES);
+	tag = probe_take(&probe, UBLK_IO_OP_READ);
+	probe_expect("its length", LENGTH_BYTES / SECTOR_BYTES, probe.descs[tag].nr_sectors);
+	memset(probe_buffer(&probe, tag), 'b', LENGTH_BYTES);
+	probe_send(&probe, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, LENGTH_BYTES);
+	probe_expect("a read into memory at a multiple of 4", LENGTH_BYTES,
+		     disk_io_wait(&odd, PROBE_TIMEOUT_MS));
+	if (io.data[3] != 'a' || odd.data[0] != 'b' || odd.data[LENGTH_BYTES - 1] != 'b' ||
+	    odd.data[LENGTH_BYTES] != 0)
+		probe_die("the read has other bytes than were given");
+	probe_end(&probe);
+}
+
+/*
+ * A discard is of whole physical blocks for newer block layers, which send one below that uncut, however
+ * large: a daemon whose discards are smaller gets none.
+ */
+static void discards_below_the_physical_block(void)
+{
+	struct ublk_params params = everything();
+
+	params.basic.physical_bs_shift = 16;
+	params.discard.max_discard_sectors = PAGE_BYTES / SECTOR_BYTES;
+	start_with(params);
+	expect_queue_file("discard_max_bytes", "0");
+	probe_end(&probe);
+	params.discard.max_discard_sectors = 256;
+	start_with(params);
+	expect_queue_file("discard_max_bytes", "131072");
+	expect_queue_file("discard_granularity", "65536");
+	probe_end(&probe);
+}
+
 #define LARGE_BYTES (5ULL << 30)
 
 /* All of a disk above 4 GiB, for a daemon that has no limit: it is told of every byte. */
@@ -307,6 +355,8 @@ static void depth_4096(void)
 const struct probe_case cases_operations[] = {
 	{ "operations", operations },
 	{ "params-read-back", params_read_back },
+	{ "params-no-limits", params_no_limits },
+	{ "discards-below-the-physical-block", discards_below_the_physical_block },
 	{ "zeroes-without-limit", zeroes_without_limit },
 	{ "no-scheduler", no_scheduler },
 	{ "depth-4096", depth_4096 },

@@ -55,7 +55,9 @@ static void *task_run(void *argument)
 
 static void begin(uint64_t features, const struct slow_memory *memory, uint32_t answer)
 {
-	probe_add(&probe, UBLK_F_PER_IO_DAEMON | features, TASKS);
+	/* Not asked for: it is granted to all. */
+	probe_need(UBLK_F_PER_IO_DAEMON);
+	probe_add(&probe, features, TASKS);
 	probe_open(&probe, 0);
 	for (uint16_t tag = 0; tag < TASKS; tag++) {
 		tasks[tag].tag = tag;

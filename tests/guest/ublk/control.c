@@ -11,13 +11,13 @@
 #define PAYLOAD_BYTES 1024
 
 static const char *const features[] = {
-	[0] = "zero-copy",     [1] = "comp-in-task",   [2] = "need-get-data",
-	[3] = "recovery",      [4] = "reissue",	       [5] = "unprivileged",
-	[6] = "ioctl-encode",  [7] = "user-copy",      [8] = "zoned",
-	[9] = "fail-io",       [10] = "update-size",   [11] = "auto-buf-reg",
-	[12] = "quiesce",      [13] = "per-io-daemon", [14] = "buf-reg-off-daemon",
-	[15] = "batch-io",     [16] = "integrity",     [17] = "safe-stop",
-	[18] = "no-part-scan",
+	[0] = "zero-copy",     [1] = "comp-in-task",	 [2] = "need-get-data",
+	[3] = "recovery",      [4] = "reissue",		 [5] = "unprivileged",
+	[6] = "ioctl-encode",  [7] = "user-copy",	 [8] = "zoned",
+	[9] = "fail-io",       [10] = "update-size",	 [11] = "auto-buf-reg",
+	[12] = "quiesce",      [13] = "per-io-daemon",	 [14] = "buf-reg-off-daemon",
+	[15] = "batch-io",     [16] = "integrity",	 [17] = "safe-stop",
+	[18] = "no-part-scan", [19] = "shmem-zero-copy", [20] = "io-desc-size",
 };
 
 #define FEATURES (sizeof(features) / sizeof(features[0]))
@@ -88,7 +88,7 @@ static int await(struct control *control)
 	}
 }
 
-static int submit(struct control *control, uint32_t op, const struct ublksrv_ctrl_cmd *command)
+int control_submit(struct control *control, uint32_t op, const struct ublksrv_ctrl_cmd *command)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
 	int ret;
@@ -125,7 +125,7 @@ int control_send(struct control *control, const struct control_call *call)
 	int ret;
 
 	if (!takes_path(control, call->op))
-		return submit(control, call->op, &command);
+		return control_submit(control, call->op, &command);
 	if (call->length > PAYLOAD_BYTES)
 		return -E2BIG;
 	memset(payload, 0, sizeof(payload));
@@ -135,7 +135,7 @@ int control_send(struct control *control, const struct control_call *call)
 	command.addr = (uintptr_t)payload;
 	command.len = (uint16_t)(CONTROL_PATH_BYTES + call->length);
 	command.dev_path_len = CONTROL_PATH_BYTES;
-	ret = submit(control, call->op, &command);
+	ret = control_submit(control, call->op, &command);
 	if (ret >= 0 && call->length)
 		memcpy(call->buffer, payload + CONTROL_PATH_BYTES, call->length);
 	return ret;

@@ -40,6 +40,8 @@ struct control_call {
 int control_open(struct control *control);
 void control_close(struct control *control);
 int control_send(struct control *control, const struct control_call *call);
+/* One command as it is, without a path. */
+int control_submit(struct control *control, uint32_t op, const struct ublksrv_ctrl_cmd *command);
 
 int control_features_get(struct control *control, uint64_t *features);
 /* *info: what is asked for, and then what was granted. */

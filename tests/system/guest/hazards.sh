@@ -17,6 +17,19 @@ one_hazard() {
 	*) fail "$1" "ended with $hazard_rc: $(cat "$WORK/hazard")" ;;
 	esac
 	wait_for no_ublk || fail "$1" "something is left: $(ls -d /dev/ublk[bc]* /sys/block/ublk*)"
+	[ "$LAB_OWN_DRIVER" != 1 ] || hazard_log "$1"
+}
+
+# hazard_log NAME: our driver's log says what went wrong, where an operator has to know.
+hazard_log() {
+	case $1 in
+	bad-buffer-write) hazard_words="a WRITE fails: the daemon's buffer cannot be written" ;;
+	h19-partial-copy) hazard_words="a READ's data ends early: the daemon's buffer cannot be read" ;;
+	h15-recovery) hazard_words="the daemon is gone; requests wait for its successor" ;;
+	*) return 0 ;;
+	esac
+	dmesg | sed "1,/ublk_hazards $1\$/d" | grep -qF "$hazard_words" ||
+		fail "the kernel's log" "does not say: $hazard_words"
 }
 
 # all_hazards: HAZARDS in the environment: only these; HAZARDS_STOP: none after one that fails.
