@@ -13,12 +13,16 @@ enum ublk_fate {
 	UBLK_FATE_REQUEUE, /* waits for the daemon's successor */
 };
 
-/* The table of cancel.h. `seen`: the daemon had the request. */
-static enum ublk_fate cancel_fate(u64 features, bool stopping, bool seen, enum ublk_queue_mode mode)
+/*
+ * The table of cancel.h. `seen`: the daemon had the request. HOLD: the same daemon may go on; where
+ * it is lost, SERVE says what its policy is.
+ */
+static enum ublk_fate ublk_cancel_fate(u64 features, bool stopping, bool seen,
+				       enum ublk_queue_mode mode)
 {
 	if (stopping || mode == UBLK_QUEUE_FAIL)
 		return UBLK_FATE_FAIL;
-	if (mode == UBLK_QUEUE_HOLD && !seen)
+	if (mode == UBLK_QUEUE_HOLD)
 		return UBLK_FATE_REQUEUE;
 	if (!(features & UBLK_F_USER_RECOVERY) || features & UBLK_F_USER_RECOVERY_FAIL_IO)
 		return UBLK_FATE_FAIL;
@@ -27,38 +31,48 @@ static enum ublk_fate cancel_fate(u64 features, bool stopping, bool seen, enum u
 	return UBLK_FATE_REQUEUE;
 }
 
-static bool cancel_stopping(const struct ublk_device *device)
+static bool ublk_cancel_stopping(const struct ublk_device *device)
 {
 	return test_bit(UBLK_DEVICE_STOPPING, &device->flags);
 }
 
 enum ublk_queue_mode ublk_cancel_mode(const struct ublk_device *device)
 {
-	enum ublk_fate fate =
-		cancel_fate(device->info.flags, cancel_stopping(device), false, UBLK_QUEUE_SERVE);
+	enum ublk_fate fate = ublk_cancel_fate(device->info.flags, ublk_cancel_stopping(device),
+					       false, UBLK_QUEUE_SERVE);
 
 	return fate == UBLK_FATE_REQUEUE ? UBLK_QUEUE_HOLD : UBLK_QUEUE_FAIL;
 }
 
 /*
- * Under the queue's lock, so that who lets it serve again finds the request in the list he kicks. The disk
- * may have begun to go: what is put back then, nobody fetches. STOPPING comes first, and the kick for
- * what was put back after every queue's lock.
+ * Under the queue's lock, so that who lets it serve again finds the request in the list he kicks.
+ * The disk may have begun to go: what is put back then, nobody fetches. STOPPING comes first, and
+ * the kick for what was put back after every queue's lock.
  */
-static struct request *cancel_dispose(struct ublk_queue *queue, struct request *request, bool seen)
+static struct request *ublk_cancel_dispose(struct ublk_queue *queue, struct request *request,
+					   bool seen, enum ublk_queue_mode mode)
 {
 	const struct ublk_device *device = queue->device;
 
-	if (cancel_fate(device->info.flags, cancel_stopping(device), seen, queue->mode) ==
+	if (ublk_cancel_fate(device->info.flags, ublk_cancel_stopping(device), seen, mode) ==
 	    UBLK_FATE_FAIL)
 		return request;
 	ublk_request_requeue(request);
 	return NULL;
 }
 
+static struct request *ublk_cancel_dispose_lost(struct ublk_queue *queue, struct request *request,
+						bool seen)
+{
+	bool fails = queue->mode == UBLK_QUEUE_FAIL;
+
+	return ublk_cancel_dispose(queue, request, seen,
+				   fails ? UBLK_QUEUE_FAIL : UBLK_QUEUE_SERVE);
+}
+
 struct request *ublk_cancel_keep(struct ublk_queue *queue, struct request *request)
 {
-	return cancel_dispose(queue, request, false);
+	return ublk_cancel_dispose(queue, request, false, queue->mode);
 }
 
 struct ublk_remains ublk_cancel_doomed(struct ublk_queue *queue, struct ublk_slot *slot)
@@ -66,8 +80,8 @@ struct ublk_remains ublk_cancel_doomed(struct ublk_queue *queue, struct ublk_slo
 	struct ublk_remains remains = { .command = slot->command };
 
 	slot->command = NULL;
-	remains.request =
-		cancel_dispose(queue, ublk_slot_release(slot, UBLK_SLOT_EMPTY), slot->seen);
+	remains.request = ublk_cancel_dispose_lost(queue, ublk_slot_release(slot, UBLK_SLOT_EMPTY),
+						   slot->seen);
 	return remains;
 }
 
@@ -81,10 +95,10 @@ struct request *ublk_cancel_take(struct ublk_queue *queue, struct ublk_slot *slo
 		ublk_slot_move(slot, UBLK_SLOT_DOOMED);
 		return NULL;
 	}
-	return cancel_dispose(queue, ublk_slot_release(slot, to), seen);
+	return ublk_cancel_dispose_lost(queue, ublk_slot_release(slot, to), seen);
 }
 
-static void cancel_request(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
+static void ublk_cancel_request(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
 {
 	struct request *failed = NULL;
 
@@ -103,7 +117,7 @@ static void cancel_request(struct ublk_queue *queue, struct ublk_slot *slot, u32
 		ublk_request_fail(failed);
 }
 
-static void cancel_command(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
+static void ublk_cancel_command(struct ublk_queue *queue, struct ublk_slot *slot, u32 round)
 {
 	struct io_uring_cmd *command = NULL;
 
@@ -118,7 +132,7 @@ static void cancel_command(struct ublk_queue *queue, struct ublk_slot *slot, u32
 		compat_command_done(command, UBLK_IO_RES_ABORT, IO_URING_F_UNLOCKED);
 }
 
-static void cancel_requests(struct ublk_queue *queue, u32 round)
+static void ublk_cancel_requests(struct ublk_queue *queue, u32 round)
 {
 	u16 tag;
 
@@ -127,15 +141,15 @@ static void cancel_requests(struct ublk_queue *queue, u32 round)
 		queue->mode = ublk_cancel_mode(queue->device);
 	spin_unlock(&queue->lock);
 	for (tag = 0; tag < queue->depth; tag++)
-		cancel_request(queue, &queue->slots[tag], round);
+		ublk_cancel_request(queue, &queue->slots[tag], round);
 }
 
-static void cancel_commands(struct ublk_queue *queue, u32 round)
+static void ublk_cancel_commands(struct ublk_queue *queue, u32 round)
 {
 	u16 tag;
 
 	for (tag = 0; tag < queue->depth; tag++)
-		cancel_command(queue, &queue->slots[tag], round);
+		ublk_cancel_command(queue, &queue->slots[tag], round);
 }
 
 /*
@@ -147,9 +161,9 @@ void ublk_cancel_round(struct ublk_device *device, u32 round)
 	u16 id;
 
 	for (id = 0; id < device->info.nr_hw_queues; id++)
-		cancel_requests(device->queues[id], round);
+		ublk_cancel_requests(device->queues[id], round);
 	for (id = 0; id < device->info.nr_hw_queues; id++)
-		cancel_commands(device->queues[id], round);
+		ublk_cancel_commands(device->queues[id], round);
 }
 
 u32 ublk_cancel_this_round(struct ublk_device *device)
@@ -180,8 +194,9 @@ void ublk_cancel_waiting(struct ublk_device *device)
 
 /*
  * A task that waits for its ring's workers on its way out (one may be in STOP_DEV, which waits for
- * requests of this very task) is not marked as exiting yet, but as one that will dump no core any more;
- * nor is one whose core is being dumped, perhaps to its own disk. The group's mark is there at once.
+ * requests of this very task) is not marked as exiting yet, but as one that will dump no core any
+ * more; nor is one whose core is being dumped, perhaps to its own disk. The group's mark is there
+ * at once.
  */
 bool ublk_cancel_dying(const struct task_struct *task)
 {
@@ -190,10 +205,10 @@ bool ublk_cancel_dying(const struct task_struct *task)
 }
 
 /*
- * The task that serves the slot is on its way out, or its ring gone: a task that closes that and lives on
- * serves nobody any more. The queue's lock is held.
+ * The task that serves the slot is on its way out, or its ring gone: a task that closes that and
+ * lives on serves nobody any more. The queue's lock is held.
  */
-static bool slot_lost(const struct ublk_slot *slot)
+static bool ublk_cancel_slot_lost(const struct ublk_slot *slot)
 {
 	if (!slot->task)
 		return false;
@@ -201,14 +216,14 @@ static bool slot_lost(const struct ublk_slot *slot)
 	       (slot->state == UBLK_SLOT_PARKED && compat_command_ring_closed(slot->command));
 }
 
-static bool queue_lost(struct ublk_queue *queue)
+static bool ublk_cancel_queue_lost(struct ublk_queue *queue)
 {
 	bool lost = false;
 	u16 tag;
 
 	spin_lock(&queue->lock);
 	for (tag = 0; tag < queue->depth && !lost; tag++)
-		lost = slot_lost(&queue->slots[tag]);
+		lost = ublk_cancel_slot_lost(&queue->slots[tag]);
 	spin_unlock(&queue->lock);
 	return lost;
 }
@@ -224,7 +239,7 @@ void ublk_cancel_say(struct ublk_device *device)
 			     waits ? "wait for its successor" : "fail");
 }
 
-static void watch_run(struct work_struct *work)
+static void ublk_cancel_watch_run(struct work_struct *work)
 {
 	struct ublk_device *device = container_of(work, struct ublk_device, watch.work);
 	u32 round;
@@ -233,7 +248,7 @@ static void watch_run(struct work_struct *work)
 	if (!ublk_device_round(device, &round))
 		return;
 	for (id = 0; id < device->info.nr_hw_queues; id++) {
-		if (queue_lost(device->queues[id])) {
+		if (ublk_cancel_queue_lost(device->queues[id])) {
 			set_bit(UBLK_DEVICE_LOST, &device->flags);
 			break;
 		}
@@ -249,7 +264,7 @@ static void watch_run(struct work_struct *work)
 
 void ublk_cancel_init(struct ublk_device *device)
 {
-	INIT_DELAYED_WORK(&device->watch, watch_run);
+	INIT_DELAYED_WORK(&device->watch, ublk_cancel_watch_run);
 }
 
 void ublk_cancel_watch(struct ublk_device *device)

@@ -2,10 +2,10 @@
 /*
  * cancel.h - the daemon is gone: finds it out, and takes back what it had.
  *
- * What tells of the loss: a poll of the fetching tasks, and of who has the char device's file, at most
- * UBLK_WATCH_MS apart, during a round - the authority on every kernel; the ring's cancel notice (6.7),
- * a flush of the char device in the dying task, and task work that runs elsewhere than in the daemon
- * only make it faster.
+ * What tells of the loss: a poll of the fetching tasks, and of who has the char device's file, at
+ * most UBLK_WATCH_MS apart, during a round - the authority on every kernel; the ring's cancel
+ * notice (6.7), a flush of the char device in the dying task, and task work that runs elsewhere
+ * than in the daemon only make it faster.
  *
  * Policy, for each request:
  *
@@ -16,8 +16,8 @@
  *      with _FAIL_IO         EIO                           EIO
  *    being stopped           EIO                           EIO
  *
- * While QUIESCE_DEV waits for a daemon that lives, what comes waits, whatever the policy: the same daemon
- * may go on. Once the queue fails requests, they fail.
+ * While QUIESCE_DEV waits for a daemon that lives, what comes waits, whatever the policy: the same
+ * daemon may go on. Once the queue fails requests, they fail.
  */
 #ifndef UBLK_CANCEL_H
 #define UBLK_CANCEL_H
@@ -45,9 +45,9 @@ void ublk_cancel_round(struct ublk_device *device, u32 round);
 u32 ublk_cancel_this_round(struct ublk_device *device);
 
 /*
- * Takes back everything of a daemon that is LOST, in a kernel thread, and waits until that is done. For
- * control commands: in their own context a command's end may put the char device's last reference,
- * to be dropped when this task next returns, and DEL_DEV waits for that.
+ * Takes back everything of a daemon that is LOST, in a kernel thread, and waits until that is done.
+ * For control commands: in their own context a command's end may put the char device's last
+ * reference, to be dropped when this task next returns, and DEL_DEV waits for that.
  */
 void ublk_cancel_lost(struct ublk_device *device);
 
@@ -58,15 +58,16 @@ bool ublk_cancel_dying(const struct task_struct *task);
 enum ublk_queue_mode ublk_cancel_mode(const struct ublk_device *device);
 
 /*
- * With the queue's lock held, of a request that is not in a slot and the daemon has not seen: NULL, it waits
- * for the successor, or the request, to be failed once the lock is released.
+ * With the queue's lock held, of a request that is not in a slot and the daemon has not seen: NULL,
+ * it waits for the successor, or the request, to be failed once the lock is released.
  */
 struct request *ublk_cancel_keep(struct ublk_queue *queue, struct request *request);
 
 /*
- * With the queue's lock held: takes a slot's request, which the daemon will not commit, and brings the slot
- * to the state; or, while somebody copies to or from it, to DOOMED. Returns the request if it is to be
- * failed, once the lock is released; NULL: it waits for the successor, or for who copies.
+ * With the queue's lock held: takes a slot's request, which the daemon will not commit, and brings
+ * the slot to the state; or, while somebody copies to or from it, to DOOMED. Returns the request if
+ * it is to be failed, once the lock is released; NULL: it waits for the successor, or for who
+ * copies.
  */
 struct request *ublk_cancel_take(struct ublk_queue *queue, struct ublk_slot *slot,
 				 enum ublk_slot_state to);

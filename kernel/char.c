@@ -13,7 +13,7 @@
 #include "device.h"
 #include "request.h"
 
-static int char_open(struct inode *inode, struct file *file)
+static int ublk_char_open(struct inode *inode, struct file *file)
 {
 	struct ublk_device *device = container_of(inode->i_cdev, struct ublk_device, cdev);
 	int result = ublk_device_begin_round(device, file);
@@ -27,15 +27,18 @@ static int char_open(struct inode *inode, struct file *file)
 }
 
 /* Runs in the closing task, a dying one too: then it is the first to know. */
-static int char_flush(struct file *file, fl_owner_t owner)
+static int ublk_char_flush(struct file *file, fl_owner_t owner)
 {
 	if (current->flags & PF_EXITING)
 		ublk_cancel_suspect(file->private_data, false);
 	return 0;
 }
 
-/* No command is left and no mapping; requests that the daemon had may be, unless a work ended the round. */
-static int char_release(struct inode *inode, struct file *file)
+/*
+ * No command is left and no mapping; requests that the daemon had may be, unless a work ended the
+ * round.
+ */
+static int ublk_char_release(struct inode *inode, struct file *file)
 {
 	struct ublk_device *device = file->private_data;
 
@@ -45,7 +48,7 @@ static int char_release(struct inode *inode, struct file *file)
 }
 
 /* One process maps, each queue's area whole and for reading. */
-static int char_mmap_check(struct ublk_device *device, struct vm_area_struct *area)
+static int ublk_char_mmap_check(struct ublk_device *device, struct vm_area_struct *area)
 {
 	int result = 0;
 
@@ -62,7 +65,7 @@ static int char_mmap_check(struct ublk_device *device, struct vm_area_struct *ar
 	return result;
 }
 
-static int char_mmap(struct file *file, struct vm_area_struct *area)
+static int ublk_char_mmap(struct file *file, struct vm_area_struct *area)
 {
 	struct ublk_device *device = file->private_data;
 	const unsigned long stride_bytes = ublk_queue_descs_bytes(UBLK_MAX_QUEUE_DEPTH);
@@ -74,7 +77,7 @@ static int char_mmap(struct file *file, struct vm_area_struct *area)
 	if (area->vm_pgoff > ULONG_MAX >> PAGE_SHIFT || offset_bytes % stride_bytes ||
 	    id >= device->info.nr_hw_queues)
 		return -EINVAL;
-	result = char_mmap_check(device, area);
+	result = ublk_char_mmap_check(device, area);
 	if (result)
 		return result;
 	id = array_index_nospec(id, device->info.nr_hw_queues);
@@ -85,8 +88,8 @@ static int char_mmap(struct file *file, struct vm_area_struct *area)
 }
 
 /* Which slot a USER_COPY position means, and where in its data. NULL: none. */
-static struct ublk_slot *slot_at(struct ublk_device *device, loff_t position,
-				 struct ublk_queue **queue, size_t *offset_bytes)
+static struct ublk_slot *ublk_char_slot_at(struct ublk_device *device, loff_t position,
+					   struct ublk_queue **queue, size_t *offset_bytes)
 {
 	u64 at = position - UBLKSRV_IO_BUF_OFFSET;
 	u16 id = at >> UBLK_QID_OFF & (BIT(UBLK_QID_BITS) - 1);
@@ -103,13 +106,14 @@ static struct ublk_slot *slot_at(struct ublk_device *device, loff_t position,
 }
 
 /* A daemon reads the data of a WRITE and writes that of a READ. The lock is held. */
-static bool copy_allowed(const struct ublk_slot *slot, size_t offset_bytes, enum req_op operation)
+static bool ublk_char_copy_allowed(const struct ublk_slot *slot, size_t offset_bytes,
+				   enum req_op operation)
 {
 	return slot->state == UBLK_SLOT_OWNED && slot->pins < U16_MAX &&
 	       req_op(slot->request) == operation && offset_bytes <= blk_rq_bytes(slot->request);
 }
 
-static ssize_t char_copy(struct kiocb *kiocb, struct iov_iter *iter, enum req_op operation)
+static ssize_t ublk_char_copy(struct kiocb *kiocb, struct iov_iter *iter, enum req_op operation)
 {
 	struct ublk_device *device = kiocb->ki_filp->private_data;
 	struct ublk_remains remains;
@@ -120,11 +124,11 @@ static ssize_t char_copy(struct kiocb *kiocb, struct iov_iter *iter, enum req_op
 
 	if (ublk_device_copies(device))
 		return -EACCES;
-	slot = slot_at(device, kiocb->ki_pos, &queue, &offset_bytes);
+	slot = ublk_char_slot_at(device, kiocb->ki_pos, &queue, &offset_bytes);
 	if (!slot)
 		return -EINVAL;
 	spin_lock(&queue->lock);
-	if (!copy_allowed(slot, offset_bytes, operation)) {
+	if (!ublk_char_copy_allowed(slot, offset_bytes, operation)) {
 		spin_unlock(&queue->lock);
 		return -EINVAL;
 	}
@@ -142,24 +146,24 @@ static ssize_t char_copy(struct kiocb *kiocb, struct iov_iter *iter, enum req_op
 	return done_bytes;
 }
 
-static ssize_t char_read_iter(struct kiocb *kiocb, struct iov_iter *iter)
+static ssize_t ublk_char_read_iter(struct kiocb *kiocb, struct iov_iter *iter)
 {
-	return char_copy(kiocb, iter, REQ_OP_WRITE);
+	return ublk_char_copy(kiocb, iter, REQ_OP_WRITE);
 }
 
-static ssize_t char_write_iter(struct kiocb *kiocb, struct iov_iter *iter)
+static ssize_t ublk_char_write_iter(struct kiocb *kiocb, struct iov_iter *iter)
 {
-	return char_copy(kiocb, iter, REQ_OP_READ);
+	return ublk_char_copy(kiocb, iter, REQ_OP_READ);
 }
 
 const struct file_operations ublk_char_operations = {
 	.owner = THIS_MODULE,
-	.open = char_open,
-	.flush = char_flush,
-	.release = char_release,
-	.mmap = char_mmap,
-	.read_iter = char_read_iter,
-	.write_iter = char_write_iter,
+	.open = ublk_char_open,
+	.flush = ublk_char_flush,
+	.release = ublk_char_release,
+	.mmap = ublk_char_mmap,
+	.read_iter = ublk_char_read_iter,
+	.write_iter = ublk_char_write_iter,
 	.uring_cmd = ublk_command_issue,
 	.llseek = noop_llseek,
 };

@@ -14,19 +14,19 @@
 #include "request.h"
 
 /* A command's private area while a slot holds it: where it is. */
-struct command_place {
+struct ublk_command_place {
 	struct ublk_queue *queue;
 	u16 tag;
 };
 
-static struct command_place *command_place(struct io_uring_cmd *command)
+static struct ublk_command_place *ublk_command_place(struct io_uring_cmd *command)
 {
-	BUILD_BUG_ON(sizeof(struct command_place) > sizeof(command->pdu));
-	return (struct command_place *)command->pdu;
+	BUILD_BUG_ON(sizeof(struct ublk_command_place) > sizeof(command->pdu));
+	return (struct ublk_command_place *)command->pdu;
 }
 
 /* The SQE is shared with userspace: each field is read once, here. */
-struct operands {
+struct ublk_operands {
 	struct ublk_queue *queue;
 	struct ublk_slot *slot;
 	u16 tag;
@@ -37,22 +37,25 @@ struct operands {
 /* --- from the block layer to the daemon ------------------------------------------------------- */
 
 /* This is the daemon's own task, and it will go on: its memory may be copied from and to. */
-static bool in_daemon(const struct ublk_slot *slot)
+static bool ublk_command_in_daemon(const struct ublk_slot *slot)
 {
 	return current == slot->task && !(current->flags & PF_EXITING) && current->mm;
 }
 
-/* The daemon does not get the request, and its command goes on waiting: it was killed, or its buffer is no
- * memory that can be written. */
-#define NOT_DELIVERED (-EINTR)
-#define UNWRITABLE    (-EFAULT)
+/*
+ * The daemon does not get the request, and its command goes on waiting: it was killed, or its
+ * buffer is no memory that can be written.
+ */
+#define UBLK_NOT_DELIVERED (-EINTR)
+#define UBLK_UNWRITABLE	   (-EFAULT)
 
 /*
- * What a killed task was at is broken off: a copy ends early, a system call is interrupted. That says
- * something about the task, and nothing about the request, which has the fate of a lost daemon's. The
- * group is marked before its tasks have the signal, and after they took it from the list.
+ * What a killed task was at is broken off: a copy ends early, a system call is interrupted. That
+ * says something about the task, and nothing about the request, which has the fate of a lost
+ * daemon's. The group is marked before its tasks have the signal, and after they took it from the
+ * list.
  */
-static bool broken_off(void)
+static bool ublk_command_broken_off(void)
 {
 	return fatal_signal_pending(current) || ublk_cancel_dying(current);
 }
@@ -62,8 +65,8 @@ static bool broken_off(void)
  * that cannot be written now will not be later, so trying again would never end: the request fails,
  * unless the copy was broken off. *failed is to be failed once the lock is released.
  */
-static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct request **failed)
-	__must_hold(&queue->lock)
+static int ublk_command_deliver_data(struct ublk_queue *queue, struct ublk_slot *slot,
+				     struct request **failed) __must_hold(&queue->lock)
 {
 	struct request *request = ublk_slot_pin(slot);
 	struct ublk_remains remains;
@@ -79,22 +82,28 @@ static int deliver_data(struct ublk_queue *queue, struct ublk_slot *slot, struct
 		return UBLK_IO_RES_ABORT;
 	if (whole)
 		return UBLK_IO_RES_OK;
-	if (broken_off()) {
+	if (ublk_command_broken_off()) {
 		*failed = ublk_cancel_take(queue, slot, UBLK_SLOT_PARKED);
-		return NOT_DELIVERED;
+		return UBLK_NOT_DELIVERED;
 	}
 	*failed = ublk_slot_release(slot, UBLK_SLOT_PARKED);
-	return UNWRITABLE;
+	return UBLK_UNWRITABLE;
 }
 
-static bool needs_copy(const struct ublk_queue *queue, const struct request *request)
+/* No lock is held. */
+static void ublk_command_say(const struct ublk_queue *queue, const char *what)
+{
+	dev_warn_ratelimited(&queue->device->dev, "%s\n", what);
+}
+
+static bool ublk_command_needs_copy(const struct ublk_queue *queue, const struct request *request)
 {
 	return req_op(request) == REQ_OP_WRITE && ublk_device_copies(queue->device);
 }
 
 /* In another task than the daemon: nobody will serve this slot. The lock is held. */
-static int deliver_to_nobody(struct ublk_queue *queue, struct ublk_slot *slot,
-			     struct request **failed)
+static int ublk_command_deliver_to_nobody(struct ublk_queue *queue, struct ublk_slot *slot,
+					  struct request **failed)
 {
 	slot->command = NULL;
 	if (slot->state == UBLK_SLOT_SENDING)
@@ -106,16 +115,16 @@ static int deliver_to_nobody(struct ublk_queue *queue, struct ublk_slot *slot,
 }
 
 /* The lock is held. */
-static int deliver_to_daemon(struct ublk_queue *queue, struct ublk_slot *slot,
-			     struct request **failed)
+static int ublk_command_deliver_to_daemon(struct ublk_queue *queue, struct ublk_slot *slot,
+					  struct request **failed)
 {
 	int result = UBLK_IO_RES_OK;
 
-	if (needs_copy(queue, slot->request)) {
+	if (ublk_command_needs_copy(queue, slot->request)) {
 		if (ublk_device_has(queue->device, UBLK_F_NEED_GET_DATA))
 			result = UBLK_IO_RES_NEED_GET_DATA;
 		else
-			result = deliver_data(queue, slot, failed);
+			result = ublk_command_deliver_data(queue, slot, failed);
 	}
 	if (unlikely(result < 0))
 		return result;
@@ -125,35 +134,34 @@ static int deliver_to_daemon(struct ublk_queue *queue, struct ublk_slot *slot,
 }
 
 /* The lock is held, and released. */
-static void deliver_slot(struct ublk_queue *queue, struct ublk_slot *slot, unsigned int issue_flags)
-	__releases(&queue->lock)
+static void ublk_command_deliver_slot(struct ublk_queue *queue, struct ublk_slot *slot,
+				      unsigned int issue_flags) __releases(&queue->lock)
 {
 	struct io_uring_cmd *command = slot->command;
 	struct request *failed = NULL;
 	int result;
 
-	if (likely(slot->state == UBLK_SLOT_SENDING && in_daemon(slot)))
-		result = deliver_to_daemon(queue, slot, &failed);
+	if (likely(slot->state == UBLK_SLOT_SENDING && ublk_command_in_daemon(slot)))
+		result = ublk_command_deliver_to_daemon(queue, slot, &failed);
 	else
-		result = deliver_to_nobody(queue, slot, &failed);
+		result = ublk_command_deliver_to_nobody(queue, slot, &failed);
 	spin_unlock(&queue->lock);
-	if (unlikely(result == UNWRITABLE))
-		dev_warn_ratelimited(&queue->device->dev,
-				     "a WRITE fails: the daemon's buffer cannot be written\n");
-	else if (likely(result != NOT_DELIVERED))
+	if (unlikely(result == UBLK_UNWRITABLE))
+		ublk_command_say(queue, "a WRITE fails: the daemon's buffer cannot be written");
+	else if (likely(result != UBLK_NOT_DELIVERED))
 		compat_command_done(command, result, issue_flags);
 	if (unlikely(failed))
 		ublk_request_fail(failed);
 }
 
 /*
- * The batch is closed before its first slot is at hand, so nobody joins any more. A slot behind has its
- * command until its turn comes, which holds the device; behind the last nothing does.
+ * The batch is closed before its first slot is at hand, so nobody joins any more. A slot behind has
+ * its command until its turn comes, which holds the device; behind the last nothing does.
  */
-static void deliver(struct io_uring_cmd *command, unsigned int issue_flags)
+static void ublk_command_deliver(struct io_uring_cmd *command, unsigned int issue_flags)
 {
-	struct ublk_queue *queue = command_place(command)->queue;
-	struct ublk_slot *slot = ublk_queue_slot(queue, command_place(command)->tag);
+	struct ublk_queue *queue = ublk_command_place(command)->queue;
+	struct ublk_slot *slot = ublk_queue_slot(queue, ublk_command_place(command)->tag);
 	struct ublk_slot *next;
 
 	spin_lock(&queue->lock);
@@ -161,7 +169,7 @@ static void deliver(struct io_uring_cmd *command, unsigned int issue_flags)
 		queue->batch = (struct ublk_batch){};
 	for (;;) {
 		next = slot->next;
-		deliver_slot(queue, slot, issue_flags);
+		ublk_command_deliver_slot(queue, slot, issue_flags);
 		if (!next)
 			return;
 		slot = next;
@@ -170,13 +178,13 @@ static void deliver(struct io_uring_cmd *command, unsigned int issue_flags)
 	}
 }
 
-COMPAT_TASK_WORK(deliver_work, deliver)
+COMPAT_TASK_WORK(ublk_command_deliver_work, ublk_command_deliver)
 
 /*
- * Under the lock: a cancelled command would be gone once it is released. Task work of a task that exits may
- * lie in its ring until more is sent there: nobody joins it.
+ * Under the lock: a cancelled command would be gone once it is released. Task work of a task that
+ * exits may lie in its ring until more is sent there: nobody joins it.
  */
-static void send(struct ublk_queue *queue, struct ublk_slot *slot)
+static void ublk_command_send(struct ublk_queue *queue, struct ublk_slot *slot)
 {
 	struct ublk_slot *last = queue->batch.last;
 
@@ -189,29 +197,33 @@ static void send(struct ublk_queue *queue, struct ublk_slot *slot)
 		return;
 	}
 	queue->batch.first = slot;
-	io_uring_cmd_complete_in_task(slot->command, deliver_work);
+	io_uring_cmd_complete_in_task(slot->command, ublk_command_deliver_work);
 }
 
-/* Nobody serves the tag just now: no answer for the block layer, but one for queue_without_daemon(). */
-#define NO_DAEMON BLK_STS_RESOURCE
+/* Nobody serves the tag just now: no answer for the block layer, but one for who called. */
+#define UBLK_NO_DAEMON BLK_STS_RESOURCE
 
-/* With the lock held: starts the request and sends it to the daemon. Where it does not, nothing was done. */
-static blk_status_t queue_to_daemon(struct ublk_queue *queue, struct request *request)
+/*
+ * With the lock held: starts the request and sends it to the daemon. Where it does not, nothing was
+ * done.
+ */
+static blk_status_t ublk_command_queue_to_daemon(struct ublk_queue *queue, struct request *request)
 {
 	struct ublk_slot *slot = ublk_queue_slot(queue, request->tag);
 
 	if (unlikely(queue->mode != UBLK_QUEUE_SERVE || slot->state != UBLK_SLOT_PARKED))
-		return NO_DAEMON;
+		return UBLK_NO_DAEMON;
 	if (unlikely(ublk_request_describe(request, slot->buffer, &queue->descs[request->tag])))
 		return BLK_STS_IOERR;
 	compat_request_start(request);
 	slot->request = request;
-	send(queue, slot);
+	ublk_command_send(queue, slot);
 	return BLK_STS_OK;
 }
 
 /* With the lock held. */
-static blk_status_t queue_without_daemon(struct ublk_queue *queue, struct request *request)
+static blk_status_t ublk_command_queue_without_daemon(struct ublk_queue *queue,
+						      struct request *request)
 {
 	compat_request_start(request);
 	return ublk_cancel_keep(queue, request) ? BLK_STS_IOERR : BLK_STS_OK;
@@ -222,22 +234,23 @@ blk_status_t ublk_command_queue(struct ublk_queue *queue, struct request *reques
 	blk_status_t status;
 
 	spin_lock(&queue->lock);
-	status = queue_to_daemon(queue, request);
-	if (unlikely(status == NO_DAEMON))
-		status = queue_without_daemon(queue, request);
+	status = ublk_command_queue_to_daemon(queue, request);
+	if (unlikely(status == UBLK_NO_DAEMON))
+		status = ublk_command_queue_without_daemon(queue, request);
 	spin_unlock(&queue->lock);
 	return status;
 }
 
 /* Sends those of one queue, `request` first; returns the next, which is another's, or NULL. */
-static struct request *queue_list_of_one(struct request *request, struct rq_list *requests,
-					 struct rq_list *left)
+static struct request *ublk_command_queue_list_of_one(struct request *request,
+						      struct rq_list *requests,
+						      struct rq_list *left)
 {
 	struct ublk_queue *queue = request->mq_hctx->driver_data;
 
 	spin_lock(&queue->lock);
 	do {
-		if (unlikely(queue_to_daemon(queue, request) != BLK_STS_OK))
+		if (unlikely(ublk_command_queue_to_daemon(queue, request) != BLK_STS_OK))
 			compat_list_add(left, request);
 		request = compat_list_pop(requests);
 	} while (request && request->mq_hctx->driver_data == queue);
@@ -251,14 +264,16 @@ void ublk_command_queue_list(struct rq_list *requests)
 	struct rq_list left = {};
 
 	while (request)
-		request = queue_list_of_one(request, requests, &left);
+		request = ublk_command_queue_list_of_one(request, requests, &left);
 	*requests = left;
 }
 
-/* --- from the daemon ---------------------------------------------------------------------------- */
+/*
+ * --- from the daemon ----------------------------------------------------------------------------
+ */
 
 /* Which buffers a command may name: one per tag, none with USER_COPY. */
-static bool buffer_allowed(const struct ublk_device *device, u64 buffer)
+static bool ublk_command_buffer_allowed(const struct ublk_device *device, u64 buffer)
 {
 	if (!ublk_device_copies(device))
 		return !buffer;
@@ -266,10 +281,11 @@ static bool buffer_allowed(const struct ublk_device *device, u64 buffer)
 }
 
 /*
- * Puts the command into the slot; the lock is held. From now on anybody may complete it. Returns the
- * request that the slot had, or NULL.
+ * Puts the command into the slot; the lock is held. From now on anybody may complete it. Returns
+ * the request that the slot had, or NULL.
  */
-static struct request *park(struct ublk_slot *slot, struct io_uring_cmd *command, u64 buffer)
+static struct request *ublk_command_park(struct ublk_slot *slot, struct io_uring_cmd *command,
+					 u64 buffer)
 {
 	slot->command = command;
 	slot->buffer = buffer;
@@ -277,7 +293,7 @@ static struct request *park(struct ublk_slot *slot, struct io_uring_cmd *command
 }
 
 /* A tag's first FETCH decides about its task. */
-static int fetch_check(const struct ublk_queue *queue, const struct ublk_slot *slot)
+static int ublk_command_fetch_check(const struct ublk_queue *queue, const struct ublk_slot *slot)
 {
 	const struct ublk_device *device = queue->device;
 	u16 state = READ_ONCE(device->info.state);
@@ -290,7 +306,7 @@ static int fetch_check(const struct ublk_queue *queue, const struct ublk_slot *s
 }
 
 /* All tags of a device are fetched by one process, which is then its daemon. */
-static int fetch_claim_process(struct ublk_device *device)
+static int ublk_command_fetch_claim_process(struct ublk_device *device)
 {
 	int result = 0;
 
@@ -303,21 +319,21 @@ static int fetch_claim_process(struct ublk_device *device)
 	return result;
 }
 
-static int fetch(const struct operands *operands, struct io_uring_cmd *command,
-		 unsigned int issue_flags)
+static int ublk_command_fetch(const struct ublk_operands *operands, struct io_uring_cmd *command,
+			      unsigned int issue_flags)
 {
 	struct ublk_queue *queue = operands->queue;
 	struct ublk_slot *slot = operands->slot;
 	struct ublk_device *device = queue->device;
 	int result;
 
-	if (!buffer_allowed(device, operands->buffer))
+	if (!ublk_command_buffer_allowed(device, operands->buffer))
 		return -EINVAL;
-	result = fetch_claim_process(device);
+	result = ublk_command_fetch_claim_process(device);
 	if (result)
 		return result;
 	spin_lock(&queue->lock);
-	result = fetch_check(queue, slot);
+	result = ublk_command_fetch_check(queue, slot);
 	if (result) {
 		spin_unlock(&queue->lock);
 		return result;
@@ -331,7 +347,7 @@ static int fetch(const struct operands *operands, struct io_uring_cmd *command,
 	compat_command_cancelable(command, issue_flags);
 	/* Once parked and unlocked the command may end, and with it the last hold on the device. */
 	spin_lock(&queue->lock);
-	park(slot, command, operands->buffer);
+	ublk_command_park(slot, command, operands->buffer);
 	if (atomic_dec_and_test(&device->unfetched))
 		complete_all(&device->ready);
 	spin_unlock(&queue->lock);
@@ -339,12 +355,12 @@ static int fetch(const struct operands *operands, struct io_uring_cmd *command,
 }
 
 /*
- * A READ's data, from the buffer that the COMMIT names; returns the new result. The slot stays pinned
- * for commit(), which takes the lock anyway; not where it was cancelled already. -EBUSY when somebody
- * else has it pinned.
+ * A READ's data, from the buffer that the COMMIT names; returns the new result. The slot stays
+ * pinned for its caller, who takes the lock anyway; not where it was cancelled already. -EBUSY when
+ * somebody else has it pinned.
  */
-static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buffer, int result,
-		       bool *pinned)
+static int ublk_command_commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buffer,
+				    int result, bool *pinned)
 {
 	struct request *request;
 	int want_bytes;
@@ -361,17 +377,19 @@ static int commit_data(struct ublk_queue *queue, struct ublk_slot *slot, u64 buf
 	*pinned = true;
 	want_bytes = min_t(unsigned int, result, blk_rq_bytes(request));
 	result = ublk_copy_from_user(request, buffer, want_bytes);
-	if (unlikely(result < want_bytes && !broken_off()))
-		dev_warn_ratelimited(
-			&queue->device->dev,
-			"a READ's data ends early: the daemon's buffer cannot be read\n");
+	if (unlikely(result < want_bytes && !ublk_command_broken_off()))
+		ublk_command_say(queue,
+				 "a READ's data ends early: the daemon's buffer cannot be read");
 	return result;
 }
 
-/* A COMMIT that came too late, while somebody else copies, or broken off. The lock is held, and released. */
-static int commit_refuse(struct ublk_queue *queue, const struct ublk_slot *slot,
-			 struct io_uring_cmd *command, unsigned int issue_flags,
-			 struct request *failed) __releases(&queue->lock)
+/*
+ * A COMMIT that came too late, while somebody else copies, or broken off. The lock is held, and
+ * released.
+ */
+static int ublk_command_commit_refuse(struct ublk_queue *queue, const struct ublk_slot *slot,
+				      struct io_uring_cmd *command, unsigned int issue_flags,
+				      struct request *failed) __releases(&queue->lock)
 {
 	int result = ublk_slot_committable(slot) ? -EBUSY : UBLK_IO_RES_ABORT;
 
@@ -387,8 +405,8 @@ static int commit_refuse(struct ublk_queue *queue, const struct ublk_slot *slot,
  * The task was checked, so no other COMMIT runs; but a cancel may take the slot until the lock is
  * held. By then the ring may know of the command, so it is completed, not refused.
  */
-static int commit(const struct operands *operands, struct io_uring_cmd *command,
-		  unsigned int issue_flags)
+static int ublk_command_commit(const struct ublk_operands *operands, struct io_uring_cmd *command,
+			       unsigned int issue_flags)
 {
 	struct ublk_queue *queue = operands->queue;
 	struct ublk_slot *slot = operands->slot;
@@ -397,7 +415,8 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 	int result = operands->result;
 	bool brings_data, pinned = false;
 
-	if (!ublk_slot_committable(slot) || !buffer_allowed(queue->device, operands->buffer))
+	if (!ublk_slot_committable(slot) ||
+	    !ublk_command_buffer_allowed(queue->device, operands->buffer))
 		return -EINVAL;
 	if (READ_ONCE(slot->pins))
 		return -EBUSY;
@@ -406,7 +425,7 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 	if (brings_data && !operands->buffer)
 		return -EINVAL;
 	if (brings_data && result > 0) {
-		result = commit_data(queue, slot, operands->buffer, result, &pinned);
+		result = ublk_command_commit_data(queue, slot, operands->buffer, result, &pinned);
 		if (result < 0)
 			return result;
 	}
@@ -416,15 +435,16 @@ static int commit(const struct operands *operands, struct io_uring_cmd *command,
 	if (pinned)
 		remains = ublk_cancel_unpin(queue, slot);
 	if (unlikely(!ublk_slot_committable(slot) || slot->pins ||
-		     (ublk_request_fails(slot->request, result) && broken_off())))
-		return commit_refuse(queue, slot, command, issue_flags, remains.request);
-	request = park(slot, command, operands->buffer);
+		     (ublk_request_fails(slot->request, result) && ublk_command_broken_off())))
+		return ublk_command_commit_refuse(queue, slot, command, issue_flags,
+						  remains.request);
+	request = ublk_command_park(slot, command, operands->buffer);
 	spin_unlock(&queue->lock);
 	ublk_request_end(request, result);
 	return -EIOCBQUEUED;
 }
 
-static int get_data(const struct operands *operands)
+static int ublk_command_get_data(const struct ublk_operands *operands)
 {
 	struct ublk_queue *queue = operands->queue;
 	struct ublk_slot *slot = operands->slot;
@@ -457,7 +477,8 @@ static int get_data(const struct operands *operands)
 }
 
 /* Bounds first, before anything is indexed. Without a slot: there is none of this number. */
-static struct operands read_operands(const struct ublk_device *device, struct io_uring_cmd *command)
+static struct ublk_operands ublk_command_read_operands(const struct ublk_device *device,
+						       struct io_uring_cmd *command)
 {
 	const struct ublksrv_io_cmd *payload = compat_command_payload(command);
 	u16 queue_id = READ_ONCE(payload->q_id);
@@ -465,11 +486,11 @@ static struct operands read_operands(const struct ublk_device *device, struct io
 	struct ublk_queue *queue;
 
 	if (queue_id >= device->info.nr_hw_queues || tag >= device->info.queue_depth)
-		return (struct operands){};
+		return (struct ublk_operands){};
 	queue_id = array_index_nospec(queue_id, device->info.nr_hw_queues);
 	tag = array_index_nospec(tag, device->info.queue_depth);
 	queue = device->queues[queue_id];
-	return (struct operands){
+	return (struct ublk_operands){
 		.queue = queue,
 		.slot = ublk_queue_slot(queue, tag),
 		.tag = tag,
@@ -479,7 +500,7 @@ static struct operands read_operands(const struct ublk_device *device, struct io
 }
 
 /* The same command as an ioctl code, or as the bare number. */
-static int read_opcode(struct io_uring_cmd *command)
+static int ublk_command_read_opcode(struct io_uring_cmd *command)
 {
 	u32 code = READ_ONCE(command->cmd_op);
 
@@ -495,34 +516,34 @@ static int read_opcode(struct io_uring_cmd *command)
 	return -EOPNOTSUPP;
 }
 
-static int issue(struct io_uring_cmd *command, unsigned int issue_flags)
+static int ublk_command_issue_here(struct io_uring_cmd *command, unsigned int issue_flags)
 {
 	struct ublk_device *device = command->file->private_data;
-	struct operands operands;
+	struct ublk_operands operands;
 	int opcode;
 
-	opcode = read_opcode(command);
+	opcode = ublk_command_read_opcode(command);
 	if (unlikely(opcode < 0))
 		return opcode;
-	operands = read_operands(device, command);
+	operands = ublk_command_read_operands(device, command);
 	if (unlikely(!operands.slot))
 		return -EINVAL;
-	*command_place(command) = (struct command_place){ operands.queue, operands.tag };
+	*ublk_command_place(command) = (struct ublk_command_place){ operands.queue, operands.tag };
 	if (opcode == _IOC_NR(UBLK_U_IO_FETCH_REQ))
-		return fetch(&operands, command, issue_flags);
+		return ublk_command_fetch(&operands, command, issue_flags);
 	/* The copy would happen in the wrong memory. */
 	if (unlikely(READ_ONCE(operands.slot->task) != current))
 		return -EINVAL;
 	if (opcode == _IOC_NR(UBLK_U_IO_NEED_GET_DATA))
-		return get_data(&operands);
-	return commit(&operands, command, issue_flags);
+		return ublk_command_get_data(&operands);
+	return ublk_command_commit(&operands, command, issue_flags);
 }
 
 /* The ring tells that it goes, in a dying task or in a kworker: the daemon is gone. */
-static int cancel_notice(struct io_uring_cmd *command, unsigned int issue_flags)
+static int ublk_command_cancel_notice(struct io_uring_cmd *command, unsigned int issue_flags)
 {
-	struct ublk_queue *queue = command_place(command)->queue;
-	struct ublk_slot *slot = ublk_queue_slot(queue, command_place(command)->tag);
+	struct ublk_queue *queue = ublk_command_place(command)->queue;
+	struct ublk_slot *slot = ublk_queue_slot(queue, ublk_command_place(command)->tag);
 	bool parked;
 
 	ublk_cancel_suspect(queue->device, true);
@@ -539,28 +560,28 @@ static int cancel_notice(struct io_uring_cmd *command, unsigned int issue_flags)
 	return 0;
 }
 
-static void issue_in_task(struct io_uring_cmd *command, unsigned int issue_flags)
+static void ublk_command_issue_in_task(struct io_uring_cmd *command, unsigned int issue_flags)
 {
 	int result;
 
 	if (current->flags & (PF_EXITING | PF_KTHREAD))
 		result = UBLK_IO_RES_ABORT;
 	else
-		result = issue(command, issue_flags);
+		result = ublk_command_issue_here(command, issue_flags);
 	if (result != -EIOCBQUEUED)
 		compat_command_done(command, result, issue_flags);
 }
 
-COMPAT_TASK_WORK(issue_work, issue_in_task)
+COMPAT_TASK_WORK(ublk_command_issue_work, ublk_command_issue_in_task)
 
 int ublk_command_issue(struct io_uring_cmd *command, unsigned int issue_flags)
 {
 	if (COMPAT_CANCEL_FLAG && unlikely(issue_flags & COMPAT_CANCEL_FLAG))
-		return cancel_notice(command, issue_flags);
+		return ublk_command_cancel_notice(command, issue_flags);
 	/* In a worker of the ring, not in the task that sent it. */
 	if (unlikely(issue_flags & IO_URING_F_UNLOCKED)) {
-		io_uring_cmd_complete_in_task(command, issue_work);
+		io_uring_cmd_complete_in_task(command, ublk_command_issue_work);
 		return -EIOCBQUEUED;
 	}
-	return issue(command, issue_flags);
+	return ublk_command_issue_here(command, issue_flags);
 }

@@ -28,7 +28,9 @@
 #error "this driver builds for Linux 6.1 to 6.8, and 6.11 and later"
 #endif
 
-/* --- io_uring commands -------------------------------------------------------------------------- */
+/*
+ * --- io_uring commands --------------------------------------------------------------------------
+ */
 
 #ifdef io_uring_cmd_from_tw
 #define COMPAT_TASK_WORK_TOKENS 1
@@ -39,8 +41,8 @@
 #endif
 
 /*
- * COMPAT_TASK_WORK(name, run): defines name(), to be given to io_uring_cmd_complete_in_task(), which calls
- * run(struct io_uring_cmd *command, unsigned int issue_flags).
+ * COMPAT_TASK_WORK(name, run): defines name(), to be given to io_uring_cmd_complete_in_task(),
+ * which calls run(struct io_uring_cmd *command, unsigned int issue_flags).
  */
 #if COMPAT_TASK_WORK_TOKENS
 #define COMPAT_TASK_WORK(name, run)                                                                \
@@ -56,7 +58,9 @@
 	}
 #endif
 
-/* Completes a command; issue_flags as the caller got them, or IO_URING_F_UNLOCKED from elsewhere. */
+/*
+ * Completes a command; issue_flags as the caller got them, or IO_URING_F_UNLOCKED from elsewhere.
+ */
 static inline void compat_command_done(struct io_uring_cmd *command, int result,
 				       unsigned int issue_flags)
 {
@@ -84,13 +88,13 @@ static inline const void *compat_command_payload(const struct io_uring_cmd *comm
 }
 
 /*
- * A command that is told to come again in a worker (-EAGAIN) has a copy of its SQE there; but 6.12's ring
- * gives it the SQE itself, which may be another command's by then. There the payload is kept in the
- * command's private area, and a flag, which the ring makes anew for each command and lets no user set,
- * says so: one behind a link may begin in a worker.
+ * A command that is told to come again in a worker (-EAGAIN) has a copy of its SQE there; but
+ * 6.12's ring gives it the SQE itself, which may be another command's by then. There the payload is
+ * kept in the command's private area, and a flag, which the ring makes anew for each command and
+ * lets no user set, says so: one behind a link may begin in a worker.
  */
 #if KERNEL_AT_LEAST(6, 9) && !KERNEL_AT_LEAST(6, 16)
-#define COMPAT_PAYLOAD_KEPT (1U << 24)
+#define COMPAT_PAYLOAD_KEPT BIT(24)
 static inline void compat_command_keep_payload(struct io_uring_cmd *command, size_t length_bytes)
 {
 	memcpy(command->pdu, compat_command_payload(command), length_bytes);
@@ -138,11 +142,13 @@ static inline bool compat_command_ring_closed(struct io_uring_cmd *command)
 }
 #endif
 
-/* --- user memory -------------------------------------------------------------------------------- */
+/*
+ * --- user memory --------------------------------------------------------------------------------
+ */
 
 /*
- * copy_to_user() and copy_from_user() without their check of what object the kernel's bytes belong to; they
- * return the bytes that are left.
+ * copy_to_user() and copy_from_user() without their check of what object the kernel's bytes belong
+ * to; they return the bytes that are left.
  */
 static inline unsigned long compat_copy_to_user(void __user *to, const void *from,
 						unsigned long length_bytes)
@@ -173,7 +179,9 @@ static inline void compat_vm_never_writable(struct vm_area_struct *area)
 #endif
 }
 
-/* --- files and classes -------------------------------------------------------------------------- */
+/*
+ * --- files and classes --------------------------------------------------------------------------
+ */
 
 static inline int compat_path_permission(const struct path *path, int mask)
 {
@@ -193,11 +201,13 @@ static inline struct class *compat_class_create(const char *name)
 #endif
 }
 
-/* --- requests ----------------------------------------------------------------------------------- */
+/*
+ * --- requests -----------------------------------------------------------------------------------
+ */
 
 /*
- * Before 6.7 one that comes in a list is not yet among its tag's: without this it has no timeout, and counts
- * as not in flight.
+ * Before 6.7 one that comes in a list is not yet among its tag's: without this it has no timeout,
+ * and counts as not in flight.
  */
 static inline void compat_request_start(struct request *request)
 {
@@ -220,7 +230,6 @@ struct rq_list {
 	static void name(struct request **head)                                                    \
 	{                                                                                          \
 		struct rq_list requests = { .head = *head };                                       \
-                                                                                                   \
 		run(&requests);                                                                    \
 		*head = requests.head;                                                             \
 	}
@@ -252,7 +261,9 @@ static inline void compat_list_add(struct rq_list *list, struct request *request
 }
 #endif
 
-/* --- disks -------------------------------------------------------------------------------------- */
+/*
+ * --- disks --------------------------------------------------------------------------------------
+ */
 
 /* Until bd_abort_claiming(): nobody opens the disk for himself. -EBUSY: somebody has. */
 static inline int compat_claim(struct block_device *disk, void *holder)
@@ -264,19 +275,21 @@ static inline int compat_claim(struct block_device *disk, void *holder)
 #endif
 }
 
-/* COMPAT_DISK_OPEN(name, run): defines name(), a block device's open(), which calls run(struct gendisk *disk). */
+/* What a block device's open() is given, and how. */
 #if KERNEL_AT_LEAST(6, 5)
-#define COMPAT_DISK_OPEN(name, run)                                                                \
-	static int name(struct gendisk *disk, blk_mode_t mode)                                     \
-	{                                                                                          \
-		return run(disk);                                                                  \
-	}
+#define COMPAT_OPENED	 struct gendisk
+#define COMPAT_OPEN_MODE blk_mode_t
+static inline struct gendisk *compat_opened_disk(struct gendisk *opened)
+{
+	return opened;
+}
 #else
-#define COMPAT_DISK_OPEN(name, run)                                                                \
-	static int name(struct block_device *bdev, fmode_t mode)                                   \
-	{                                                                                          \
-		return run(bdev->bd_disk);                                                         \
-	}
+#define COMPAT_OPENED	 struct block_device
+#define COMPAT_OPEN_MODE fmode_t
+static inline struct gendisk *compat_opened_disk(struct block_device *opened)
+{
+	return opened->bd_disk;
+}
 #endif
 
 #ifdef BLK_FEAT_WRITE_CACHE

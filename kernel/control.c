@@ -16,28 +16,29 @@
 #include "params.h"
 #include "permission.h"
 
-#define FEATURES                                                                                   \
+#define UBLK_CONTROL_FEATURES                                                                      \
 	(UBLK_F_URING_CMD_COMP_IN_TASK | UBLK_F_NEED_GET_DATA | UBLK_F_USER_RECOVERY |             \
 	 UBLK_F_USER_RECOVERY_REISSUE | UBLK_F_UNPRIVILEGED_DEV | UBLK_F_CMD_IOCTL_ENCODE |        \
 	 UBLK_F_USER_COPY | UBLK_F_USER_RECOVERY_FAIL_IO | UBLK_F_UPDATE_SIZE | UBLK_F_QUIESCE |   \
 	 UBLK_F_PER_IO_DAEMON | UBLK_F_SAFE_STOP_DEV | UBLK_F_NO_AUTO_PART_SCAN)
 
 /* Granted whether they were asked for or not: a server may rely on them without a word. */
-#define FEATURES_ALWAYS                                                                            \
+#define UBLK_CONTROL_FEATURES_ALWAYS                                                               \
 	(UBLK_F_URING_CMD_COMP_IN_TASK | UBLK_F_CMD_IOCTL_ENCODE | UBLK_F_PER_IO_DAEMON |          \
 	 UBLK_F_SAFE_STOP_DEV)
 
-#define IO_BYTES_MAX	(1U << UBLK_IO_BUF_BITS)
-#define QUIESCE_STEP_MS 10
+#define UBLK_CONTROL_QUIESCE_STEP_MS 10
 
-static void __user *buffer_of(const struct ublksrv_ctrl_cmd *command)
+static void __user *ublk_control_buffer(const struct ublksrv_ctrl_cmd *command)
 {
 	return u64_to_user_ptr(command->addr);
 }
 
-/* --- making and ending ------------------------------------------------------------------------- */
+/*
+ * --- making and ending -------------------------------------------------------------------------
+ */
 
-static int add_check_flags(u64 flags)
+static int ublk_control_add_check_flags(u64 flags)
 {
 	const u64 recovery = UBLK_F_USER_RECOVERY_REISSUE | UBLK_F_USER_RECOVERY_FAIL_IO;
 
@@ -52,22 +53,23 @@ static int add_check_flags(u64 flags)
 	return 0;
 }
 
-static void add_clamp(struct ublksrv_ctrl_dev_info *info)
+static void ublk_control_add_clamp(struct ublksrv_ctrl_dev_info *info)
 {
-	info->flags = (info->flags & FEATURES) | FEATURES_ALWAYS;
+	info->flags = (info->flags & UBLK_CONTROL_FEATURES) | UBLK_CONTROL_FEATURES_ALWAYS;
 	if (info->flags & UBLK_F_USER_COPY)
 		info->flags &= ~(u64)UBLK_F_NEED_GET_DATA;
 	info->nr_hw_queues = min_t(u32, info->nr_hw_queues, nr_cpu_ids);
 	/* Larger ones are asked for by a flag that is masked. */
 	info->io_desc_size = sizeof(struct ublksrv_io_desc);
-	info->max_io_buf_bytes = round_down(min(info->max_io_buf_bytes, IO_BYTES_MAX), PAGE_SIZE);
+	info->max_io_buf_bytes =
+		round_down(min_t(u32, info->max_io_buf_bytes, BIT(UBLK_IO_BUF_BITS)), PAGE_SIZE);
 	info->state = UBLK_S_DEV_DEAD;
 	info->ublksrv_pid = -1;
 	info->owner_uid = from_kuid(&init_user_ns, current_uid());
 	info->owner_gid = from_kgid(&init_user_ns, current_gid());
 }
 
-static int add_device(struct ublksrv_ctrl_cmd *command)
+static int ublk_control_add(struct ublksrv_ctrl_cmd *command)
 {
 	struct ublksrv_ctrl_dev_info info;
 	struct ublk_device *device;
@@ -75,7 +77,7 @@ static int add_device(struct ublksrv_ctrl_cmd *command)
 
 	if (command->len < sizeof(info) || !command->addr || command->queue_id != U16_MAX)
 		return -EINVAL;
-	if (copy_from_user(&info, buffer_of(command), sizeof(info)))
+	if (copy_from_user(&info, ublk_control_buffer(command), sizeof(info)))
 		return -EFAULT;
 	if (info.dev_id != command->dev_id ||
 	    (info.dev_id != U32_MAX && info.dev_id >= UBLK_MINORS))
@@ -85,15 +87,15 @@ static int add_device(struct ublksrv_ctrl_cmd *command)
 		return -EINVAL;
 	result = ublk_permission_add(info.flags);
 	if (!result)
-		result = add_check_flags(info.flags & FEATURES);
+		result = ublk_control_add_check_flags(info.flags & UBLK_CONTROL_FEATURES);
 	if (result)
 		return result;
-	add_clamp(&info);
+	ublk_control_add_clamp(&info);
 	device = ublk_device_add(&info, (int)info.dev_id);
 	if (IS_ERR(device))
 		return PTR_ERR(device);
 	info.dev_id = device->info.dev_id;
-	if (copy_to_user(buffer_of(command), &info, sizeof(info))) {
+	if (copy_to_user(ublk_control_buffer(command), &info, sizeof(info))) {
 		ublk_device_delete(device);
 		result = -EFAULT;
 	}
@@ -102,19 +104,19 @@ static int add_device(struct ublksrv_ctrl_cmd *command)
 }
 
 /* The mutex is held. */
-static bool has_params(const struct ublk_device *device)
+static bool ublk_control_has_params(const struct ublk_device *device)
 {
 	return device->params.types & UBLK_PARAM_TYPE_BASIC;
 }
 
-static int start_device(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_start(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
 {
 	int result = 0, pid = (int)command->data[0];
 
 	if (pid <= 0)
 		return -EINVAL;
 	mutex_lock(&device->mutex);
-	if (!has_params(device))
+	if (!ublk_control_has_params(device))
 		result = -EINVAL;
 	mutex_unlock(&device->mutex);
 	if (!result)
@@ -126,7 +128,7 @@ static int start_device(struct ublk_device *device, const struct ublksrv_ctrl_cm
 		result = -EEXIST;
 	else if (!ublk_device_ready(device))
 		result = -EBUSY;
-	else if (!has_params(device) || pid_vnr(device->daemon) != pid)
+	else if (!ublk_control_has_params(device) || pid_vnr(device->daemon) != pid)
 		result = -EINVAL;
 	else
 		result = ublk_disk_start(device);
@@ -136,8 +138,10 @@ static int start_device(struct ublk_device *device, const struct ublksrv_ctrl_cm
 	return result;
 }
 
-/* TRY_STOP_DEV is about the disk, and leaves a daemon alone that has none; STOP_DEV ends that, too. */
-static int stop_device(struct ublk_device *device, bool only_unused)
+/*
+ * TRY_STOP_DEV is about the disk, and leaves a daemon alone that has none; STOP_DEV ends that, too.
+ */
+static int ublk_control_stop(struct ublk_device *device, bool only_unused)
 {
 	int result = 0;
 
@@ -155,9 +159,11 @@ static int stop_device(struct ublk_device *device, bool only_unused)
 	return 0;
 }
 
-/* --- asking and telling ------------------------------------------------------------------------ */
+/*
+ * --- asking and telling ------------------------------------------------------------------------
+ */
 
-static int get_info(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_get_info(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
 {
 	struct ublksrv_ctrl_dev_info info;
 
@@ -171,10 +177,11 @@ static int get_info(struct ublk_device *device, const struct ublksrv_ctrl_cmd *c
 		info.ublksrv_pid = pid_vnr(device->daemon);
 	spin_unlock(&device->daemon_lock);
 	mutex_unlock(&device->mutex);
-	return copy_to_user(buffer_of(command), &info, sizeof(info)) ? -EFAULT : 0;
+	return copy_to_user(ublk_control_buffer(command), &info, sizeof(info)) ? -EFAULT : 0;
 }
 
-static int get_affinity(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_get_affinity(struct ublk_device *device,
+				     const struct ublksrv_ctrl_cmd *command)
 {
 	u64 queue = command->data[0];
 	cpumask_var_t mask;
@@ -190,45 +197,47 @@ static int get_affinity(struct ublk_device *device, const struct ublksrv_ctrl_cm
 		if (device->tags.map[HCTX_TYPE_DEFAULT].mq_map[cpu] == queue)
 			cpumask_set_cpu(cpu, mask);
 	bytes = min_t(unsigned int, command->len, cpumask_size());
-	if (copy_to_user(buffer_of(command), mask, bytes) ||
-	    clear_user(buffer_of(command) + bytes, command->len - bytes))
+	if (copy_to_user(ublk_control_buffer(command), mask, bytes) ||
+	    clear_user(ublk_control_buffer(command) + bytes, command->len - bytes))
 		result = -EFAULT;
 	free_cpumask_var(mask);
 	return result;
 }
 
-static int get_features(const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_get_features(const struct ublksrv_ctrl_cmd *command)
 {
-	u64 features = FEATURES;
+	u64 features = UBLK_CONTROL_FEATURES;
 
 	if (command->len != UBLK_FEATURES_LEN || !command->addr)
 		return -EINVAL;
-	return copy_to_user(buffer_of(command), &features, sizeof(features)) ? -EFAULT : 0;
+	return copy_to_user(ublk_control_buffer(command), &features, sizeof(features)) ? -EFAULT
+										       : 0;
 }
 
 /* The structure's length as it says itself: with its head, and not more than the buffer. */
-static int params_length(const struct ublksrv_ctrl_cmd *command, u32 *bytes)
+static int ublk_control_params_length(const struct ublksrv_ctrl_cmd *command, u32 *bytes)
 {
 	const u32 head_bytes = offsetofend(struct ublk_params, types);
 
 	if (command->len <= head_bytes || !command->addr)
 		return -EINVAL;
-	if (copy_from_user(bytes, buffer_of(command), sizeof(*bytes)))
+	if (copy_from_user(bytes, ublk_control_buffer(command), sizeof(*bytes)))
 		return -EFAULT;
 	return *bytes < head_bytes || *bytes > command->len ? -EINVAL : 0;
 }
 
-static int set_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_set_params(struct ublk_device *device,
+				   const struct ublksrv_ctrl_cmd *command)
 {
 	struct ublk_params params = {};
 	u32 bytes;
 	int result;
 
-	result = params_length(command, &bytes);
+	result = ublk_control_params_length(command, &bytes);
 	if (result)
 		return result;
 	bytes = min_t(u32, bytes, sizeof(params));
-	if (copy_from_user(&params, buffer_of(command), bytes))
+	if (copy_from_user(&params, ublk_control_buffer(command), bytes))
 		return -EFAULT;
 	params.len = bytes;
 	result = ublk_params_check(&params, device->info.max_io_buf_bytes);
@@ -243,7 +252,7 @@ static int set_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd 
 	return result;
 }
 
-static void fill_devt(const struct ublk_device *device, struct ublk_param_devt *devt)
+static void ublk_control_fill_devt(const struct ublk_device *device, struct ublk_param_devt *devt)
 {
 	const dev_t disk = device->disk ? disk_devt(device->disk) : 0;
 
@@ -253,26 +262,28 @@ static void fill_devt(const struct ublk_device *device, struct ublk_param_devt *
 	devt->disk_minor = MINOR(disk);
 }
 
-static int get_params(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_get_params(struct ublk_device *device,
+				   const struct ublksrv_ctrl_cmd *command)
 {
 	struct ublk_params params;
 	u32 bytes;
 	int result;
 
-	result = params_length(command, &bytes);
+	result = ublk_control_params_length(command, &bytes);
 	if (result)
 		return result;
 	mutex_lock(&device->mutex);
 	params = device->params;
-	fill_devt(device, &params.devt);
+	ublk_control_fill_devt(device, &params.devt);
 	params.types |= UBLK_PARAM_TYPE_DEVT;
 	mutex_unlock(&device->mutex);
 	bytes = min_t(u32, bytes, sizeof(params));
 	params.len = bytes;
-	return copy_to_user(buffer_of(command), &params, bytes) ? -EFAULT : 0;
+	return copy_to_user(ublk_control_buffer(command), &params, bytes) ? -EFAULT : 0;
 }
 
-static int update_size(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_update_size(struct ublk_device *device,
+				    const struct ublksrv_ctrl_cmd *command)
 {
 	u64 sectors = command->data[0];
 	int result = 0;
@@ -290,28 +301,31 @@ static int update_size(struct ublk_device *device, const struct ublksrv_ctrl_cmd
 	return result;
 }
 
-/* --- recovery ---------------------------------------------------------------------------------- */
+/*
+ * --- recovery ----------------------------------------------------------------------------------
+ */
 
-static bool awaits_recovery(const struct ublk_device *device)
+static bool ublk_control_awaits_recovery(const struct ublk_device *device)
 {
 	return device->info.state == UBLK_S_DEV_QUIESCED ||
 	       device->info.state == UBLK_S_DEV_FAIL_IO;
 }
 
-static int start_recovery(struct ublk_device *device)
+static int ublk_control_start_recovery(struct ublk_device *device)
 {
 	int result = 0;
 
 	if (!ublk_device_recovers(device))
 		return -EINVAL;
 	mutex_lock(&device->mutex);
-	if (test_bit(UBLK_DEVICE_OPEN, &device->flags) || !awaits_recovery(device))
+	if (test_bit(UBLK_DEVICE_OPEN, &device->flags) || !ublk_control_awaits_recovery(device))
 		result = -EBUSY;
 	mutex_unlock(&device->mutex);
 	return result;
 }
 
-static int end_recovery(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_end_recovery(struct ublk_device *device,
+				     const struct ublksrv_ctrl_cmd *command)
 {
 	int result, pid = (int)command->data[0];
 	u16 id;
@@ -322,7 +336,7 @@ static int end_recovery(struct ublk_device *device, const struct ublksrv_ctrl_cm
 	if (result)
 		return result;
 	mutex_lock(&device->mutex);
-	if (!awaits_recovery(device))
+	if (!ublk_control_awaits_recovery(device))
 		result = -EBUSY;
 	else if (!ublk_device_ready(device))
 		result = -EBUSY;
@@ -340,7 +354,7 @@ static int end_recovery(struct ublk_device *device, const struct ublksrv_ctrl_cm
 	return result;
 }
 
-static bool queue_idle(struct ublk_queue *queue)
+static bool ublk_control_queue_idle(struct ublk_queue *queue)
 {
 	bool idle = true;
 	u16 tag;
@@ -353,8 +367,8 @@ static bool queue_idle(struct ublk_queue *queue)
 	return idle;
 }
 
-static void quiesce_set_mode(struct ublk_device *device, enum ublk_queue_mode from,
-			     enum ublk_queue_mode to)
+static void ublk_control_quiesce_set_mode(struct ublk_device *device, enum ublk_queue_mode from,
+					  enum ublk_queue_mode to)
 {
 	struct ublk_queue *queue;
 	u16 id;
@@ -368,8 +382,10 @@ static void quiesce_set_mode(struct ublk_device *device, enum ublk_queue_mode fr
 	}
 }
 
-/* Waits until the daemon has nothing, is lost, or the disk goes. 0 (no limit): until told to end. */
-static int quiesce_wait(struct ublk_device *device, u64 timeout_ms)
+/*
+ * Waits until the daemon has nothing, is lost, or the disk goes. 0 (no limit): until told to end.
+ */
+static int ublk_control_quiesce_wait(struct ublk_device *device, u64 timeout_ms)
 {
 	u64 waited_ms = 0;
 	u16 id = 0;
@@ -378,32 +394,32 @@ static int quiesce_wait(struct ublk_device *device, u64 timeout_ms)
 		if (test_bit(UBLK_DEVICE_LOST, &device->flags) ||
 		    test_bit(UBLK_DEVICE_STOPPING, &device->flags))
 			return 0;
-		if (queue_idle(device->queues[id])) {
+		if (ublk_control_queue_idle(device->queues[id])) {
 			id++;
 			continue;
 		}
 		if (timeout_ms && waited_ms >= timeout_ms)
 			return -EBUSY;
-		if (msleep_interruptible(QUIESCE_STEP_MS))
+		if (msleep_interruptible(UBLK_CONTROL_QUIESCE_STEP_MS))
 			return -EINTR;
-		waited_ms += QUIESCE_STEP_MS;
+		waited_ms += UBLK_CONTROL_QUIESCE_STEP_MS;
 	}
 	return 0;
 }
 
 /* The mutex is held. Only one may wait: another's time running out would let requests in again. */
-static int quiesce_begin(struct ublk_device *device)
+static int ublk_control_quiesce_begin(struct ublk_device *device)
 {
 	if (device->info.state != UBLK_S_DEV_LIVE)
-		return awaits_recovery(device) ? 0 : -ENODEV;
+		return ublk_control_awaits_recovery(device) ? 0 : -ENODEV;
 	if (test_and_set_bit(UBLK_DEVICE_QUIESCING, &device->flags))
 		return -EBUSY;
-	quiesce_set_mode(device, UBLK_QUEUE_SERVE, UBLK_QUEUE_HOLD);
+	ublk_control_quiesce_set_mode(device, UBLK_QUEUE_SERVE, UBLK_QUEUE_HOLD);
 	return -EINPROGRESS;
 }
 
 /* The mutex is held again. True: the daemon is idle and is to be told to go. */
-static bool quiesce_end(struct ublk_device *device, u32 round, int waited)
+static bool ublk_control_quiesce_end(struct ublk_device *device, u32 round, int waited)
 {
 	clear_bit(UBLK_DEVICE_QUIESCING, &device->flags);
 	if (device->info.state != UBLK_S_DEV_LIVE || ublk_cancel_this_round(device) != round)
@@ -412,7 +428,7 @@ static bool quiesce_end(struct ublk_device *device, u32 round, int waited)
 		ublk_device_tell_daemon(device);
 		return true;
 	}
-	quiesce_set_mode(device, UBLK_QUEUE_HOLD, UBLK_QUEUE_SERVE);
+	ublk_control_quiesce_set_mode(device, UBLK_QUEUE_HOLD, UBLK_QUEUE_SERVE);
 	blk_mq_kick_requeue_list(device->disk->queue);
 	return false;
 }
@@ -421,7 +437,7 @@ static bool quiesce_end(struct ublk_device *device, u32 round, int waited)
  * New requests wait, the daemon finishes what it has, then its commands end. A hung daemon may keep
  * this waiting; STOP_DEV and DEL_DEV must not wait behind it, so the wait is without the mutex.
  */
-static int quiesce_device(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
+static int ublk_control_quiesce(struct ublk_device *device, const struct ublksrv_ctrl_cmd *command)
 {
 	bool tell_daemon;
 	u32 round;
@@ -431,47 +447,50 @@ static int quiesce_device(struct ublk_device *device, const struct ublksrv_ctrl_
 		return -EOPNOTSUPP;
 	mutex_lock(&device->mutex);
 	round = ublk_cancel_this_round(device);
-	result = quiesce_begin(device);
+	result = ublk_control_quiesce_begin(device);
 	mutex_unlock(&device->mutex);
 	if (result != -EINPROGRESS)
 		return result;
-	result = quiesce_wait(device, command->data[0]);
+	result = ublk_control_quiesce_wait(device, command->data[0]);
 	mutex_lock(&device->mutex);
-	tell_daemon = quiesce_end(device, round, result);
+	tell_daemon = ublk_control_quiesce_end(device, round, result);
 	mutex_unlock(&device->mutex);
 	if (tell_daemon)
 		ublk_cancel_lost(device);
 	return result;
 }
 
-/* --- dispatch ---------------------------------------------------------------------------------- */
+/*
+ * --- dispatch ----------------------------------------------------------------------------------
+ */
 
-static int run_on_device(struct ublk_device *device, u32 opcode, struct ublksrv_ctrl_cmd *command)
+static int ublk_control_run_on_device(struct ublk_device *device, u32 opcode,
+				      struct ublksrv_ctrl_cmd *command)
 {
 	switch (opcode) {
 	case UBLK_U_CMD_GET_DEV_INFO:
 	case UBLK_U_CMD_GET_DEV_INFO2:
-		return get_info(device, command);
+		return ublk_control_get_info(device, command);
 	case UBLK_U_CMD_GET_QUEUE_AFFINITY:
-		return get_affinity(device, command);
+		return ublk_control_get_affinity(device, command);
 	case UBLK_U_CMD_START_DEV:
-		return start_device(device, command);
+		return ublk_control_start(device, command);
 	case UBLK_U_CMD_STOP_DEV:
-		return stop_device(device, false);
+		return ublk_control_stop(device, false);
 	case UBLK_U_CMD_TRY_STOP_DEV:
-		return stop_device(device, true);
+		return ublk_control_stop(device, true);
 	case UBLK_U_CMD_SET_PARAMS:
-		return set_params(device, command);
+		return ublk_control_set_params(device, command);
 	case UBLK_U_CMD_GET_PARAMS:
-		return get_params(device, command);
+		return ublk_control_get_params(device, command);
 	case UBLK_U_CMD_UPDATE_SIZE:
-		return update_size(device, command);
+		return ublk_control_update_size(device, command);
 	case UBLK_U_CMD_START_USER_RECOVERY:
-		return start_recovery(device);
+		return ublk_control_start_recovery(device);
 	case UBLK_U_CMD_END_USER_RECOVERY:
-		return end_recovery(device, command);
+		return ublk_control_end_recovery(device, command);
 	case UBLK_U_CMD_QUIESCE_DEV:
-		return quiesce_device(device, command);
+		return ublk_control_quiesce(device, command);
 	case UBLK_U_CMD_DEL_DEV:
 	case UBLK_U_CMD_DEL_DEV_ASYNC:
 		ublk_device_delete(device);
@@ -480,22 +499,22 @@ static int run_on_device(struct ublk_device *device, u32 opcode, struct ublksrv_
 	return -EOPNOTSUPP;
 }
 
-static int run(u32 opcode, struct ublksrv_ctrl_cmd *command)
+static int ublk_control_run(u32 opcode, struct ublksrv_ctrl_cmd *command)
 {
 	struct ublk_device *device;
 	unsigned long serial;
 	int result;
 
 	if (opcode == UBLK_U_CMD_ADD_DEV)
-		return add_device(command);
+		return ublk_control_add(command);
 	if (opcode == UBLK_U_CMD_GET_FEATURES)
-		return get_features(command);
+		return ublk_control_get_features(command);
 	device = ublk_device_get(command->dev_id);
 	if (!device)
 		return -ENODEV;
 	result = ublk_permission_check(device, opcode, command);
 	if (!result)
-		result = run_on_device(device, opcode, command);
+		result = ublk_control_run_on_device(device, opcode, command);
 	serial = device->serial;
 	ublk_device_put(device);
 	if (!result && opcode == UBLK_U_CMD_DEL_DEV)
@@ -504,7 +523,7 @@ static int run(u32 opcode, struct ublksrv_ctrl_cmd *command)
 }
 
 /* Servers of 6.1's time send the bare number; those commands are 0x01 to 0x12. */
-static u32 full_opcode(u32 code)
+static u32 ublk_control_full_opcode(u32 code)
 {
 	static const u32 legacy[] = {
 		UBLK_U_CMD_GET_QUEUE_AFFINITY,
@@ -527,7 +546,7 @@ static u32 full_opcode(u32 code)
 	return code;
 }
 
-static int control_issue(struct io_uring_cmd *io_command, unsigned int issue_flags)
+static int ublk_control_issue(struct io_uring_cmd *io_command, unsigned int issue_flags)
 {
 	struct ublksrv_ctrl_cmd command;
 
@@ -540,28 +559,28 @@ static int control_issue(struct io_uring_cmd *io_command, unsigned int issue_fla
 		return -EAGAIN;
 	}
 	memcpy(&command, compat_command_kept_payload(io_command), sizeof(command));
-	return run(full_opcode(READ_ONCE(io_command->cmd_op)), &command);
+	return ublk_control_run(ublk_control_full_opcode(READ_ONCE(io_command->cmd_op)), &command);
 }
 
-static const struct file_operations control_operations = {
+static const struct file_operations ublk_control_operations = {
 	.owner = THIS_MODULE,
 	.open = nonseekable_open,
-	.uring_cmd = control_issue,
+	.uring_cmd = ublk_control_issue,
 	.llseek = noop_llseek,
 };
 
-static struct miscdevice control_device = {
+static struct miscdevice ublk_control_misc = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "ublk-control",
-	.fops = &control_operations,
+	.fops = &ublk_control_operations,
 };
 
 int ublk_control_init(void)
 {
-	return misc_register(&control_device);
+	return misc_register(&ublk_control_misc);
 }
 
 void ublk_control_exit(void)
 {
-	misc_deregister(&control_device);
+	misc_deregister(&ublk_control_misc);
 }

@@ -15,24 +15,25 @@
 #endif
 
 /*
- * Copies within one part to or from the user's side, and advances that. Returns the bytes copied. What is
- * called leaves out a check, of what object the kernel's bytes belong to, which says nothing about the block
- * layer's pages and costs up to a tenth of a large request.
+ * Copies within one part to or from the user's side, and advances that. Returns the bytes copied.
+ * What is called leaves out a check, of what object the kernel's bytes belong to, which says
+ * nothing about the block layer's pages and costs up to a tenth of a large request.
  */
 typedef size_t copy_part_fn(void *data, size_t length_bytes, void *user_side);
 
-static __always_inline size_t part_to_iter(void *data, size_t length_bytes, void *iter)
+static __always_inline size_t ublk_copy_part_to_iter(void *data, size_t length_bytes, void *iter)
 {
 	return _copy_to_iter(data, length_bytes, iter);
 }
 
-static __always_inline size_t part_from_iter(void *data, size_t length_bytes, void *iter)
+static __always_inline size_t ublk_copy_part_from_iter(void *data, size_t length_bytes, void *iter)
 {
 	return _copy_from_iter(data, length_bytes, iter);
 }
 
 /* A single buffer needs no iterator, whose making and use cost more than a small copy. */
-static __always_inline size_t part_to_user(void *data, size_t length_bytes, void *user_side)
+static __always_inline size_t ublk_copy_part_to_user(void *data, size_t length_bytes,
+						     void *user_side)
 {
 	void __user **buffer = user_side;
 	size_t copied_bytes = length_bytes - compat_copy_to_user(*buffer, data, length_bytes);
@@ -41,7 +42,8 @@ static __always_inline size_t part_to_user(void *data, size_t length_bytes, void
 	return copied_bytes;
 }
 
-static __always_inline size_t part_from_user(void *data, size_t length_bytes, void *user_side)
+static __always_inline size_t ublk_copy_part_from_user(void *data, size_t length_bytes,
+						       void *user_side)
 {
 	void __user **buffer = user_side;
 	size_t copied_bytes = length_bytes - compat_copy_from_user(data, *buffer, length_bytes);
@@ -51,9 +53,9 @@ static __always_inline size_t part_from_user(void *data, size_t length_bytes, vo
 }
 
 /* Ends at the first part that is not copied whole: what comes behind has no place then. */
-static __always_inline size_t copy_parts(struct request *request, size_t offset_bytes,
-					 size_t want_bytes, copy_part_fn *copy_part,
-					 void *user_side)
+static __always_inline size_t ublk_copy_parts(struct request *request, size_t offset_bytes,
+					      size_t want_bytes, copy_part_fn *copy_part,
+					      void *user_side)
 {
 	struct req_iterator walk;
 	struct bio_vec part;
@@ -83,20 +85,21 @@ size_t ublk_copy_iter(struct request *request, size_t offset_bytes, struct iov_i
 	size_t want_bytes = iov_iter_count(iter);
 
 	if (iov_iter_rw(iter) == ITER_DEST)
-		return copy_parts(request, offset_bytes, want_bytes, part_to_iter, iter);
-	return copy_parts(request, offset_bytes, want_bytes, part_from_iter, iter);
+		return ublk_copy_parts(request, offset_bytes, want_bytes, ublk_copy_part_to_iter,
+				       iter);
+	return ublk_copy_parts(request, offset_bytes, want_bytes, ublk_copy_part_from_iter, iter);
 }
 
 size_t ublk_copy_to_user(struct request *request, u64 buffer, size_t length_bytes)
 {
 	void __user *user_side = u64_to_user_ptr(buffer);
 
-	return copy_parts(request, 0, length_bytes, part_to_user, &user_side);
+	return ublk_copy_parts(request, 0, length_bytes, ublk_copy_part_to_user, &user_side);
 }
 
 size_t ublk_copy_from_user(struct request *request, u64 buffer, size_t length_bytes)
 {
 	void __user *user_side = u64_to_user_ptr(buffer);
 
-	return copy_parts(request, 0, length_bytes, part_from_user, &user_side);
+	return ublk_copy_parts(request, 0, length_bytes, ublk_copy_part_from_user, &user_side);
 }

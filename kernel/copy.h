@@ -16,8 +16,9 @@ struct request;
 size_t ublk_copy_iter(struct request *request, size_t offset_bytes, struct iov_iter *iter);
 
 /*
- * Copies `length_bytes` from the request's start to (or from) the current task's `buffer`. Returns the bytes
- * copied, as above; behind a copy from the user that ends early, the request's page may be zeroed.
+ * Copies `length_bytes` from the request's start to (or from) the current task's `buffer`. Returns
+ * the bytes copied, as above; behind a copy from the user that ends early, the request's page may
+ * be zeroed.
  */
 size_t ublk_copy_to_user(struct request *request, u64 buffer, size_t length_bytes);
 size_t ublk_copy_from_user(struct request *request, u64 buffer, size_t length_bytes);

@@ -10,15 +10,17 @@
  *
  * The state is changed under the mutex only. A *round* is the time from one opening of the char
  * device until nobody has that file any more: within it every tag is fetched first by the task that
- * serves it. A device that lost its daemon (UBLK_DEVICE_LOST) takes no commands until the round ends.
+ * serves it. A device that lost its daemon (UBLK_DEVICE_LOST) takes no commands until the round
+ * ends.
  *
- * The file's release may be late: where a kernel thread dropped the last reference, the kernel calls it
- * from one work for all files, which may be at the release of a disk just then, and wait for a page
- * to be written that waits for this device's next daemon. So the watch (cancel.h) ends a round, too.
+ * The file's release may be late: where a kernel thread dropped the last reference, the kernel
+ * calls it from one work for all files, which may be at the release of a disk just then, and wait
+ * for a page to be written that waits for this device's next daemon. So the watch (cancel.h) ends a
+ * round, too.
  *
- * References: the id's (from ADD_DEV to DEL_DEV), each file's of the char device until its release, the
- * disk's (until its free_disk), and short ones of control commands and works. The last put gives the id
- * back.
+ * References: the id's (from ADD_DEV to DEL_DEV), each file's of the char device until its release,
+ * the disk's (until its free_disk), and short ones of control commands and works. The last put
+ * gives the id back.
  */
 #ifndef UBLK_DEVICE_H
 #define UBLK_DEVICE_H
@@ -33,13 +35,13 @@
 #include "queue.h"
 #include "ublk_cmd.h"
 
-#define UBLK_MINORS	(1U << MINORBITS)
+#define UBLK_MINORS	BIT(MINORBITS)
 #define UBLK_MAX_QUEUES 4096 /* the ABI's: 12 bits in a USER_COPY offset */
 
 enum ublk_device_flag {
-	UBLK_DEVICE_OPEN, /* a round is being begun, is there, or is being ended */
-	UBLK_DEVICE_LOST, /* the daemon is gone or told to go; until the round ends */
-	UBLK_DEVICE_TOLD, /* it was told to go, or the log has that it is gone; until the round ends */
+	UBLK_DEVICE_OPEN,      /* a round is being begun, is there, or is being ended */
+	UBLK_DEVICE_LOST,      /* the daemon is gone or told to go; until the round ends */
+	UBLK_DEVICE_TOLD,      /* to go, or the log has that it is gone; until the round ends */
 	UBLK_DEVICE_UNTRUSTED, /* a task without CAP_SYS_ADMIN fetches; until the round ends */
 	UBLK_DEVICE_STOPPING,  /* its disk is being removed: no request waits for a successor */
 	UBLK_DEVICE_CLOSED,    /* TRY_STOP_DEV found the disk unused: no more openers */
@@ -50,10 +52,10 @@ enum ublk_device_flag {
 struct ublk_device {
 	struct device dev; /* the char device; its release frees all this */
 	struct cdev cdev;
-	struct mutex mutex;
+	struct mutex mutex;  /* of the state, the parameters, the disk */
 	unsigned long flags; /* bits of enum ublk_device_flag */
 	struct ublksrv_ctrl_dev_info
-		info; /* set by ADD_DEV; state (READ_ONCE elsewhere) and pid change under the mutex */
+		info; /* of ADD_DEV; state (READ_ONCE elsewhere) and pid: under the mutex */
 	struct ublk_params params; /* types is 0 until SET_PARAMS; under the mutex */
 	struct gendisk *disk;	   /* from START_DEV to stop; under the mutex */
 	struct blk_mq_tag_set tags;
@@ -74,8 +76,9 @@ struct ublk_device {
 };
 
 /*
- * A watch is what ends I/O of a daemon that is gone; an ending may wait for that, and for a device's mutex.
- * Scans (disk.c) may wait for both and have a queue of their own: however many wait in one, the next go on.
+ * A watch is what ends I/O of a daemon that is gone; an ending may wait for that, and for a
+ * device's mutex. Scans (disk.c) may wait for both and have a queue of their own: however many wait
+ * in one, the next go on.
  */
 extern struct workqueue_struct *ublk_watches, *ublk_endings;
 
@@ -85,8 +88,8 @@ void ublk_devices_exit(void);
 
 /*
  * Makes a device with this information, which has been checked; id -1 takes any that is free.
- * Returns it with a reference for the caller, its char device there, or an ERR_PTR: -EEXIST the id is
- * taken, -ENOSPC all are, -EACCES an unprivileged user has as many as are allowed, -ENOMEM.
+ * Returns it with a reference for the caller, its char device there, or an ERR_PTR: -EEXIST the id
+ * is taken, -ENOSPC all are, -EACCES an unprivileged user has as many as are allowed, -ENOMEM.
  */
 struct ublk_device *ublk_device_add(const struct ublksrv_ctrl_dev_info *info, int id);
 
@@ -97,25 +100,37 @@ void ublk_device_put(struct ublk_device *device);
 /* Removes disk and char device. Once is enough; the id is free after the last put. */
 void ublk_device_delete(struct ublk_device *device);
 
-/* Waits until the device that had this id and serial is gone; another may have the id then. 0 or -EINTR. */
+/*
+ * Waits until the device that had this id and serial is gone; another may have the id then. 0 or
+ * -EINTR.
+ */
 int ublk_device_wait_gone(u32 id, unsigned long serial);
 
-/* Waits until every tag was fetched, or the device was deleted. 0 or -EINTR; look again under the mutex. */
+/*
+ * Waits until every tag was fetched, or the device was deleted. 0 or -EINTR; look again under the
+ * mutex.
+ */
 int ublk_device_wait_ready(struct ublk_device *device);
 bool ublk_device_ready(const struct ublk_device *device);
 
-/* The char device's new file begins a round. 0, -EBUSY: there is one, -ENODEV: the device was deleted. */
+/*
+ * The char device's new file begins a round. 0, -EBUSY: there is one, -ENODEV: the device was
+ * deleted.
+ */
 int ublk_device_begin_round(struct ublk_device *device, struct file *file);
 
-/* The mutex is held: marks the round's daemon, if there is one, as told to go; ublk_cancel_lost() tells it. */
+/*
+ * The mutex is held: marks the round's daemon, if there is one, as told to go; ublk_cancel_lost()
+ * tells it.
+ */
 void ublk_device_tell_daemon(struct ublk_device *device);
 
 /* Whether there is a round that is not being ended, and its number (cancel.h). */
 bool ublk_device_round(struct ublk_device *device, u32 *round);
 
 /*
- * Ends the file's round, unless that was done: takes back what the daemon had, and decides what becomes of
- * the device. Another may open it afterwards. May sleep for long.
+ * Ends the file's round, unless that was done: takes back what the daemon had, and decides what
+ * becomes of the device. Another may open it afterwards. May sleep for long.
  */
 void ublk_device_release_round(struct ublk_device *device, const struct file *file);
 

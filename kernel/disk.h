@@ -19,14 +19,14 @@ int ublk_disk_start(struct ublk_device *device);
 void ublk_disk_stop(struct ublk_device *device);
 
 /*
- * With the mutex held, of a device that has a disk: what a daemon says that nobody trusts, or one of its tasks,
- * is no partition table for the kernel to read, whoever asks for that.
+ * With the mutex held, of a device that has a disk: what a daemon says that nobody trusts, or one
+ * of its tasks, is no partition table for the kernel to read, whoever asks for that.
  */
 void ublk_disk_trust(struct ublk_device *device);
 
 /*
- * With the mutex held, of a device that has a disk: no more openers, if there is none now. 0, or -EBUSY: there
- * is one, or partitions are being read.
+ * With the mutex held, of a device that has a disk: no more openers, if there is none now. 0, or
+ * -EBUSY: there is one, or partitions are being read.
  */
 int ublk_disk_close_unused(struct ublk_device *device);
 

@@ -4,10 +4,10 @@
  *
  * Reader's guide. A block request comes in at disk.c and goes to the daemon and back in command.c,
  * with request.c for its description and its end and copy.c for its bytes; slot.h draws the life of
- * a tag, which all that is about, and queue.c has what the tags of a queue share. The daemon's file is
- * char.c. What becomes of it all when the daemon is gone is cancel.c. Devices and their states are
- * device.c, commanded from control.c, with params.c and permission.c for what a command says and who
- * may. compat.h is about kernel versions.
+ * a tag, which all that is about, and queue.c has what the tags of a queue share. The daemon's file
+ * is char.c. What becomes of it all when the daemon is gone is cancel.c. Devices and their states
+ * are device.c, commanded from control.c, with params.c and permission.c for what a command says
+ * and who may. compat.h is about kernel versions.
  */
 #include <linux/module.h>
 

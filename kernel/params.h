@@ -7,9 +7,9 @@
 #include "ublk_cmd.h"
 
 /*
- * Checks parameters that a user gave, and takes out types that nobody knows. 0, or -EINVAL: no basic type, one
- * that cannot be set, sizes that are no powers of two or out of range, discards that are not of whole
- * blocks, more than max_io_bytes per request.
+ * Checks parameters that a user gave, and takes out types that nobody knows. 0, or -EINVAL: no
+ * basic type, one that cannot be set, sizes that are no powers of two or out of range, discards
+ * that are not of whole blocks, more than max_io_bytes per request.
  */
 int ublk_params_check(struct ublk_params *params, u32 max_io_bytes);
 

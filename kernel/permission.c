@@ -14,8 +14,8 @@ int ublk_permission_add(u64 flags)
 }
 
 /* The buffer's first bytes are the path, not ended by a zero. */
-static int check_path(const struct ublk_device *device, const struct ublksrv_ctrl_cmd *command,
-		      int mask)
+static int ublk_permission_check_path(const struct ublk_device *device,
+				      const struct ublksrv_ctrl_cmd *command, int mask)
 {
 	struct path path;
 	struct inode *inode;
@@ -41,7 +41,7 @@ static int check_path(const struct ublk_device *device, const struct ublksrv_ctr
 	return result;
 }
 
-static int mask_of(u32 opcode)
+static int ublk_permission_mask_of(u32 opcode)
 {
 	switch (opcode) {
 	case UBLK_U_CMD_GET_DEV_INFO:
@@ -65,7 +65,7 @@ int ublk_permission_check(const struct ublk_device *device, u32 opcode,
 		return admin ? 0 : -EINVAL;
 	if (command->dev_path_len > PATH_MAX || command->dev_path_len > command->len)
 		return -EINVAL;
-	result = check_path(device, command, mask_of(opcode));
+	result = ublk_permission_check_path(device, command, ublk_permission_mask_of(opcode));
 	if (result)
 		return result;
 	command->addr += command->dev_path_len;

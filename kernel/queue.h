@@ -2,9 +2,9 @@
 /*
  * queue.h - one hardware queue: its slots, one per tag, and the descriptors the daemon maps.
  *
- * The lock protects the slots, the batch, the mode and the round. It is taken in process context only, and
- * nothing that sleeps or faults is done under it. Order: device->mutex, then a disk's open_mutex,
- * then this.
+ * The lock protects the slots, the batch, the mode and the round. It is taken in process context
+ * only, and nothing that sleeps or faults is done under it. Order: device->mutex, then a disk's
+ * open_mutex, then this.
  */
 #ifndef UBLK_QUEUE_H
 #define UBLK_QUEUE_H
@@ -24,8 +24,8 @@ enum ublk_queue_mode {
 };
 
 /*
- * Slots whose requests the task work that was sent last is to deliver: all that came since, and until it
- * runs. They are of one task and one ring. Both NULL: it has run.
+ * Slots whose requests the task work that was sent last is to deliver: all that came since, and
+ * until it runs. They are of one task and one ring. Both NULL: it has run.
  */
 struct ublk_batch {
 	struct ublk_slot *first; /* whose command carries the task work */
@@ -33,11 +33,11 @@ struct ublk_batch {
 };
 
 struct ublk_queue {
-	spinlock_t lock;
-	u8 mode; /* enum ublk_queue_mode */
+	spinlock_t lock; /* of all that changes here */
+	u8 mode;	 /* enum ublk_queue_mode */
 	u16 id;
 	u16 depth;
-	u32 round; /* which opening of the char device this is (READ_ONCE without the lock); see cancel.h */
+	u32 round; /* which opening of the char device this is; READ_ONCE without the lock */
 	struct ublk_batch batch;
 	struct ublk_device *device;
 	struct ublksrv_io_desc *descs; /* depth of them, physically contiguous */

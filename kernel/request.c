@@ -5,7 +5,7 @@
 #include "request.h"
 
 /* The ABI's word for the operation; negative: it has none. */
-static int describe_operation(enum req_op operation)
+static int ublk_request_describe_operation(enum req_op operation)
 {
 	switch (operation) {
 	case REQ_OP_READ:
@@ -26,7 +26,7 @@ static int describe_operation(enum req_op operation)
 #define DESCRIBED_FLAGS (REQ_FAILFAST_MASK | REQ_META | REQ_FUA | REQ_NOUNMAP | REQ_SWAP)
 
 /* Kernel and ABI have the same meanings at different bits. Few requests have any. */
-static noinline u32 describe_flags(blk_opf_t kernel)
+static noinline u32 ublk_request_describe_flags(blk_opf_t kernel)
 {
 	u32 flags = 0;
 
@@ -49,13 +49,13 @@ static noinline u32 describe_flags(blk_opf_t kernel)
 
 int ublk_request_describe(struct request *request, u64 buffer, struct ublksrv_io_desc *desc)
 {
-	int operation = describe_operation(req_op(request));
+	int operation = ublk_request_describe_operation(req_op(request));
 	u32 flags = 0;
 
 	if (unlikely(operation < 0))
 		return operation;
 	if (unlikely(request->cmd_flags & DESCRIBED_FLAGS))
-		flags = describe_flags(request->cmd_flags);
+		flags = ublk_request_describe_flags(request->cmd_flags);
 	desc->op_flags = operation | flags;
 	desc->nr_sectors = blk_rq_sectors(request);
 	desc->start_sector = blk_rq_pos(request);
@@ -64,12 +64,13 @@ int ublk_request_describe(struct request *request, u64 buffer, struct ublksrv_io
 }
 
 /*
- * A daemon chooses among the errors that a disk may have. Any other would tell those above something that
- * is not the daemon's to say, and is EIO: try again (EAGAIN, ENOMEM, EBUSY), the disk has no such
- * operation (EREMOTEIO, to device mapper), the file has no such attribute (ENODATA, to XFS). EOPNOTSUPP
- * is for what may be left out: of a FLUSH it would count as success, with nothing flushed.
+ * A daemon chooses among the errors that a disk may have. Any other would tell those above
+ * something that is not the daemon's to say, and is EIO: try again (EAGAIN, ENOMEM, EBUSY), the
+ * disk has no such operation (EREMOTEIO, to device mapper), the file has no such attribute
+ * (ENODATA, to XFS). EOPNOTSUPP is for what may be left out: of a FLUSH it would count as success,
+ * with nothing flushed.
  */
-static blk_status_t status_of(enum req_op operation, int error)
+static blk_status_t ublk_request_status_of(enum req_op operation, int error)
 {
 	switch (error) {
 	case -EOPNOTSUPP:
@@ -90,14 +91,14 @@ static blk_status_t status_of(enum req_op operation, int error)
  * open_mutex; the partition scan holds that and waits for this very task to serve it. With bottom
  * halves off the kernel leaves that release to a kworker.
  */
-static void end_whole(struct request *request, blk_status_t status)
+static void ublk_request_end_whole(struct request *request, blk_status_t status)
 {
 	local_bh_disable();
 	blk_mq_end_request(request, status);
 	local_bh_enable();
 }
 
-static bool end_part(struct request *request, unsigned int done_bytes)
+static bool ublk_request_end_part(struct request *request, unsigned int done_bytes)
 {
 	bool more;
 
@@ -112,23 +113,23 @@ void ublk_request_end(struct request *request, int result)
 	unsigned int done_bytes;
 
 	if (unlikely(result < 0)) {
-		end_whole(request, status_of(req_op(request), result));
+		ublk_request_end_whole(request, ublk_request_status_of(req_op(request), result));
 		return;
 	}
 	if (!ublk_request_has_data(request) || likely(result >= blk_rq_bytes(request))) {
-		end_whole(request, BLK_STS_OK);
+		ublk_request_end_whole(request, BLK_STS_OK);
 		return;
 	}
 	done_bytes = round_down(result, queue_logical_block_size(request->q));
-	if (!done_bytes || !end_part(request, done_bytes))
-		end_whole(request, BLK_STS_IOERR);
+	if (!done_bytes || !ublk_request_end_part(request, done_bytes))
+		ublk_request_end_whole(request, BLK_STS_IOERR);
 	else
 		blk_mq_requeue_request(request, true);
 }
 
 void ublk_request_fail(struct request *request)
 {
-	end_whole(request, BLK_STS_IOERR);
+	ublk_request_end_whole(request, BLK_STS_IOERR);
 }
 
 void ublk_request_requeue(struct request *request)

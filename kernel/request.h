@@ -20,7 +20,9 @@ static inline bool ublk_request_has_data(const struct request *request)
 	return req_op(request) == REQ_OP_READ || req_op(request) == REQ_OP_WRITE;
 }
 
-/* With this result of the daemon's the request would end with an error, not the least of it done. */
+/*
+ * With this result of the daemon's the request would end with an error, not the least of it done.
+ */
 static inline bool ublk_request_fails(const struct request *request, int result)
 {
 	return result < 0 || (ublk_request_has_data(request) && result < blk_rq_bytes(request) &&

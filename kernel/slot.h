@@ -3,8 +3,9 @@
  * slot.h - the life of one tag: which of the two sides has what.
  *
  * A slot may hold a command (the daemon's uring_cmd, waiting to be completed) and a request (the
- * block layer's). All fields are written under the queue's lock. The daemon's own commands look at its
- * task, state and pins (READ_ONCE) before they take it, for an early answer, and look again where it counts.
+ * block layer's). All fields are written under the queue's lock. The daemon's own commands look at
+ * its task, state and pins (READ_ONCE) before they take it, for an early answer, and look again
+ * where it counts.
  *
  *             FETCH              a request           the daemon's task runs
  *    EMPTY ───────────▶ PARKED ───────────▶ SENDING ──┬──────────────────▶ OWNED
@@ -22,10 +23,10 @@
  *    ASKED      no       yes      GET_DATA, COMMIT; cancel      (the daemon was asked for a buffer)
  *    OWNED      no       yes      COMMIT; cancel
  *    ORPHANED   yes      no       the task work that is still under way, wherever it runs
- *    DOOMED     maybe    yes      the last unpin: somebody is copying to or from the request's pages
+ *    DOOMED     maybe    yes      the last unpin: somebody copies to or from the request's pages
  *
- * Not drawn, for want of room: ASKED is cancelled as OWNED is, and SENDING comes to EMPTY where the task
- * work finds the daemon gone.
+ * Not drawn, for want of room: ASKED is cancelled as OWNED is, and SENDING comes to EMPTY where the
+ * task work finds the daemon gone.
  *
  * "Unwritable" is the daemon's buffer, for good or because a kill broke the copy off.
  *
@@ -90,8 +91,8 @@ static inline u8 ublk_slot_origins(enum ublk_slot_state to)
 void ublk_slot_warn(const struct ublk_slot *slot, enum ublk_slot_state to);
 
 /*
- * All moves of a slot are made here; one that is not drawn is the driver's own mistake, and said once.
- * Inline, because most callers know the state: then the table is one constant.
+ * All moves of a slot are made here; one that is not drawn is the driver's own mistake, and said
+ * once. Inline, because most callers know the state: then the table is one constant.
  */
 static __always_inline void ublk_slot_move(struct ublk_slot *slot, enum ublk_slot_state to)
 {

@@ -13,7 +13,9 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* --- control commands: the SQE128's 80 command bytes hold a ublksrv_ctrl_cmd ------------------- */
+/*
+ * --- control commands: the SQE128's 80 command bytes hold a ublksrv_ctrl_cmd -------------------
+ */
 
 struct ublksrv_ctrl_cmd {
 	__u32 dev_id;
@@ -164,7 +166,9 @@ struct ublk_params {
 	struct ublk_param_segment seg;
 };
 
-/* --- I/O commands: an SQE's 16 command bytes hold a ublksrv_io_cmd ----------------------------- */
+/*
+ * --- I/O commands: an SQE's 16 command bytes hold a ublksrv_io_cmd -----------------------------
+ */
 
 struct ublksrv_io_cmd {
 	__u16 q_id;
@@ -207,7 +211,9 @@ struct ublksrv_io_cmd {
 #define UBLK_IO_F_NOUNMAP	     (1u << 15)
 #define UBLK_IO_F_SWAP		     (1u << 16)
 
-/* One per tag in the descriptor area; written by the driver before it completes the tag's command. */
+/*
+ * One per tag in the descriptor area; written by the driver before it completes the tag's command.
+ */
 struct ublksrv_io_desc {
 	__u32 op_flags; /* bits 0-7 UBLK_IO_OP_*, the rest UBLK_IO_F_* where they stand above */
 	__u32 nr_sectors;
