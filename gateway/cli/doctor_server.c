@@ -206,7 +206,7 @@ static void check_reads(struct checks *checks, const struct dial_result *result,
 	const uint32_t length_bytes = read_length(result->export);
 	struct outcome outcome = { .timeout_ms = timeout_ms };
 	struct probe *probe = malloc(sizeof(*probe));
-	const int64_t enough_us = now_us() + READS_ENOUGH_MS * 1000;
+	const int64_t enough_us = now_us() + (int64_t)READS_ENOUGH_MS * 1000;
 	int64_t us[READS], started_us;
 
 	if (!probe)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/disk/partition_table.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define SECTOR_BYTES_MIN 512u
@@ -20,7 +21,7 @@ static uint32_t little_endian_32(const uint8_t *bytes)
 
 static const uint8_t *mbr_entry(const uint8_t *bytes, uint32_t index)
 {
-	return bytes + MBR_ENTRIES + index * MBR_ENTRY_BYTES;
+	return bytes + MBR_ENTRIES + (size_t)index * MBR_ENTRY_BYTES;
 }
 
 /* A boot sector of a filesystem has the same signature; the first byte of an entry is 0 or 0x80. */

@@ -70,7 +70,7 @@ bool disk_server_has_ended(struct disk *disk, char *sentence, size_t sentence_by
 	snprintf(sentence, sentence_bytes, "%s%s", how,
 		 disk->config.foreground
 			 ? ""
-			 : ": its own words are in the journal, or in daemon.log of "
+			 : ": its own words are in the journal, or in state/daemon.log of "
 			   "the runtime directory");
 	return true;
 }
