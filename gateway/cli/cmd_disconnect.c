@@ -23,11 +23,13 @@
 static const char help[] =
 	"Usage: ublk-nbd disconnect [OPTION...] DEVICE\n"
 	"       ublk-nbd disconnect [OPTION...] --all [--owner NAME]\n"
-	"Writes out what is unwritten, and removes the device. A disk in use is refused.\n"
+	"Writes out what is unwritten, and removes the device. A disk in use is refused,\n"
+	"and a daemon that lives is not killed.\n"
 	"\n"
 	"      --all           every disk of this machine that ublk-nbd made\n"
 	"      --owner NAME    with --all: only those connected with this --owner\n"
 	"      --force         also a disk in use: its I/O fails, unwritten data is lost;\n"
+	"                      also one whose daemon does not answer, which is killed;\n"
 	"                      also a ublk device of another program\n"
 	"  -t, --timeout TIME  how long one device may take (60s)\n"
 	"  -o, --output json   [{\"device\": PATH, \"exit\": STATUS}, ...]\n"
@@ -35,7 +37,8 @@ static const char help[] =
 	"  -h, --help          this text; ublk-nbd-disconnect(1) has more\n"
 	"\n"
 	"DEVICE is 0, ublkb0 or /dev/ublkb0, also when its node is gone. Exit status 6:\n"
-	"in use; 7: no such device; 8: removed, but the last flush failed.\n";
+	"in use, or was not removed; 7: no such device, or another command removed it;\n"
+	"8: removed, but the last flush failed or could not be done.\n";
 
 enum { ALL = OPTION_OWN, OWNER, FORCE };
 

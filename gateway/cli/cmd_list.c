@@ -27,7 +27,7 @@ static const char help[] =
 	"lost, and its I/O may fail; cut-off: none is left; silent: its daemon does not answer; "
 	"dead: its daemon is gone;\n"
 	"unseen: its daemon is in a container, or has another runtime directory.\n"
-	"'ublk-nbd disconnect' removes a disk in each of these but the last.\n";
+	"'ublk-nbd disconnect' removes a disk in each of these, if it can be flushed.\n";
 
 enum { OWNER = OPTION_OWN };
 

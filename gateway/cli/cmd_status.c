@@ -230,7 +230,8 @@ static int judge(const json_t *status)
 			     device, device);
 	else if (!strcmp(state, "silent"))
 		output_error(VERB,
-			     "the daemon of %s does not answer: 'ublk-nbd disconnect %s' ends it",
+			     "the daemon of %s does not answer: 'ublk-nbd disconnect --force %s' "
+			     "kills it; what is unwritten is lost then",
 			     device, device);
 	else if (!strcmp(state, "unseen"))
 		output_error(VERB,

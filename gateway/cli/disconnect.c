@@ -10,10 +10,11 @@
 #include "gateway/cli/disconnect.h"
 #include "gateway/cli/driver.h"
 #include "gateway/cli/disks.h"
-#include "gateway/cli/holders.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
+#include "gateway/cli/removal.h"
+#include "gateway/common/holders.h"
 #include "gateway/common/server_tag.h"
 
 #define VERB		"disconnect"
@@ -26,17 +27,32 @@
 #define ASK_AGAIN_MS	 100
 /* How long the kernel may take to notice that a daemon has died. */
 #define DEATH_NOTICED_MS 10000
+/* How long a daemon whose disk is stopped, and that listens no more, is given to end before it is killed by
+ * force: another command's stop is at its end. */
+#define ENDING_MS 5000
 
 /* What is known about one device, before anything is done. */
 struct job {
 	uint32_t number;
 	const struct disconnect_options *options;
 	int64_t deadline_ms;
+	int64_t patience_ms; /* until when a transient use is waited for; 0: none was seen yet */
+	bool all_seen; /* all processes of the machine were looked into, and none had it open */
 	bool in_kernel;
 	bool ours;
-	uint64_t tag; /* the device's by the kernel: server_tag.h */
-	pid_t pid;    /* of its daemon, as seen from here; 0 unknown */
-	int pidfd;    /* of the daemon that runs, or -1 */
+	uint64_t tag;			   /* the device's by the kernel: server_tag.h */
+	struct ublksrv_ctrl_dev_info info; /* while in_kernel */
+	pid_t pid;			   /* of its daemon, as seen from here; 0 unknown */
+	int pidfd;			   /* of the daemon that runs, or -1 */
+};
+
+/* What is left of the device that was there at first. */
+enum left {
+	LEFT_NOTHING,
+	LEFT_DEAD,    /* no daemon */
+	LEFT_UNSEEN,  /* somebody serves it whom we do not see */
+	LEFT_STOPPED, /* a daemon that is starting, or ending: there is no disk, yet or any more */
+	LEFT_LIVE,
 };
 
 static uint32_t left_ms(const struct job *job, uint32_t at_least_ms)
@@ -67,6 +83,7 @@ static enum exit_code look_at_kernel(struct job *job)
 		return EXIT_CODE_SYSTEM;
 	}
 	job->in_kernel = true;
+	job->info = info;
 	job->tag = info.ublksrv_flags;
 	job->ours = server_tag_is_ours(job->tag);
 	if (job->ours)
@@ -93,24 +110,83 @@ static enum exit_code look(struct job *job)
 	return EXIT_CODE_NO_DEVICE;
 }
 
+static enum left look_again(struct job *job)
+{
+	struct ublksrv_ctrl_dev_info info;
+	int error = reap_look(job->number, &info);
+
+	if (error == -ENODEV || (!error && info.ublksrv_flags != job->tag))
+		return LEFT_NOTHING;
+	if (!error)
+		job->info = info;
+	if (job->pidfd < 0)
+		return job->info.state == UBLK_S_DEV_LIVE ? LEFT_UNSEEN : LEFT_DEAD;
+	if (!process_wait(job->pidfd, 0))
+		return LEFT_DEAD;
+	return job->info.state == UBLK_S_DEV_LIVE ? LEFT_LIVE : LEFT_STOPPED;
+}
+
+static enum exit_code complain_gone(const struct job *job)
+{
+	output_error(VERB,
+		     "device %u is gone: it was being removed already, by its daemon or another "
+		     "command",
+		     job->number);
+	return EXIT_CODE_NO_DEVICE;
+}
+
 /* --- in use ----------------------------------------------------------------------------------------------- */
 
-static enum exit_code complain_busy(const struct job *job, const char *otherwise)
+static enum exit_code complain_busy(const struct job *job, const struct holders *holders,
+				    const char *otherwise)
 {
-	char holders[1500];
-
-	if (holders_describe(job->number, holders, sizeof(holders)))
+	if (holders->text[0])
 		output_error(
 			VERB,
 			"/dev/ublkb%u is in use (%s): end that first, or --force fails its I/O and "
 			"loses what is unwritten",
-			job->number, holders);
+			job->number, holders->text);
 	else
 		output_error(VERB,
 			     "%s: end its use first, or --force fails its I/O and loses what is "
 			     "unwritten",
 			     otherwise);
 	return EXIT_CODE_BUSY;
+}
+
+/* Whether whoever has it in use may be gone in a moment: udev opens a disk whenever a writer has closed it, a
+ * file system's unmounting included. Another command of ours is waited for as long as it takes. */
+static bool may_pass(struct job *job, const struct holders *holders)
+{
+	int64_t now_ms = clock_now_ms();
+
+	if (!job->patience_ms)
+		job->patience_ms = now_ms + TRANSIENT_USE_MS;
+	if (holders->lasting || now_ms >= job->deadline_ms)
+		return false;
+	return now_ms < job->patience_ms || (holders->ours && !holders->text[0]);
+}
+
+/* Whether somebody who can be seen uses it, after a moment's patience. */
+static bool is_used(struct job *job, struct holders *holders)
+{
+	for (;;) {
+		holders_find(job->number, holders);
+		if (!holders->text[0])
+			return false;
+		if (!may_pass(job, holders))
+			return true;
+		poll(NULL, 0, ASK_AGAIN_MS);
+	}
+}
+
+static void warn_of_unseen(const struct job *job)
+{
+	output_warning(VERB,
+		       "this kernel's driver does not tell who has /dev/ublkb%u open, and not all "
+		       "processes can be seen from here: one in another container may have had it "
+		       "open",
+		       job->number);
 }
 
 /* --- the daemon does it ----------------------------------------------------------------------------------- */
@@ -120,8 +196,11 @@ static enum exit_code judge_answer(const struct job *job, const json_t *answer)
 	const char *sentence = json_string_value(json_object_get(answer, "error"));
 	const char *flush = json_string_value(json_object_get(answer, "flush"));
 	json_int_t exit_code = json_integer_value(json_object_get(answer, "exit"));
+	struct holders holders;
 
 	if (json_is_true(json_object_get(answer, "ok"))) {
+		if (json_is_true(json_object_get(answer, "unseen")) && !job->all_seen)
+			warn_of_unseen(job);
 		if (!flush || !strcmp(flush, "ok") || !strcmp(flush, "none"))
 			return EXIT_CODE_OK;
 		output_error(VERB,
@@ -130,24 +209,21 @@ static enum exit_code judge_answer(const struct job *job, const json_t *answer)
 			     job->number, flush);
 		return EXIT_CODE_DATA;
 	}
-	if (exit_code == EXIT_CODE_BUSY && flush)
-		output_warning(VERB, "flushing /dev/ublkb%u failed: %s", job->number, flush);
-	if (exit_code == EXIT_CODE_BUSY)
-		return complain_busy(job, sentence ? sentence : "the disk is in use");
+	if (exit_code == EXIT_CODE_BUSY) {
+		holders_find(job->number, &holders);
+		return complain_busy(job, &holders, sentence ? sentence : "the disk is in use");
+	}
 	output_error(VERB, "%s", sentence ? sentence : "the daemon refused without a reason");
 	return exit_code > 0 && exit_code < 256 ? (enum exit_code)exit_code : EXIT_CODE_FAILURE;
 }
 
 /* --- we do it --------------------------------------------------------------------------------------------- */
 
+/* Only by force. */
 static enum exit_code kill_daemon(const struct job *job)
 {
-	char holders[1500];
-
 	if (job->pidfd < 0)
 		return EXIT_CODE_OK;
-	if (!job->options->force && holders_describe(job->number, holders, sizeof(holders)))
-		return complain_busy(job, "");
 	output_warning(VERB,
 		       "the daemon of /dev/ublkb%u (process %d) does not answer: it is killed, "
 		       "unwritten data is lost",
@@ -161,38 +237,139 @@ static enum exit_code kill_daemon(const struct job *job)
 	return EXIT_CODE_SYSTEM;
 }
 
-static enum exit_code take_down(const struct job *job)
+/* What a dead daemon left. */
+static enum exit_code reap(const struct job *job)
 {
 	char error[400] = "";
-	enum exit_code exit_code = kill_daemon(job);
-	uint32_t half_ms = left_ms(job, 10000) / 2;
+	int result;
 
-	if (exit_code != EXIT_CODE_OK)
-		return exit_code;
 	if (!job->in_kernel) {
 		disk_forget(job->number);
 		return EXIT_CODE_OK;
 	}
-	if (!reap_device(job->number, job->tag, half_ms, error, sizeof(error)))
+	result = reap_device(job->number, job->tag, left_ms(job, 10000) / 2, error, sizeof(error));
+	if (!result)
 		return EXIT_CODE_OK;
+	if (result == -ENODEV)
+		return complain_gone(job);
 	output_error(VERB, "%s", error);
 	return EXIT_CODE_SYSTEM;
 }
 
-/* --- the two ways ----------------------------------------------------------------------------------------- */
+static enum exit_code take_down(const struct job *job)
+{
+	enum exit_code exit_code = kill_daemon(job);
+
+	return exit_code == EXIT_CODE_OK ? reap(job) : exit_code;
+}
+
+/* Its I/O fails already; but who uses it may not know that yet, and its number would be another disk's. */
+static enum exit_code remove_dead(struct job *job)
+{
+	struct holders holders;
+
+	if (is_used(job, &holders))
+		return complain_busy(job, &holders, "");
+	output_warning(
+		VERB,
+		"the daemon of /dev/ublkb%u is dead: what was not flushed by then may not be "
+		"on the server",
+		job->number);
+	return reap(job);
+}
+
+static enum exit_code complain_not_removed(const struct job *job, const struct removal *removal)
+{
+	if (removal && removal->answer.result != -ETIMEDOUT)
+		output_error(VERB, "/dev/ublkb%u was not removed: %s: %s", job->number,
+			     removal->answer.sentence[0] ? removal->answer.sentence
+							 : "the kernel does not stop it",
+			     strerror(-removal->answer.result));
+	else
+		output_error(
+			VERB,
+			"/dev/ublkb%u was not removed: its daemon (process %d) did not answer, "
+			"or was not done, within %u s: is it stopped (kill -CONT %d)? Wait with a "
+			"longer --timeout, or --force kills it and loses what is unwritten",
+			job->number, (int)job->pid, job->options->timeout_ms / 1000, (int)job->pid);
+	return EXIT_CODE_BUSY;
+}
+
+/* The disk is stopped. Its daemon sees that, and ends. */
+static enum exit_code finish_removal(struct job *job, const struct removal *removal)
+{
+	enum left left;
+
+	process_wait(job->pidfd, left_ms(job, 1000));
+	left = look_again(job);
+	if (left == LEFT_DEAD)
+		reap(job);
+	else if (left != LEFT_NOTHING)
+		output_warning(VERB,
+			       "/dev/ublkb%u is gone, but its number is taken until its daemon "
+			       "(process %d) goes on and ends",
+			       job->number, (int)job->pid);
+	if (removal->answer.others)
+		warn_of_unseen(job);
+	if (removal->lossless)
+		return EXIT_CODE_OK;
+	output_error(
+		VERB,
+		"/dev/ublkb%u is gone, but flushing it failed (%s): data written shortly before "
+		"may not be on the server",
+		job->number,
+		removal->answer.flush_errno ? strerror(removal->answer.flush_errno)
+					    : "it could not be opened for that");
+	return EXIT_CODE_DATA;
+}
+
+/* The daemon lives and cannot be talked to. true: it is over, *exit_code tells how. */
+static bool remove_alone(struct job *job, enum exit_code *exit_code)
+{
+	struct removal removal;
+	struct holders holders;
+
+	if (is_used(job, &holders)) { /* known at once, where the fsync may never come back */
+		*exit_code = complain_busy(job, &holders, "");
+		return true;
+	}
+	output_progress(job->options->verbose, VERB,
+			"device %u is flushed and stopped without its daemon's help", job->number);
+	removal_run(&job->info, job->deadline_ms, &removal);
+	if (removal.answer.result == -ENODEV)
+		return false;
+	if (removal.answer.result == -EBUSY) {
+		holders_find(job->number, &holders);
+		if (may_pass(job, &holders))
+			return false;
+		*exit_code =
+			complain_busy(job, &holders,
+				      "the disk is in use, by whom cannot be seen from here (a "
+				      "mount in a container, perhaps)");
+	} else if (removal.answer.result == 0 ||
+		   (removal.answer.result == -ETIMEDOUT && look_again(job) == LEFT_STOPPED)) {
+		*exit_code = finish_removal(job, &removal);
+	} else {
+		*exit_code = complain_not_removed(job, &removal);
+	}
+	return true;
+}
+
+/* --- with its daemon ----------------------------------------------------------------------------------------- */
 
 static enum exit_code complain_silent(const struct job *job, int error)
 {
-	if (error == -ETIMEDOUT)
+	if (error == -ETIMEDOUT) {
 		output_error(
 			VERB,
 			"the daemon of /dev/ublkb%u is still at it after %u s, writing to its "
 			"server "
 			"perhaps: wait with a longer --timeout, or give up its data with --force",
 			job->number, job->options->timeout_ms / 1000);
-	else
-		output_error(VERB, "the daemon of /dev/ublkb%u does not answer: %s", job->number,
-			     strerror(-error));
+		return EXIT_CODE_BUSY;
+	}
+	output_error(VERB, "the daemon of /dev/ublkb%u does not answer: %s", job->number,
+		     strerror(-error));
 	return EXIT_CODE_FAILURE;
 }
 
@@ -215,11 +392,10 @@ static void warn_of_flush(const struct job *job, const json_t *answer)
 			job->number, flush);
 }
 
-/* Asks until the answer is not "busy", or the busy-ness is meant: udev opens a disk for a moment
- * whenever a writer has closed it, a file system's unmounting included. */
-static int ask_patiently(const struct job *job, json_t **answer)
+/* Asks until the answer is not "busy", or the busy-ness is meant. */
+static int ask_patiently(struct job *job, json_t **answer)
 {
-	int64_t give_up_ms = clock_now_ms() + TRANSIENT_USE_MS;
+	struct holders holders;
 
 	for (;;) {
 		json_t *request =
@@ -227,47 +403,74 @@ static int ask_patiently(const struct job *job, json_t **answer)
 		int error = control_client_call(job->number, job->tag, request, left_ms(job, 1000),
 						answer);
 
-		if (!error && is_busy(*answer))
-			warn_of_flush(job, *answer);
-		if (error || !is_busy(*answer) || clock_now_ms() >= give_up_ms ||
-		    holders_are_lasting(job->number))
+		if (error || !is_busy(*answer))
 			return error;
+		warn_of_flush(job, *answer);
+		holders_find(job->number, &holders);
+		if (!may_pass(job, &holders))
+			return 0;
 		json_decref(*answer);
 		poll(NULL, 0, ASK_AGAIN_MS);
 	}
 }
 
-/* The daemon has answered `status` a moment ago. */
-static enum exit_code ask_daemon(const struct job *job)
-{
-	json_t *answer = NULL;
-	enum exit_code exit_code;
-	int error = ask_patiently(job, &answer);
-
-	/* It died of it, or force is to be had against its will. */
-	if (error == -ECONNRESET || (error && job->options->force))
-		return take_down(job);
-	if (error)
-		return complain_silent(job, error);
-	exit_code = judge_answer(job, answer);
-	json_decref(answer);
-	if (job->pidfd >= 0 && (exit_code == EXIT_CODE_OK || exit_code == EXIT_CODE_DATA))
-		process_wait(job->pidfd, END_TIMEOUT_MS);
-	return exit_code;
-}
-
-/* Whether the daemon is well enough to do it by itself. One that still starts has no socket: taking
- * it down is what its user wants, who knows no other way by then. */
+/* Whether the daemon is well enough to do it by itself. */
 static bool daemon_answers(const struct job *job)
 {
+	uint32_t timeout_ms = left_ms(job, 1000) / 2;
 	json_t *status = NULL;
-	int error = control_client_status(job->number, job->tag, CONTROL_ALIVE_TIMEOUT_MS, &status);
+	int error = control_client_status(
+		job->number, job->tag,
+		timeout_ms < CONTROL_ALIVE_TIMEOUT_MS ? timeout_ms : CONTROL_ALIVE_TIMEOUT_MS,
+		&status);
 
 	json_decref(status);
 	output_progress(job->options->verbose, VERB, "the daemon of device %u %s", job->number,
 			error ? "does not answer" : "answers");
 	return !error;
 }
+
+/* Where the driver does not tell who has it open the daemon looks, but perhaps not from where all can be
+ * seen; one of 0.1.0 does not look. true: somebody uses it. */
+static bool is_used_unasked(struct job *job, struct holders *holders)
+{
+	if (job->options->force || job->info.flags & UBLK_F_SAFE_STOP_DEV)
+		return false;
+	if (is_used(job, holders))
+		return true;
+	job->all_seen = !holders->others && !holders->closed;
+	return false;
+}
+
+/* Has the daemon do it. false: there is no conversation with it, or none that came to an end. */
+static bool ask_daemon(struct job *job, enum exit_code *exit_code)
+{
+	struct holders holders;
+	json_t *answer = NULL;
+	int error;
+
+	if (!daemon_answers(job))
+		return false;
+	if (is_used_unasked(job, &holders)) {
+		*exit_code = complain_busy(job, &holders, "");
+		return true;
+	}
+	error = ask_patiently(job, &answer);
+	/* It ended of it, or has just ended; or force is to be had against its will. */
+	if (error == -ECONNRESET || control_client_is_dead(error) || (error && job->options->force))
+		return false;
+	if (error) {
+		*exit_code = complain_silent(job, error);
+		return true;
+	}
+	*exit_code = judge_answer(job, answer);
+	json_decref(answer);
+	if (job->pidfd >= 0 && (*exit_code == EXIT_CODE_OK || *exit_code == EXIT_CODE_DATA))
+		process_wait(job->pidfd, END_TIMEOUT_MS);
+	return true;
+}
+
+/* --- all of it -------------------------------------------------------------------------------------------- */
 
 /* The kernel still has it live, but no process that we can see serves it: a daemon that died a moment
  * ago, or one in a container whose process numbers are not ours. The former passes. */
@@ -284,31 +487,68 @@ static bool stays_live(const struct job *job)
 	return false;
 }
 
+/* Without a conversation. true: it is over, *exit_code tells how; false: it is to be looked at again. */
+static bool remove_somehow(struct job *job, enum left left, int64_t kill_ms,
+			   enum exit_code *exit_code)
+{
+	if (job->options->force) {
+		if (left == LEFT_STOPPED && clock_now_ms() < kill_ms)
+			return false;
+		*exit_code = take_down(job);
+	} else if (left == LEFT_DEAD) {
+		*exit_code = remove_dead(job);
+	} else if (left == LEFT_LIVE) {
+		return remove_alone(job, exit_code);
+	} else if (left == LEFT_UNSEEN && stays_live(job)) {
+		output_error(
+			VERB,
+			"device %u is served by a process that cannot be seen from here, in a "
+			"container perhaps: disconnect it there; --force removes it all the same",
+			job->number);
+		*exit_code = EXIT_CODE_REFUSED;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static enum exit_code remove_ours(struct job *job)
+{
+	int64_t kill_ms = clock_now_ms() + ENDING_MS;
+	enum exit_code exit_code;
+
+	for (;;) {
+		enum left left = look_again(job);
+
+		/* One whose process is not seen may have its socket here all the same. */
+		if (left != LEFT_NOTHING && (left != LEFT_DEAD || job->pidfd < 0) &&
+		    ask_daemon(job, &exit_code))
+			return exit_code;
+		left = look_again(job);
+		if (left == LEFT_NOTHING)
+			return complain_gone(job);
+		if (remove_somehow(job, left, kill_ms, &exit_code))
+			return exit_code;
+		if (clock_now_ms() >= job->deadline_ms)
+			return complain_not_removed(job, NULL);
+		poll(NULL, 0, ASK_AGAIN_MS);
+	}
+}
+
 static enum exit_code run(struct job *job)
 {
 	enum exit_code exit_code = look(job);
-	bool forced = job->options->force;
 
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
-	if (!job->ours && !forced) {
+	if (!job->ours && !job->options->force) {
 		output_error(VERB,
 			     "device %u was not made by ublk-nbd (process %d serves it): its own "
 			     "program should remove it; --force removes it all the same",
 			     job->number, (int)job->pid);
 		return EXIT_CODE_REFUSED;
 	}
-	if (job->ours && job->in_kernel && daemon_answers(job))
-		return ask_daemon(job);
-	if (job->in_kernel && job->pidfd < 0 && !forced && stays_live(job)) {
-		output_error(
-			VERB,
-			"device %u is served by a process that cannot be seen from here, in a "
-			"container perhaps: disconnect it there; --force removes it all the same",
-			job->number);
-		return EXIT_CODE_REFUSED;
-	}
-	return take_down(job);
+	return job->ours && job->in_kernel ? remove_ours(job) : take_down(job);
 }
 
 enum exit_code disconnect_device(uint32_t number, const struct disconnect_options *options)

@@ -3,8 +3,10 @@
  * disconnect.h - taking one device down, whatever state its daemon is in:
  *
  *   daemon answers      -> it does the disconnect of its own (flush, stop, delete)
- *   daemon is silent    -> killed, unless the disk is in use and force was not given; then as below
- *   daemon is dead      -> STOP_DEV, DEL_DEV, its files
+ *   daemon lives, silent -> removal.h: unless the disk is in use it is flushed and stopped, and the daemon
+ *                          ends by itself; by force it is killed, then as below
+ *   daemon is ending    -> waited for: the disk is gone
+ *   daemon is dead      -> unless the disk is in use or force given: STOP_DEV, DEL_DEV, its files
  *   never was ours      -> refused unless forced
  */
 #ifndef GATEWAY_CLI_DISCONNECT_H
@@ -21,8 +23,9 @@ struct disconnect_options {
 	uint32_t timeout_ms; /* for the whole of one device */
 };
 
-/* Disconnects device number. Complains by itself. EXIT_CODE_OK, _NO_DEVICE, _BUSY, _DATA (gone,
- * but the last flush failed), _SYSTEM, _FAILURE. */
+/* Disconnects device number. Complains by itself. EXIT_CODE_OK, _NO_DEVICE (none there, or another has just
+ * removed it), _BUSY (in use, or was not removed), _DATA (gone, but the last flush failed or could not be
+ * done), _REFUSED, _SYSTEM, _FAILURE. */
 enum exit_code disconnect_device(uint32_t number, const struct disconnect_options *options);
 
 #endif

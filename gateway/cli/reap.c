@@ -60,7 +60,7 @@ static int reap_with(struct ublk_control *control, const struct victim *victim, 
 
 	if (result == -ENODEV) {
 		disk_forget(victim->number);
-		return 0;
+		return result;
 	}
 	if (result)
 		return result;
@@ -74,12 +74,12 @@ static int reap_with(struct ublk_control *control, const struct victim *victim, 
 	if (!result) {
 		disk_forget(victim->number);
 		result = ublk_control_delete(control, victim->number, victim->timeout_ms);
-		if (result < 0 && result != -ENODEV)
-			return explain(victim->number, "deleting", result, error, error_bytes);
 	}
+	if (result < 0 && result != -ENODEV && result != -ESTALE)
+		return explain(victim->number, "deleting", result, error, error_bytes);
 	if (server_tag_is_ours(victim->tag))
 		disk_forget_server(victim->tag);
-	return 0;
+	return result < 0 ? -ENODEV : 0;
 }
 
 int reap_device(uint32_t number, uint64_t tag, uint32_t timeout_ms, char *error, size_t error_bytes)
@@ -91,7 +91,7 @@ int reap_device(uint32_t number, uint64_t tag, uint32_t timeout_ms, char *error,
 	/* Without a driver there is no device either. */
 	if (result == -ENOENT) {
 		disk_forget(number);
-		return 0;
+		return -ENODEV;
 	}
 	if (result)
 		return result;
@@ -117,6 +117,8 @@ int reap_of_tag(uint64_t tag, char *error, size_t error_bytes)
 		if (ublk_control_get_info(control, numbers[i], &info) || info.ublksrv_flags != tag)
 			continue;
 		result = reap_with(control, &victim, error, error_bytes);
+		if (result == -ENODEV)
+			result = 0;
 	}
 	free(numbers);
 	ublk_control_close(control);

@@ -13,8 +13,8 @@
 /*
  * STOP_DEV, the files of the disk, DEL_DEV, each waited for timeout_ms at most. tag is what
  * the device's ublksrv_flags were when its end was decided: one that has others by now is another disk,
- * which took the number, and is left alone. 0, also when the kernel has no such device (its files then
- * go); -ESTALE: another disk's; else -errno; with a sentence in error.
+ * which took the number, and is left alone. 0; -ENODEV when the kernel has no such device, or somebody
+ * else has just removed it (its files then go); -ESTALE: another disk's; else -errno; with a sentence in error.
  */
 int reap_device(uint32_t number, uint64_t tag, uint32_t timeout_ms, char *error,
 		size_t error_bytes);

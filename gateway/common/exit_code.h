@@ -13,10 +13,10 @@ enum exit_code {
 	EXIT_CODE_UNREACHABLE = 3, /* name, address, refused, timed out, connection lost */
 	EXIT_CODE_REFUSED = 4,	 /* the server answered and said no, or speaks no NBD we can use */
 	EXIT_CODE_SYSTEM = 5,	 /* this machine: no ublk, no io_uring, no permission, limits */
-	EXIT_CODE_BUSY = 6,	 /* the device, or its number, is in use */
+	EXIT_CODE_BUSY = 6,	 /* the device, or its number, is in use, or was not removed */
 	EXIT_CODE_NO_DEVICE = 7, /* no such disk */
-	EXIT_CODE_DATA = 8,	 /* flushing on the way out failed: written data may be lost */
-	EXIT_CODE_TLS = 9,	 /* certificate, key, PSK, or TLS not to be had */
+	EXIT_CODE_DATA = 8, /* removed, but not known to be flushed: written data may be lost */
+	EXIT_CODE_TLS = 9,  /* certificate, key, PSK, or TLS not to be had */
 	EXIT_CODE_INTERRUPTED = 130,
 };
 

@@ -24,6 +24,7 @@
  * Control conversation (one JSON object a line, at most 64 KiB, answered by one line each):
  *   {"verb": "status"}                       -> {"ok": true, "status": STATUS}
  *   {"verb": "disconnect", "force": false}   -> {"ok": true, "flush": "ok"} when the device is gone; "none": read-only
+ *     "unseen": true beside it: not all processes could be looked into for one that had the disk open
  *     in use: a failure with "flush": "Input/output error" beside it when the fsync that it began with failed
  *   {"verb": "resize"}                       -> {"ok": true, "old_size_bytes": A, "size_bytes": B}
  *   any failure                              -> {"ok": false, "errno": "EBUSY", "exit": EXIT, "error": "sentence"}

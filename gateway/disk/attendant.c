@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/common/disk_stop.h"
 #include "gateway/common/log.h"
 #include "gateway/common/ublk_control.h"
 #include "gateway/disk/partition_table.h"
@@ -25,8 +26,6 @@
 #define COMMAND_MS	  (24u * 3600 * 1000)
 #define NODE_WAIT_MS	  5000
 #define NODE_PAUSE_MS	  5
-#define TRY_STOP_MS	  2000
-#define TRY_STOP_PAUSE_MS 50
 #define END_WAIT_MS	  1000
 #define END_PAUSE_MS	  5
 #define FIRST_BLOCK_BYTES 4096
@@ -177,58 +176,21 @@ static void probe(const struct attendant_request *request, struct attendant_answ
 
 /* --- the attendant's side: stop ------------------------------------------------------------------ */
 
-/* Not forced: an exclusive open fails while the disk is mounted, or held by LVM, RAID or swap.
- * *held_fd keeps others from mounting the disk while it is being stopped; -1 where not needed. */
-static int flush_disk(const struct attendant_request *request, struct attendant_answer *answer,
-		      int *held_fd)
-{
-	int flags = O_RDONLY | O_CLOEXEC | (request->force ? 0 : O_EXCL);
-	int fd = open(request->device_path, flags);
-
-	if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM))
-		return 0; /* no node, no medium: nothing to flush */
-	if (fd < 0)
-		return request->force ? 0 : -errno;
-	if (request->flush && fsync(fd) < 0)
-		answer->flush_errno = errno;
-	/* TRY_STOP_DEV would take us for a user; where it is not, this is all that keeps others out. */
-	if (!request->force && !request->ask_in_use)
-		*held_fd = fd;
-	else
-		close(fd);
-	return 0;
-}
-
-/* Somebody who only looks (blkid, which udev starts when a writer closes) is gone in a moment. */
-static int try_stop(const struct attendant_request *request, struct ublk_control *control)
-{
-	int ret;
-
-	for (uint32_t waited_ms = 0;; waited_ms += TRY_STOP_PAUSE_MS) {
-		ret = ublk_control_try_stop(control, request->dev_id, COMMAND_MS);
-		if (ret != -EBUSY || waited_ms >= TRY_STOP_MS)
-			return ret;
-		pause_ms(TRY_STOP_PAUSE_MS);
-	}
-}
-
 static void stop(const struct attendant_request *request, struct attendant_answer *answer)
 {
-	struct ublk_control *control;
-	int held_fd = -1;
+	const struct disk_stop_request what = {
+		.number = request->dev_id,
+		.force = request->force,
+		.ask_in_use = request->ask_in_use,
+		.flush = request->flush,
+	};
+	struct disk_stop_answer stopped = { 0 };
 
-	answer->result = flush_disk(request, answer, &held_fd);
-	if (answer->result == 0)
-		answer->result = open_control(&control);
-	if (answer->result == 0) {
-		if (!request->force && request->ask_in_use)
-			answer->result = try_stop(request, control);
-		else
-			answer->result = ublk_control_stop(control, request->dev_id, COMMAND_MS);
-		ublk_control_close(control);
-	}
-	if (held_fd >= 0)
-		close(held_fd);
+	disk_stop_run(&what, &stopped);
+	answer->result = stopped.result;
+	answer->flush_errno = stopped.flush_errno;
+	answer->others = stopped.others;
+	memcpy(answer->sentence, stopped.sentence, sizeof(answer->sentence));
 }
 
 static void attend(int fd)
@@ -238,6 +200,9 @@ static void attend(int fd)
 	while (recv(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request)) {
 		struct attendant_answer answer = { 0 };
 
+		/* The driver tells who has the disk open: nobody has to look into processes. */
+		if (request.ask_in_use)
+			process_confine(NULL);
 		if (request.verb == ATTENDANT_START)
 			start(&request, &answer);
 		else if (request.verb == ATTENDANT_PROBE)
@@ -273,7 +238,7 @@ int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t c
 				close(close_fds[i]);
 		prctl(PR_SET_NAME, "ublk-nbd-aside", 0, 0, 0);
 		process_lock(false);
-		process_confine(NULL);
+		process_confine_attendant();
 		attend(pair[1]);
 		_exit(0);
 	}

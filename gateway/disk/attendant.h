@@ -27,7 +27,7 @@ struct attendant {
 enum attendant_verb {
 	ATTENDANT_START, /* START_DEV */
 	ATTENDANT_PROBE, /* the node is there, opens, has its size; its first block is read */
-	ATTENDANT_STOP,	 /* unless forced: is it in use? fsync, if flush; STOP_DEV */
+	ATTENDANT_STOP,	 /* unless forced: is it in use? fsync, if flush; STOP_DEV (disk_stop.h) */
 };
 
 struct attendant_request {
@@ -38,16 +38,17 @@ struct attendant_request {
 	uint64_t size_bytes;  /* PROBE: what it has to be */
 	uint32_t block_bytes; /* PROBE */
 	bool force;	      /* STOP */
-	bool ask_in_use;      /* STOP: TRY_STOP_DEV was granted */
+	bool ask_in_use;      /* START, STOP: TRY_STOP_DEV was granted */
 	bool flush;	      /* STOP: the disk can be written */
 };
 
 struct attendant_answer {
 	int result;	 /* 0 or negative errno; STOP: -EBUSY when in use, and nothing was done */
 	int flush_errno; /* STOP: positive errno of the fsync; 0 */
-	char sentence[300];	     /* PROBE: what failed; of a read without the errno's meaning */
 	uint32_t table_sector_bytes; /* PROBE: partition_table_other_sector() */
 	bool reading;		     /* PROBE: it was the read: the server, or the way to it */
+	bool others;	    /* STOP: processes that cannot be seen may use it (disk_stop.h) */
+	char sentence[300]; /* what failed, or ""; of PROBE's read without the errno's meaning */
 };
 
 /* Forks it. Main thread, before any other thread is there and before the char device is opened;

@@ -116,8 +116,9 @@ bool disk_attend(struct disk *disk, struct attendant_request *request,
  * to fail. 0 or -errno. Over when attendant.fd is readable. */
 int stopper_start(struct disk *disk, bool force, bool *hurried);
 /* Takes how it ended. 0: the device is stopped (disk->flush_errno tells of its flush). -EBUSY: in
- * use, nothing was done. -ECHILD: the attendant was killed. Else the negative errno of STOP_DEV. */
-int stopper_finish(struct disk *disk);
+ * use, nothing was done. -ECHILD: the attendant was killed. Else a negative errno, with a sentence in
+ * *answer, or "". */
+int stopper_finish(struct disk *disk, struct attendant_answer *answer);
 
 /* Everything that is left, in any state but STOPPING with its thread running: queues, device,
  * files, server. Bounded. */

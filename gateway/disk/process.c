@@ -103,6 +103,12 @@ void process_confine(const struct disk_config *config)
 	keep_capabilities(keep);
 }
 
+void process_confine_attendant(void)
+{
+	keep_capabilities(1u << CAP_SYS_ADMIN | 1u << CAP_IPC_LOCK | 1u << CAP_MKNOD |
+			  1u << CAP_SYS_PTRACE | 1u << CAP_DAC_READ_SEARCH);
+}
+
 void process_confine_thread(void)
 {
 	keep_capabilities(0);

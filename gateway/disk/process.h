@@ -23,6 +23,11 @@ void process_lock(bool warn);
  * no_new_privs. A server that we started is its minder's to end. */
 void process_confine(const struct disk_config *config);
 
+/* The attendant, until it is known that the driver tells who has the disk open: with what it takes to look
+ * which of all users' processes have, and to open a disk whose node is gone. Nothing of the server's
+ * reaches it. */
+void process_confine_attendant(void);
+
 /* A thread that takes no signal, with a small stack: all of it is locked in memory. 0 or -errno. */
 int process_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
 

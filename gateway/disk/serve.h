@@ -20,6 +20,7 @@ struct serve {
 	bool stop_signalled; /* a signal asked for it, too: whoever sent it reads the log */
 	bool stop_insisted;  /* two signals did, soon: a disk in use is stopped by force */
 	bool stop_hurried;   /* the server gets little time: forced, or by a thread (attendant.h) */
+	bool stop_unseen;    /* processes not seen may have had the disk open (disk_stop.h) */
 	bool failure_seen;   /* of a queue: said, and the stop begun */
 	uint32_t stop_overdue;	  /* times that the deadline of this stop passed */
 	int64_t stop_deadline_ms; /* then what still waits for the server fails */

@@ -527,7 +527,11 @@ bool disk_attend(struct disk *disk, struct attendant_request *request,
  * through us. */
 static bool start_device(struct disk *disk)
 {
-	struct attendant_request request = { .verb = ATTENDANT_START, .daemon_pid = getpid() };
+	struct attendant_request request = {
+		.verb = ATTENDANT_START,
+		.daemon_pid = getpid(),
+		.ask_in_use = disk->info.flags & UBLK_F_SAFE_STOP_DEV,
+	};
 	struct attendant_answer answer = { 0 };
 
 	disk->state = DISK_STARTING;

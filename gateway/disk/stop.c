@@ -78,19 +78,17 @@ static void note_flush_failure(struct disk *disk, int error)
 			 is_older ? "before the stop began: " : "", note.text);
 }
 
-int stopper_finish(struct disk *disk)
+int stopper_finish(struct disk *disk, struct attendant_answer *answer)
 {
-	struct attendant_answer answer;
-
-	attendant_take(&disk->attendant, &answer);
+	attendant_take(&disk->attendant, answer);
 	disk->stopper_running = false;
-	if (answer.flush_errno && was_written_to(disk))
-		note_flush_failure(disk, answer.flush_errno);
-	if (answer.result == 0)
+	if (answer->flush_errno && was_written_to(disk))
+		note_flush_failure(disk, answer->flush_errno);
+	if (answer->result == 0)
 		disk->stopped = true;
 	else
 		disk->state = DISK_LIVE;
-	return answer.result;
+	return answer->result;
 }
 
 /* --- removal ------------------------------------------------------------------------------------- */

@@ -64,7 +64,8 @@ static void reply_ok_all(struct serve *serve)
 
 	for (uint32_t i = 0; i < serve->stop_clients_count; i++)
 		control_server_reply(serve->disk->control_server, serve->stop_clients[i],
-				     json_pack("{s:b, s:s}", "ok", 1, "flush", flush));
+				     json_pack("{s:b, s:s, s:b}", "ok", 1, "flush", flush, "unseen",
+					       (int)serve->stop_unseen));
 	serve->stop_clients_count = 0;
 }
 
@@ -298,21 +299,33 @@ void stopping_attendant_ended(struct serve *serve)
 	attendant_close(&serve->disk->attendant);
 }
 
+static void cannot_stop(struct serve *serve, const struct attendant_answer *answer)
+{
+	char sentence[400];
+
+	snprintf(sentence, sizeof(sentence), "%s: %s",
+		 answer->sentence[0] ? answer->sentence : "the driver does not stop the device",
+		 strerror(-answer->result));
+	log_error("%s", sentence);
+	reply_error_all(serve, -answer->result, EXIT_CODE_SYSTEM, sentence);
+}
+
 void stopping_answered(struct serve *serve)
 {
-	int ret = stopper_finish(serve->disk);
-	char sentence[120];
+	struct attendant_answer answer;
+	int ret = stopper_finish(serve->disk, &answer);
 
 	if (ret == 0) {
+		serve->stop_unseen = answer.others;
+		if (answer.others)
+			log_warning("not all processes could be looked into: whether one of them "
+				    "had the disk open is not known");
 		begin_leaving(serve);
 	} else if (ret == -ECHILD) {
 		stopping_attendant_ended(serve);
 		begin(serve, serve->stop_forced);
 	} else if (ret != -EBUSY) {
-		snprintf(sentence, sizeof(sentence), "the driver does not stop the device: %s",
-			 strerror(-ret));
-		log_error("%s", sentence);
-		reply_error_all(serve, -ret, EXIT_CODE_SYSTEM, sentence);
+		cannot_stop(serve, &answer);
 	} else if (serve->stop_forced || serve->stop_insisted) {
 		/* Asked for while the gentle stop was under way. */
 		begin(serve, true);

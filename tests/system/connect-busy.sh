@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
-# goal: a disk in use is not taken away by accident, and is on purpose
-# method: mount it, hold it open; disconnect, SIGTERM once and twice; look at what stays and what goes
-# kernels: 7.3
+# goal: a disk in use is not taken away by accident, and is on purpose; a daemon that lives is not killed
+#       because nobody can talk to it, and what it serves is flushed
+# method: mount it, hold it open, map it; disconnect, SIGTERM once and twice; look at what stays and what
+#         goes. The same without the daemon's socket, with another runtime directory, while it is stopped,
+#         and by several commands at once. On 6.12, whose driver cannot tell who has a disk open, suite test
+#         has what depends on that alone
+# kernels: 7.3 6.12
 # long-kernels: 6.12
 # timeout-s: 600
-# modules: ublk_drv ext4
+# modules: ublk_drv ext4 loop
 # load: 70
 # suite: test
 # allow-dmesg: I/O error|EXT4-fs error|EXT4-fs \(ublkb[0-9]+\)|JBD2|Aborting journal
@@ -45,8 +49,7 @@ disconnect_is_refused() {
 	stop_server s
 }
 
-# Without TRY_STOP_DEV (before 7.0) a driver cannot tell whether someone has the disk open: only
-# exclusive users, as mounts are, count there.
+# Drivers before 7.0 cannot tell whether someone has the disk open: there the processes are looked at.
 held_open() {
 	start_nbdkit s 10809 memory 16M
 	connect_disk $URI
@@ -56,6 +59,205 @@ held_open() {
 	let_go
 	disconnect_disk
 	stop_server s
+}
+
+# refused_by WORD: disconnect is, and names this.
+refused_by() {
+	expect_exit "disconnect" 6 ublk-nbd disconnect "$DISK"
+	said "$1"
+}
+
+# The daemon's own look, on its way to the end.
+sigterm_is_refused() {
+	before=$(complaints)
+	kill -TERM "$DAEMON"
+	check "it says that the disk is in use" wait_for more_complaints
+	check "the disk works" dd if="$DISK" of=/dev/null bs=4096 count=1 iflag=direct
+}
+
+# Held in ways that no name in /dev tells of: by another node of the same number, in a process of another
+# user; by a mapping whose descriptor is closed; by a partition; by a loop device.
+held_otherwise() {
+	start_nbdkit s 10809 memory 64M
+	connect_disk $URI
+	DAEMON=$(status_of .pid)
+	# shellcheck disable=SC2046 # two numbers
+	check "another node" mknod -m 666 "$WORK/other" b $(tr : ' ' <"/sys/block/${DISK##*/}/dev")
+	chmod 755 "$WORK"
+	# shellcheck disable=SC2016 # the inner shell's
+	setpriv --reuid 1000 --regid 1000 --clear-groups sh -c 'exec 3<"$0"; exec sleep 1000' "$WORK/other" &
+	HOLDER=$!
+	check "it is held open" wait_for test -e "/proc/$HOLDER/fd/3"
+	refused_by "open in process $HOLDER"
+	let_go
+	hold_mapped "$DISK" &
+	HOLDER=$!
+	check "it is mapped" wait_for grep -q "$DISK" "/proc/$HOLDER/maps"
+	refused_by "$HOLDER .hold_mapped"
+	sigterm_is_refused
+	let_go
+	echo 'label: gpt
+start=2048, size=65536' | sfdisk -q "$DISK" || fail "sfdisk" "does not write a table"
+	check "the partition" wait_for test -b "${DISK}p1"
+	hold_open "${DISK}p1"
+	refused_by "open in process $HOLDER"
+	let_go
+	loop=$(losetup -f --show "$DISK")
+	refused_by "${loop##*/}"
+	check "losetup -d" losetup -d "$loop"
+	disconnect_disk
+	stop_server s
+}
+
+# A command and a daemon that do not see all processes say so.
+not_all_are_seen() {
+	start_nbdkit s 10809 memory 16M
+	unshare --fork --pid --mount-proc sh -c "ublk-nbd connect $URI && ublk-nbd disconnect 0" >"$WORK/said" 2>&1 ||
+		fail "connect, disconnect" "$(cat "$WORK/said")"
+	said 'not all processes can be seen from here'
+	connect_disk $URI
+	expect_exit "disconnect where all are seen" 0 ublk-nbd disconnect "$DISK"
+	check_equal "what it said" '' "$(cat "$WORK/said")"
+	check "nothing is left" no_device_left
+	stop_server s
+}
+
+# Without its node, too, a mounted disk is seen to be in use, and one that is not goes.
+node_gone() {
+	mounted_disk
+	rm "$DISK"
+	expect_exit "disconnect of a mounted disk without a node" 6 ublk-nbd disconnect "$DISK"
+	said /mnt
+	check "the filesystem works still" still_works
+	check "umount" umount /mnt
+	expect_exit "disconnect without a node" 0 ublk-nbd disconnect "$DISK"
+	check "nothing is left" no_device_left
+	stop_server s
+}
+
+# --- without a conversation ----------------------------------------------------------------------------
+
+# written_disk: one that was written to; what was written is not flushed.
+written_disk() {
+	start_logged s 10809 memory 64M
+	connect_disk $URI
+	DAEMON=$(status_of .pid)
+	check "writing" dd if=/dev/urandom of="$DISK" bs=64k count=16 oflag=direct
+	place=$(log_place s)
+}
+
+# alone COMMAND...: disconnects the disk without its daemon's help. It is flushed, and nobody is killed.
+alone() {
+	expect_exit "disconnect" 0 "$@" ublk-nbd disconnect "$DISK"
+	! grep -q kill "$WORK/said" || fail "disconnect" "$(cat "$WORK/said")"
+	check "the daemon has ended" gone "$DAEMON"
+	check "it was flushed" test "$(seen s flushes "$place")" -gt 0
+	check_equal "the daemon left politely" "$(seen s connections)" "$(seen s disconnects)"
+	check "nothing is left" no_device_left
+	stop_server s
+}
+
+other_directory() {
+	written_disk
+	alone env UBLK_NBD_RUNTIME_DIR="$WORK/other-directory"
+}
+
+no_socket() {
+	written_disk
+	forget_socket
+	alone
+}
+
+forget_socket() {
+	find /run/ublk-nbd -name "${DISK##*ublkb}.sock" -exec rm {} +
+}
+
+# It is not known when it will go on: nobody waits for longer than he is told to.
+stopped_daemon() {
+	written_disk
+	kill -STOP "$DAEMON"
+	expect_exit "disconnect" 6 timeout 20 ublk-nbd disconnect --timeout 4 "$DISK"
+	said 'was not removed' "$DAEMON"
+	kill -CONT "$DAEMON"
+	check "the disk works" dd if="$DISK" of=/dev/null bs=64k count=16 iflag=direct
+	disconnect_disk
+	check_equal "the daemon left politely" "$(seen s connections)" "$(seen s disconnects)"
+	check "nothing is left" no_device_left
+	stop_server s
+}
+
+# mounted_elsewhere: mounts it where only a mount namespace of HOLDER has it.
+mounted_elsewhere() {
+	start_logged s 10809 memory 64M
+	connect_disk $URI
+	DAEMON=$(status_of .pid)
+	check "mkfs" mkfs.ext4 -q -F "$DISK"
+	# shellcheck disable=SC2016 # the inner shell's
+	unshare -m sh -c 'mount "$0" /mnt && exec sleep 1000' "$DISK" &
+	HOLDER=$!
+	check "it is mounted" wait_for grep -q "$DISK" "/proc/$HOLDER/mountinfo"
+}
+
+in_another_namespace() {
+	mounted_elsewhere
+	expect_exit "disconnect" 6 ublk-nbd disconnect "$DISK"
+	said "mount namespace of process $HOLDER"
+	forget_socket
+	expect_exit "disconnect without its socket" 6 ublk-nbd disconnect "$DISK"
+	said "mount namespace of process $HOLDER"
+	check "the filesystem works still" nsenter -m -t "$HOLDER" touch /mnt/file
+	let_go
+	expect_exit "once it is unmounted" 0 ublk-nbd disconnect "$DISK"
+	check "nothing is left" no_device_left
+	stop_server s
+}
+
+# A daemon that is dead needs no force, but where its disk is mounted.
+dead_and_mounted() {
+	mounted_disk
+	kill -KILL "$DAEMON"
+	check "it is dead" wait_for gone "$DAEMON"
+	expect_exit "disconnect while mounted" 6 ublk-nbd disconnect "$DISK"
+	said /mnt
+	umount -l /mnt
+	expect_exit "disconnect" 0 ublk-nbd disconnect "$DISK"
+	said 'is dead'
+	check "nothing is left" wait_for no_device_left
+	stop_server s
+}
+
+# Whoever comes while the daemon ends is told how that ended, or that the disk is gone. at_once OPTION: of
+# the second command.
+at_once() {
+	start_nbdkit s 10809 memory 64M
+	connect_disk $URI
+	DAEMON=$(status_of .pid)
+	check "writing" dd if=/dev/urandom of="$DISK" bs=64k count=16 oflag=direct
+	commands=0
+	while [ -e "/dev/ublkc${DISK##*ublkb}" ]; do
+		commands=$((commands + 1))
+		option=
+		[ $commands != 2 ] || option=$1
+		{
+			# shellcheck disable=SC2086 # none, or one
+			ublk-nbd disconnect $option "$DISK" >"$WORK/at-once.$commands" 2>&1
+			echo "exit $?" >>"$WORK/at-once.$commands"
+		} &
+		sleep 0.02
+	done
+	check "all end" wait_for all_have_exited
+	check_equal "those that did not say the truth" '' \
+		"$(tail -qn 1 "$WORK"/at-once.* | grep -vE '^exit (0|7)$')$(grep -h kill "$WORK"/at-once.*)"
+	check "somebody removed it" grep -q '^exit 0$' "$WORK"/at-once.*
+	note "$commands commands: $(tail -qn 1 "$WORK"/at-once.* | sort | uniq -c | xargs)"
+	rm "$WORK"/at-once.*
+	check "the daemon has ended" gone "$DAEMON"
+	check "nothing is left" no_device_left
+	stop_server s
+}
+
+all_have_exited() {
+	[ "$(cat "$WORK"/at-once.* | grep -c '^exit ')" = "$commands" ]
 }
 
 forced() {
@@ -191,16 +393,23 @@ busy() {
 	run_case "$@"
 }
 
-busy "disconnect while mounted is refused" disconnect_is_refused
-if kernel_at_least 7 0; then
-	busy "disconnect while held open is refused" held_open
-	busy "a SIGTERM beside a disconnect that is refused" term_beside_disconnect
-	busy "two SIGTERMs before it is known to be in use" term_twice_early
-else
-	skip "disconnect while held open is refused" "TRY_STOP_DEV, which is in 7.0"
-	skip "a SIGTERM beside a disconnect that is refused" "TRY_STOP_DEV, which is in 7.0"
-	skip "two SIGTERMs before it is known to be in use" "TRY_STOP_DEV, which is in 7.0"
+busy "disconnect while held open is refused" held_open
+busy "disconnect while held in other ways is refused" held_otherwise
+busy "the node is gone" node_gone
+if ! kernel_at_least 7 0; then
+	busy "not all processes are seen" not_all_are_seen
+	[ -n "${LAB_LONG:-}" ] || return 0
 fi
+busy "a SIGTERM beside a disconnect that is refused" term_beside_disconnect
+busy "two SIGTERMs before it is known to be in use" term_twice_early
+busy "disconnect while mounted is refused" disconnect_is_refused
+busy "disconnect while it is mounted in another mount namespace" in_another_namespace
+busy "disconnect with another runtime directory" other_directory
+busy "disconnect without the daemon's socket" no_socket
+busy "disconnect while the daemon is stopped" stopped_daemon
+busy "disconnect of a dead daemon's disk that is mounted" dead_and_mounted
+busy "several disconnects at once" at_once ""
+busy "several disconnects at once, one of them forced" at_once --force
 busy "disconnect --force" forced
 busy "SIGTERM while mounted: it stays and says so once" term_once
 busy "SIGTERM and SIGINT at once are not a second one" term_and_int

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # goal: kill -9 of the daemon at depth 32 fails its I/O promptly and leaves a disk that list calls dead
-#       and disconnect removes; a daemon that hangs is killed by disconnect, but not while the disk is
-#       in use unless forced
+#       and disconnect removes; a daemon that hangs is killed by disconnect --force, and by nothing less
 # method: SIGKILL and SIGSTOP under a verified load; three times each
 # kernels: 7.3
 # long-kernels: 6.1-own 6.12 6.12-own 7.3-own

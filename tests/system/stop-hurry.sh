@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # goal: a disk that stops keeps its promises to whoever waits or hurries it: it is not killed in the
 #       middle of its last flush, a forced stop ends within seconds whatever the server does, everybody
-#       who asked is answered
+#       who asked is answered; without a conversation, too, it is flushed, or stays
 # method: servers that are slow with a flush, or never answer the fsync's or the last one; disconnect,
 #         --force and SIGTERM in the midst of a stop; the clock is set; the attendant process is killed
 # kernels: 7.3
@@ -115,6 +115,20 @@ asked_in_last_flush() {
 	disconnect_exits 8 --force
 	check_ended_with 8 "$WORK/first"
 	check_ended_with 8 "$WORK/second"
+	check_nothing_left
+}
+
+# Stopped in the midst of it, the daemon answers nobody: it is not killed for that, and goes on.
+stopped_in_last_flush() {
+	served 30 --delay-ms 1500 --delay-only flush
+	start_disconnect "$WORK/first" --timeout 100
+	wait_for in_last_flush || fail "the last flush" "is never seen"
+	kill -STOP "$DAEMON"
+	disconnect_exits 6 --timeout 2
+	check "its sentence" grep -q 'was not removed' "$WORK/disconnect.log"
+	kill -CONT "$DAEMON"
+	check_ended_with 0 "$WORK/first"
+	check_equal "what the first said" "" "$(cat "$WORK/first.log")"
 	check_nothing_left
 }
 
@@ -234,6 +248,32 @@ stopped_by_others() {
 	check_nothing_left
 }
 
+forget_socket() {
+	find /run/ublk-nbd -name "$NUMBER.sock" -exec rm {} +
+}
+
+# Nobody can be asked, and the fsync fails: the disk goes, and that is said.
+alone_with_flush_error() {
+	served 10 --fail flush
+	forget_socket
+	disconnect_exits 8
+	check "its sentence" grep -q 'flushing it failed' "$WORK/disconnect.log"
+	wait_for gone "$DAEMON" || fail "the daemon" "does not end"
+	check_nothing_left
+}
+
+# Nobody can be asked, and the fsync does not come back: it is left behind, and stops nothing later on.
+alone_without_answer() {
+	served 6 --deaf flush
+	forget_socket
+	disconnect_exits 6 --timeout 3
+	check "its sentence" grep -q 'was not removed' "$WORK/disconnect.log"
+	wait_for log_has 'no answer to command' || fail "the fsync" "is still waited for"
+	sleep 1
+	check "the disk is there" test -b "$DISK"
+	check "the daemon lives" kill -0 "$DAEMON"
+}
+
 a_case() {
 	run_case "$@"
 	remove_all
@@ -244,9 +284,12 @@ a_case "the clock is set during the last flush" clock_is_set
 a_case "a gentle disconnect hangs, --force does not" gentle_then_forced
 a_case "a second SIGTERM during the last flush" second_signal
 a_case "disconnect during the last flush" asked_in_last_flush
+a_case "the daemon is stopped during the last flush" stopped_in_last_flush
 a_case "the attendant is killed" attendant_killed
 a_case "the attendant is killed during a stop" attendant_killed_at_work
 a_case "the attendant is killed, the disk is in use" attendant_killed_in_use
 a_case "somebody else stops the device" stopped_by_others
 a_case "a slow server that answers is waited for" slow_but_well
 a_case "a refused stop tells of its own flush" refused_with_flush_error
+a_case "nobody to talk to, and a flush fails" alone_with_flush_error
+a_case "nobody to talk to, and a flush is not answered" alone_without_answer

@@ -158,11 +158,17 @@ daemon_stopped() {
 	stop_server server
 }
 
+# Nobody uses the disk, but whether all of it is flushed only the daemon could tell: it is not killed.
 daemon_stopped_idle() {
 	start_nbdkit server 10809 memory 16M
 	connect_turn "$1"
-	kill -STOP "$(daemon_pid "$DISK")"
-	disconnect_exits 0
+	DAEMON=$(daemon_pid "$DISK")
+	kill -STOP "$DAEMON"
+	disconnect_exits 6 --timeout 4
+	check "it says so" grep -q 'was not removed' "$WORK/disconnect.log"
+	check "the daemon lives" kill -0 "$DAEMON"
+	disconnect_exits 0 --force
+	check "it says what it did" grep -q 'is killed' "$WORK/disconnect.log"
 	check_nothing_left
 	stop_server server
 }
