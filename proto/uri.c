@@ -824,6 +824,7 @@ static int parse_uri(struct parse *parse, const char *text)
 {
 	char copy[URI_TEXT_BYTES_MAX + 1], zone[ZONE_BYTES_MAX + 2];
 	struct span cut;
+	int error;
 
 	/* "://" further on, in "host/a://b" or "nbd:a://b", is neither form. */
 	if (text[0] == ':' || text + strcspn(text, ":/?#[@") != strstr(text, "://"))
@@ -832,7 +833,9 @@ static int parse_uri(struct parse *parse, const char *text)
 	strcpy(copy, text);
 	parse->text = copy;
 	cut = zone_cut(parse, copy, zone, sizeof(zone));
-	return parse_split(parse, copy, cut);
+	error = parse_split(parse, copy, cut);
+	parse->text = parse->cut = NULL; /* the copy ends here */
+	return error;
 }
 
 int nbd_uri_parse(struct nbd_uri *uri, const char *text, unsigned int flags, char *error,

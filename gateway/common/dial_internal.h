@@ -57,8 +57,8 @@ int dial_handshake(struct dial *dial, struct transport **transport);
 /* Moves bytes until the machine needs something else. 0, or -errno when the connection failed. */
 int dial_converse(struct dial *dial, struct transport *transport);
 
-/* The exports: nbd_listed_fn for a struct dial_list. */
-void dial_list_add(void *list, const char *name, size_t name_bytes, const char *description,
+/* The exports: an nbd_listed_fn, whose context is a struct dial_list. */
+void dial_list_add(void *context, const char *name, size_t name_bytes, const char *description,
 		   size_t description_bytes);
 /* Asks about each, as far as the server answers, and takes leave. Nothing once the handshake has failed. */
 void dial_list_ask(struct dial *dial, struct transport *transport);

@@ -360,17 +360,18 @@ static bool take_bool(const struct reader *reader, const char *field, bool *valu
 static bool take_hex(const struct reader *reader, const char *field, const char *hex, char *out,
 		     size_t out_bytes)
 {
+	static const char digits[] = "0123456789abcdef";
 	size_t count = strlen(hex) / 2;
-	unsigned int byte;
 
-	if (strlen(hex) % 2 || strspn(hex, "0123456789abcdef") != 2 * count)
+	if (strlen(hex) % 2 || strspn(hex, digits) != 2 * count)
 		return complain(reader, field, "is no text in hex");
 	if (count >= out_bytes)
 		return complain(reader, field, "is too long");
 	for (size_t i = 0; i < count; i++) {
-		if (sscanf(hex + 2 * i, "%2x", &byte) != 1 || !byte)
+		out[i] = (char)((strchr(digits, hex[2 * i]) - digits) * 16 +
+				(strchr(digits, hex[2 * i + 1]) - digits));
+		if (!out[i])
 			return complain(reader, field, "holds a NUL");
-		out[i] = (char)byte;
 	}
 	out[count] = '\0';
 	return true;

@@ -41,24 +41,24 @@ static const struct {
 	  3, false, "??A" },
 	/* what turns, hides or breaks the text around it */
 	{ "a\xe2\x80\xae"
-	  "b",
-	  5, true, "a???b" },			 /* U+202E: right to left */
-	{ "\xe2\x80\xaa", 3, true, "???" },	 /* U+202A */
-	{ "\xe2\x81\xa6", 3, true, "???" },	 /* U+2066: isolate */
-	{ "\xe2\x81\xa9", 3, true, "???" },	 /* U+2069 */
-	{ "\xe2\x80\x8b", 3, true, "???" },	 /* U+200B: zero width space */
-	{ "\xe2\x80\x8f", 3, true, "???" },	 /* U+200F: right-to-left mark */
-	{ "\xe2\x80\xa8", 3, true, "???" },	 /* U+2028: line separator */
-	{ "\xe2\x80\xa9", 3, true, "???" },	 /* U+2029: paragraph separator */
-	{ "\xd8\x9c", 2, true, "??" },		 /* U+061C: Arabic letter mark */
-	{ "\xc2\xad", 2, true, "??" },		 /* U+00AD: soft hyphen */
-	{ "\xef\xbb\xbf", 3, true, "???" },	 /* U+FEFF: byte order mark */
-	{ "\xef\xbf\xb9", 3, true, "???" },	 /* U+FFF9: annotation */
-	{ "\xe3\x85\xa4", 3, true, "???" },	 /* U+3164: a filler */
-	{ "\xef\xb8\x8f", 3, true, "???" },	 /* U+FE0F: variation selector */
-	{ "\xf3\xa0\x80\x81", 4, true, "????" }, /* U+E0001: language tag */
-	{ "\xf3\xa0\x81\xbf", 4, true, "????" }, /* U+E007F: end of tags */
-	{ "\xf3\xa0\x87\xaf", 4, true, "????" }, /* U+E01EF: variation selector 256 */
+	  "b\xe2\x80\xac",
+	  8, true, "a???b???" },			   /* U+202E: right to left */
+	{ "\xe2\x80\xaa\xe2\x80\xac", 6, true, "??????" }, /* U+202A */
+	{ "\xe2\x81\xa6\xe2\x81\xa9", 6, true, "??????" }, /* U+2066: isolate */
+	{ "\xe2\x81\xa9", 3, true, "???" },		   /* U+2069 */
+	{ "\xe2\x80\x8b", 3, true, "???" },		   /* U+200B: zero width space */
+	{ "\xe2\x80\x8f", 3, true, "???" },		   /* U+200F: right-to-left mark */
+	{ "\xe2\x80\xa8", 3, true, "???" },		   /* U+2028: line separator */
+	{ "\xe2\x80\xa9", 3, true, "???" },		   /* U+2029: paragraph separator */
+	{ "\xd8\x9c", 2, true, "??" },			   /* U+061C: Arabic letter mark */
+	{ "\xc2\xad", 2, true, "??" },			   /* U+00AD: soft hyphen */
+	{ "\xef\xbb\xbf", 3, true, "???" },		   /* U+FEFF: byte order mark */
+	{ "\xef\xbf\xb9", 3, true, "???" },		   /* U+FFF9: annotation */
+	{ "\xe3\x85\xa4", 3, true, "???" },		   /* U+3164: a filler */
+	{ "\xef\xb8\x8f", 3, true, "???" },		   /* U+FE0F: variation selector */
+	{ "\xf3\xa0\x80\x81", 4, true, "????" },	   /* U+E0001: language tag */
+	{ "\xf3\xa0\x81\xbf", 4, true, "????" },	   /* U+E007F: end of tags */
+	{ "\xf3\xa0\x87\xaf", 4, true, "????" },	   /* U+E01EF: variation selector 256 */
 	/* and their neighbours, which are text */
 	{ "\xe2\x80\x8a", 3, true, "\xe2\x80\x8a" }, /* U+200A: hair space */
 	{ "\xe2\x80\x90", 3, true, "\xe2\x80\x90" }, /* U+2010: hyphen */

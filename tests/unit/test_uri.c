@@ -53,7 +53,7 @@ static const struct good good[] = {
 	{ "nbd://h/%ED%A0%80", NULL, .host = "h", .export = "\xed\xa0\x80" },
 	{ "nbd://h/%F4%90%80%80", NULL, .host = "h", .export = "\xf4\x90\x80\x80" },
 	{ "nbd://h/%E2%82/%01%7F", NULL, .host = "h", .export = "\xe2\x82/\x01\x7f" },
-	{ "nbd://h/%E2%80%AE", NULL, .host = "h", .export = "\xe2\x80\xae" },
+	{ "nbd://h/%E2%80%A8", NULL, .host = "h", .export = "\xe2\x80\xa8" },
 	{ "h/\xff", "nbd://h/%FF", .host = "h", .export = "\xff" },
 	{ "nbd://h/100%25", NULL, .host = "h", .export = "100%" },
 	{ "nbd://h/a:b@c,d;e=f", NULL, .host = "h", .export = "a:b@c,d;e=f" },
