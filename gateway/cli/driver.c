@@ -59,7 +59,8 @@ void driver_forbidden_text(char *out, size_t out_bytes)
 			 "container that has the host's user namespace");
 	else
 		snprintf(out, out_bytes,
-			 "uid %u without CAP_SYS_ADMIN may not make a block device: use sudo; in a "
+			 "uid %u without CAP_SYS_ADMIN may not make a block device: run as root "
+			 "(sudo); in a "
 			 "container --privileged, or --cap-add SYS_ADMIN and the devices",
 			 geteuid());
 }
