@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "gateway/common/dial.h"
+#include "gateway/common/log.h"
 #include "gateway/common/minder.h"
 #include "gateway/common/open_files.h"
 #include "gateway/common/runtime_dir.h"
@@ -74,6 +75,8 @@ static int child_arrange_descriptors(struct launch *launch)
 	if (report_fd < 0)
 		return -open_files_dup_error(errno);
 	launch->report_fd = report_fd;
+	if (log_stderr_fd() != STDERR_FILENO && dup2(log_stderr_fd(), STDERR_FILENO) < 0)
+		return -errno;
 	null_fd = open("/dev/null", O_RDONLY);
 	if (null_fd < 0)
 		return -errno;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log.h - the daemon's and the command line's messages: one line, one write(2), to stderr, which is
- * a person's terminal, a supervisor's pipe or the journal's stream. The journal's stream is made
- * non-blocking, so a line never holds up an I/O thread: one that is not taken is counted, and the
- * count is said with the next that is. Any thread may log.
+ * log.h - the daemon's messages: one line, one write(2), to standard error, which is a person's terminal,
+ * a supervisor's pipe, a file or the journal's stream. Any of them may hang, on the disk itself even, and
+ * whoever has trouble with a disk must not: after log_detach() a line is put into memory, and a process
+ * beside ours writes it (log_writer.h). A line for which there is no room is counted, and the count is said
+ * with the next, or once the others are out. Nothing is allocated. Any thread may log.
  */
 #ifndef GATEWAY_COMMON_LOG_H
 #define GATEWAY_COMMON_LOG_H
@@ -18,9 +19,18 @@ enum log_level {
 	LOG_LEVEL_DEBUG = 7
 };
 
-/* name goes before each line. journal_prefix: lines begin with "<N>" as sd-daemon(3) has it.
- * Sets stderr non-blocking only when it is a pipe or socket of our own (journal_prefix). */
+/* name goes before each line. journal_prefix: lines begin with "<N>" as sd-daemon(3) has it. */
 void log_open(const char *name, bool verbose, bool journal_prefix);
+/* From here on nobody who logs waits, our forked processes included; nor does a library that prints. Before
+ * any thread. 0, or -errno: lines are written as before. */
+int log_detach(void);
+/* What standard error was: for a program that we start. */
+int log_stderr_fd(void);
+/* No further program will be started: we keep the file or terminal no longer. */
+void log_release_stderr(void);
+/* At the end: gives what was put wait_ms to go out. */
+void log_close(uint32_t wait_ms);
+
 /* The device, once it has one: "ublkb0" goes into every further line. */
 void log_set_device(const char *device);
 

@@ -25,6 +25,9 @@
 #include "gateway/disk/ready.h"
 #include "gateway/disk/serve.h"
 
+/* Nothing waits for us any more but our parent, for our end. */
+#define LOG_CLOSE_MS 500
+
 struct arguments {
 	int config_fd;
 	int ready_fd;
@@ -163,6 +166,7 @@ int main(int argc, char **argv)
 	static struct disk disk = { .ready_fd = -1, .char_fd = -1 };
 	struct arguments arguments;
 	enum exit_code exit_code;
+	int ret;
 
 	if (!parse_arguments(argc, argv, &arguments))
 		return EXIT_CODE_USAGE;
@@ -172,12 +176,18 @@ int main(int argc, char **argv)
 	disk.activation.minder_fd = -1;
 	disk.attendant.fd = -1;
 	log_open("ublk-nbd-disk", false, arguments.journal);
+	ret = log_detach();
+	if (ret < 0)
+		log_warning("no process to write the log: %s: whoever logs may have to wait for it",
+			    strerror(-ret));
 	if (!read_config(arguments.config_fd, &disk)) {
 		ready_failed(&disk);
+		log_close(LOG_CLOSE_MS);
 		return disk.exit_code;
 	}
 	log_open("ublk-nbd-disk", disk.config.verbose, arguments.journal);
 	exit_code = run(&disk);
+	log_close(LOG_CLOSE_MS);
 	close(disk.signal_fd);
 	disk_config_clear(&disk.config);
 	if (dial_task_any_runs()) { /* abandoned: it is not to find the libraries taken down */

@@ -572,6 +572,7 @@ bool disk_start(struct disk *disk)
 
 	if (!start_server(disk))
 		return false;
+	log_release_stderr();
 	process_prepare(&disk->config);
 	if (!start_attendant(disk))
 		return false;
