@@ -194,10 +194,26 @@ static int await_links(const json_t *status, int interrupt_fd)
 	return EXIT_CODE_OK;
 }
 
+/* Tells the user of the disk, and the daemon that this was done: until then it removes the disk if we
+ * end, however that may be. */
+static int hand_over(const struct connect_options *wanted, const struct daemon *daemon,
+		     int interrupt_fd, const json_t *status)
+{
+	int exit_code = output_await_reader(VERB, interrupt_fd);
+
+	if (exit_code == EXIT_CODE_OK)
+		exit_code = print_device(wanted, status);
+	if (exit_code != EXIT_CODE_OK || daemon_take(daemon) == 0)
+		return exit_code;
+	output_error(VERB, "the daemon of %s ended at once: its disk is gone",
+		     status_device(status));
+	return EXIT_CODE_FAILURE;
+}
+
 static int finish(const struct connect_options *wanted, struct daemon *daemon, int interrupt_fd,
 		  const json_t *status)
 {
-	int exit_code = print_device(wanted, status);
+	int exit_code = EXIT_CODE_OK;
 
 	if (wanted->config.foreground)
 		exit_code = foreground_run(daemon, interrupt_fd, status_device(status));
@@ -207,7 +223,7 @@ static int finish(const struct connect_options *wanted, struct daemon *daemon, i
 
 /* --- the way ---------------------------------------------------------------------------------------------- */
 
-/* lock_fd is let go of as soon as the disk is there, or will not be; -1 without --idempotent. */
+/* lock_fd is let go of as soon as the disk is there to stay, or will not be; -1 without --idempotent. */
 static int make_disk(const struct connect_options *wanted, int interrupt_fd, int lock_fd)
 {
 	struct ready_reader reader = {
@@ -233,6 +249,8 @@ static int make_disk(const struct connect_options *wanted, int interrupt_fd, int
 		ended = false; /* it serves the disk until it is told to end */
 		exit_code = await_links(status, interrupt_fd);
 	}
+	if (exit_code == EXIT_CODE_OK)
+		exit_code = hand_over(wanted, &daemon, interrupt_fd, status);
 	if (exit_code != EXIT_CODE_OK)
 		exit_code = give_up(&daemon, exit_code, ended);
 	close(lock_fd);

@@ -48,6 +48,9 @@ void daemon_log_place(char *out, size_t out_bytes);
  */
 void daemon_end(struct daemon *daemon);
 
+/* The disk is its user's from now on: before that, our end is the disk's. 0 or -errno: it has ended. */
+int daemon_take(const struct daemon *daemon);
+
 /* Its wait status, once its pidfd is readable; reaps it. */
 int daemon_reap(struct daemon *daemon);
 

@@ -36,6 +36,7 @@ int foreground_run(struct daemon *daemon, int interrupt_fd, const char *device)
 
 	/* Our end is the service's, or the container's, and with it the daemon's. */
 	strays_ignore();
+	output_release_aside();
 	sd_notifyf(0, "READY=1\nSTATUS=Serving %s", device);
 	/* A disk in use is served on in spite of SIGTERM, so STOPPING=1 is said when it is true. */
 	while (interrupt_wait(interrupt_fd, daemon->pidfd, INT64_MAX / 2) == 0) {

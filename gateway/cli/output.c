@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "gateway/cli/clock.h"
 #include "gateway/cli/output.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/open_files.h"
@@ -13,6 +17,7 @@
 
 #define LINE_BYTES_MAX 2048
 #define LABEL_COLUMNS  18
+#define HELD_BYTES_MAX (16 << 10)
 
 const char *output_text(char *buf, size_t buf_bytes, const char *text)
 {
@@ -21,15 +26,71 @@ const char *output_text(char *buf, size_t buf_bytes, const char *text)
 
 /* --- complaints -------------------------------------------------------------------------------------- */
 
+/* What standard error may not take at once. */
+static struct {
+	bool holds;
+	char text[HELD_BYTES_MAX];
+	size_t used;
+	unsigned int lost;
+} held;
+
+/* A pipe that takes anything takes a line. A file takes anything at once, or hangs with its disk. */
+static bool stderr_takes_a_line(void)
+{
+	struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+	struct stat st;
+
+	return (fstat(STDERR_FILENO, &st) || !S_ISREG(st.st_mode)) && poll(&fd, 1, 0) > 0;
+}
+
+static void hold(const char *line, size_t bytes)
+{
+	if (bytes > sizeof(held.text) - held.used) {
+		held.lost++;
+		return;
+	}
+	memcpy(held.text + held.used, line, bytes);
+	held.used += bytes;
+}
+
+void output_hold(void)
+{
+	held.holds = true;
+}
+
+void output_release(void)
+{
+	fwrite(held.text, 1, held.used, stderr);
+	if (held.lost)
+		fprintf(stderr, "ublk-nbd: %u more messages were lost\n", held.lost);
+	held.used = 0;
+	held.lost = 0;
+}
+
+void output_release_aside(void)
+{
+	if (held.used > 0 && fork() == 0) {
+		output_release();
+		_exit(0);
+	}
+	held.used = 0;
+	held.lost = 0;
+}
+
 __attribute__((format(printf, 3, 0))) static void complain(const char *verb, const char *kind,
 							   const char *format, va_list arguments)
 {
-	char raw[LINE_BYTES_MAX], line[LINE_BYTES_MAX];
+	char raw[LINE_BYTES_MAX], line[LINE_BYTES_MAX], whole[LINE_BYTES_MAX + 100];
+	int bytes;
 
 	vsnprintf(raw, sizeof(raw), format, arguments);
 	open_files_add_remedy(raw, sizeof(raw));
-	fprintf(stderr, "ublk-nbd: %s%s%s%s\n", verb ? verb : "", verb ? ": " : "", kind,
-		output_text(line, sizeof(line), raw));
+	bytes = snprintf(whole, sizeof(whole), "ublk-nbd: %s%s%s%s\n", verb ? verb : "",
+			 verb ? ": " : "", kind, output_text(line, sizeof(line), raw));
+	if (!held.holds || (held.used == 0 && stderr_takes_a_line()))
+		fputs(whole, stderr);
+	else
+		hold(whole, (size_t)bytes);
 }
 
 void output_error(const char *verb, const char *format, ...)
@@ -82,6 +143,27 @@ static int json_write(const char *bytes, size_t count, void *context)
 		else
 			putchar(bytes[i]);
 	return 0;
+}
+
+int output_await_reader(const char *verb, int interrupt_fd)
+{
+	int64_t deadline_ms = clock_now_ms() + OUTPUT_READER_MS, left_ms = OUTPUT_READER_MS;
+	struct pollfd fds[] = {
+		{ .fd = STDOUT_FILENO, .events = POLLOUT },
+		{ .fd = interrupt_fd, .events = POLLIN },
+	};
+
+	do {
+		poll(fds, 2, (int)left_ms);
+		if (fds[1].revents)
+			return EXIT_CODE_INTERRUPTED;
+		if (fds[0].revents)
+			return EXIT_CODE_OK; /* or it fails: the write says how */
+		left_ms = deadline_ms - clock_now_ms();
+	} while (left_ms > 0);
+	output_error(verb, "cannot write to standard output: nobody has read from it for %d s",
+		     OUTPUT_READER_MS / 1000);
+	return EXIT_CODE_FAILURE;
 }
 
 int output_json(const char *verb, json_t *value)

@@ -19,7 +19,8 @@
  *   {"warning": "sentence"}                             any number, always shown
  *   {"ok": true, "status": STATUS}                      the disk is usable
  *   {"ok": false, "exit": EXIT, "error": "sentence"}    it is not; nothing is left behind
- * If the reader closes its end before "ok", the daemon gives up and removes the device.
+ * The reader answers {"ok": true} with one line, "taken", once it has told its user of the disk. If it
+ * closes its end before that, the daemon gives up and removes the device.
  *
  * Control conversation (one JSON object a line, at most 64 KiB, answered by one line each):
  *   {"verb": "status"}                       -> {"ok": true, "status": STATUS}

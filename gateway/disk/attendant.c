@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,9 +220,11 @@ static void attend(int fd)
 int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t count)
 {
 	int pair[2];
+	pid_t parent;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
+	parent = getpid();
 	attendant->pid = fork();
 	if (attendant->pid < 0) {
 		int ret = -errno;
@@ -239,7 +242,10 @@ int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t c
 		prctl(PR_SET_NAME, "ublk-nbd-aside", 0, 0, 0);
 		process_lock(false);
 		process_confine_attendant();
-		attend(pair[1]);
+		/* In START_DEV it would wait, and keep the device's number, for a daemon that is no more. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() == parent)
+			attend(pair[1]);
 		_exit(0);
 	}
 	close(pair[1]);
@@ -308,8 +314,15 @@ void attendant_take(struct attendant *attendant, struct attendant_answer *answer
 		 "the daemon's attendant process was killed");
 }
 
+void attendant_cut(struct attendant *attendant)
+{
+	if (attendant->busy && attendant->pid > 0)
+		kill(attendant->pid, SIGKILL);
+}
+
 void attendant_close(struct attendant *attendant)
 {
+	attendant_cut(attendant);
 	if (attendant->fd >= 0)
 		close(attendant->fd);
 	attendant->fd = -1;

@@ -61,7 +61,11 @@ void attendant_take(struct attendant *attendant, struct attendant_answer *answer
 /* It has ended: a thread of ours takes its place, which must not be made to wait for long (see above).
  * 0 or -errno. */
 int attendant_stand_in(struct attendant *attendant);
-/* Lets it end, and waits a moment for that: one that hangs in the kernel is left to init. */
+/* Kills it if it has not answered: what it waits for will not come, and while it waits in the kernel it
+ * keeps the device's number. A daemon's end does the same. */
+void attendant_cut(struct attendant *attendant);
+/* Lets it end (cut, if it is busy), and waits a moment for that: one that hangs in the kernel is left to
+ * init. */
 void attendant_close(struct attendant *attendant);
 
 #endif

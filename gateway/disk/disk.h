@@ -130,8 +130,8 @@ void disk_remove(struct disk *disk);
  * disk_start(). */
 bool disk_wait_usable(struct disk *disk);
 /* After disk_announce(): waits until udev, where it runs with our rule, has made the disk's link and
- * is idle; a few seconds at most. */
-void disk_wait_link(const struct disk *disk);
+ * is idle; a few seconds at most, and not at all once a stop is requested. */
+void disk_wait_link(struct disk *disk);
 
 /* --- files.c: N.udev and N.json of the runtime directory ---------------------------------------- */
 

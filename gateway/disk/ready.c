@@ -67,7 +67,15 @@ static void end_conversation(struct disk *disk)
 void ready_done(struct disk *disk)
 {
 	send_line(disk, json_pack("{s:b, s:o}", "ok", 1, "status", status_build(disk)));
+}
+
+bool ready_was_taken(struct disk *disk)
+{
+	char byte;
+	bool taken = recv(disk->ready_fd, &byte, 1, MSG_DONTWAIT) == 1;
+
 	end_conversation(disk);
+	return taken;
 }
 
 void ready_failed(struct disk *disk)

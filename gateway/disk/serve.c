@@ -14,6 +14,7 @@
 #include "gateway/common/log.h"
 #include "gateway/disk/control_server.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/ready.h"
 #include "gateway/disk/serve.h"
 #include "gateway/disk/status.h"
 
@@ -24,7 +25,7 @@
 #define LATE_MS 1000
 
 /* Fixed places in the poll set; the control server's entries follow, then the queues'. */
-enum { POLL_SIGNAL, POLL_ATTENDANT, POLL_RESIZE, POLL_SERVER, POLL_FIXED };
+enum { POLL_SIGNAL, POLL_ATTENDANT, POLL_RESIZE, POLL_SERVER, POLL_READY, POLL_FIXED };
 
 static void take_signals(struct serve *serve)
 {
@@ -130,6 +131,7 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 							  ? disk->activation.minder_fd
 							  : -1,
 					    .events = POLLIN };
+	fds[POLL_READY] = (struct pollfd){ .fd = disk->ready_fd, .events = POLLIN };
 	count += control_server_poll_fill(disk->control_server, fds + count);
 	for (uint32_t i = 0; i < disk->queues_count; i++)
 		fds[count++] = (struct pollfd){ .fd = disk->queues[i].report_fd, .events = POLLIN };
@@ -173,6 +175,8 @@ static void turn(struct serve *serve)
 		check_attendant(serve);
 	if (serve->resize_task && fds[POLL_RESIZE].revents)
 		resize_finish(serve);
+	if (fds[POLL_READY].revents && !ready_was_taken(disk))
+		stopping_untaken(serve);
 	resize_look(serve);
 	check_server(serve, &fds[POLL_SERVER]);
 	control_server_poll_take(disk->control_server, fds + POLL_FIXED, count - POLL_FIXED);
@@ -198,6 +202,8 @@ bool serve_open(struct serve *serve, struct disk *disk)
 
 void serve_run(struct serve *serve)
 {
+	if (serve->disk->stop_requested) /* the last waits before were cut short */
+		stopping_untaken(serve);
 	while (!stopping_is_over(serve))
 		turn(serve);
 	resize_abandon(serve);

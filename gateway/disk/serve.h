@@ -51,6 +51,9 @@ void serve_close(struct serve *serve);
 void stopping_begin(struct serve *serve, bool force, control_client_id client);
 /* SIGTERM or SIGINT came: begins a stop, or forces one. */
 void stopping_signal(struct serve *serve);
+/* Nobody knows of the disk: whoever asked for it has gone, or takes it back. It is stopped within seconds,
+ * by force if somebody has begun to use it. */
+void stopping_untaken(struct serve *serve);
 /* The attendant has ended although nobody asked it for anything. */
 void stopping_attendant_ended(struct serve *serve);
 /* The attendant has answered. */

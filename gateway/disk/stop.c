@@ -158,6 +158,7 @@ void disk_remove(struct disk *disk)
 {
 	int ret;
 
+	attendant_cut(&disk->attendant);
 	stop_unfinished(disk);
 	end_queues(disk);
 	for (uint32_t i = 0; i < DISK_CONNECTIONS_MAX; i++)

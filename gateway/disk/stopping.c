@@ -228,6 +228,15 @@ void stopping_signal(struct serve *serve)
 	serve->stop_signalled = true;
 }
 
+void stopping_untaken(struct serve *serve)
+{
+	log_warning("whoever asked for the disk has gone without taking it: it is removed");
+	stopping_begin(serve, false, 0);
+	serve->stop_insisted = true;
+	serve->stop_hurried = true;
+	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
+}
+
 static bool queues_are_done(const struct disk *disk)
 {
 	for (uint32_t i = 0; i < disk->queues_count; i++)

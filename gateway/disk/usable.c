@@ -26,12 +26,13 @@ static void pause_ms(uint32_t ms)
 
 /* udevd keeps this file while it has events to handle; the system's other devices may keep it
  * busy, so there is an end to it. */
-static void settle_udev(void)
+static void settle_udev(struct disk *disk)
 {
 	if (!udev_runs())
 		return;
 	for (uint32_t waited_ms = 0; waited_ms < UDEV_WAIT_MS; waited_ms += PAUSE_MS) {
-		if (access("/run/udev/queue", F_OK) < 0)
+		disk_read_signals(disk);
+		if (disk->stop_requested || access("/run/udev/queue", F_OK) < 0)
 			return;
 		pause_ms(PAUSE_MS);
 	}
@@ -39,7 +40,7 @@ static void settle_udev(void)
 
 /* udevd may not even have heard of the event when we look, so its being idle says nothing yet: the
  * link does. That it is another disk's, of the same owner and export, is nothing to wait for. */
-void disk_wait_link(const struct disk *disk)
+void disk_wait_link(struct disk *disk)
 {
 	char link[400];
 
@@ -47,11 +48,12 @@ void disk_wait_link(const struct disk *disk)
 		return;
 	disk_udev_link(disk, link, sizeof(link));
 	for (uint32_t waited_ms = 0; waited_ms < UDEV_WAIT_MS; waited_ms += PAUSE_MS) {
-		if (access(link, F_OK) == 0)
+		disk_read_signals(disk);
+		if (disk->stop_requested || access(link, F_OK) == 0)
 			break;
 		pause_ms(PAUSE_MS);
 	}
-	settle_udev();
+	settle_udev(disk);
 }
 
 /* The kernel gave the attendant an errno; the queues know why, and a server of our own may have ended. */
@@ -104,6 +106,6 @@ bool disk_wait_usable(struct disk *disk)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s", answer.sentence);
 	if (answer.table_sector_bytes)
 		warn_of_table(disk, answer.table_sector_bytes);
-	settle_udev();
+	settle_udev(disk);
 	return true;
 }

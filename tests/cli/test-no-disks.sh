@@ -31,6 +31,59 @@ why=
 grep -qF "there is no device $N" "$SCRATCH/err" || why="$why; no sentence"
 verdict "disconnect -o json" "${why#; }"
 
+# What cannot be written is not done: exit 1, whatever else there is to say.
+unwritten() {
+	local how=$1 status why=
+	shift
+	case $how in
+	full) "$PROGRAM" "$@" >/dev/full 2>"$SCRATCH/err" ;;
+	closed) "$PROGRAM" "$@" >&- 2>"$SCRATCH/err" ;;
+	esac
+	status=$?
+	[ $status = 1 ] || why="status $status"
+	grep -qF "cannot write to standard output: " "$SCRATCH/err" || why="$why; $(<"$SCRATCH/err")"
+	verdict "$1, standard output $how" "${why#; }"
+}
+mkfifo "$SCRATCH/gone"
+for how in full closed; do
+	for verb in connect list status disconnect resize info exports map doctor; do
+		unwritten $how $verb --help
+	done
+	unwritten $how --version
+	unwritten $how list -o json
+	unwritten $how disconnect --all -o json
+	unwritten $how doctor -o json
+	for verb in info exports map; do
+		unwritten $how $verb [ nbdkit memory 1M ]
+		unwritten $how $verb -o json [ nbdkit memory 1M ]
+	done
+done
+# The reader opens the pipe, and goes; the writer has it open by then.
+"$PROGRAM" info [ nbdkit --filter=delay memory 1M delay-open=1 ] >"$SCRATCH/gone" 2>"$SCRATCH/err" &
+: <"$SCRATCH/gone"
+wait $!
+status=$?
+why=
+[ $status = 1 ] || why="status $status"
+grep -qF "Broken pipe" "$SCRATCH/err" || why="$why; $(<"$SCRATCH/err")"
+verdict "info, whose reader has gone" "${why#; }"
+
+# A complaint that nobody reads is no reason to wait: it waits for its reader at the end, when all is done.
+head -c 65536 /dev/zero >"$SCRATCH/zeroes"
+sleep 30 <>"$SCRATCH/gone" &
+reader=$!
+cat "$SCRATCH/zeroes" >"$SCRATCH/gone"
+timeout 20 "$PROGRAM" disconnect -o json $N >"$SCRATCH/out" 2>"$SCRATCH/gone" &
+for ((i = 0; i < 100; i++)); do
+	[ ! -s "$SCRATCH/out" ] || break
+	sleep 0.1
+done
+why=
+[ -s "$SCRATCH/out" ] || why="it waits with its work undone"
+kill $reader
+wait $!
+verdict "disconnect, whose complaints nobody reads" "$why"
+
 # A link stays when its node has gone.
 ln -s "/dev/ublkb$N" "$SCRATCH/link"
 refused 7 "there is no device $N" disconnect "$SCRATCH/link"

@@ -511,14 +511,169 @@ of_version_0_1_0() {
 	check "it is gone" wait_for no_device_left
 }
 
+# daemons: the process of each disk, without those beside it.
+daemons() {
+	for comm in /proc/[0-9]*/comm; do
+		read -r name <"$comm" 2>/dev/null || continue
+		[ "$name" != ublk-nbd-disk ] || echo "$comm" | tr -dc '0-9\n'
+	done
+}
+
+# of_daemons: what runs the daemon's program, those beside it included.
+of_daemons() {
+	for exe in /proc/[0-9]*/exe; do
+		case $(readlink "$exe") in
+		*/ublk-nbd-disk) echo "$exe" | tr -dc '0-9\n' ;;
+		esac
+	done
+}
+
+no_daemon() {
+	[ -z "$(of_daemons)" ]
+}
+
+# gone_soon: nothing is left of the disk 10 s later (more on a slow machine), its processes included.
+gone_soon() {
+	lab_within $((10 * ${LAB_SCALE:-1})) no_daemon || fail "after 10 s" "there are processes: $(of_daemons)"
+	no_device_left || fail "after 10 s" "there is $data_left"
+}
+
+# Whoever asked for the disk cannot be told of it: there is none then.
+stdout_fails() {
+	ublk-nbd connect $URI >/dev/full 2>"$WORK/said"
+	check_equal "no space, exit" 1 $?
+	no_device_left || fail "no space" "there is $data_left"
+	said 'standard output: No space left'
+	ublk-nbd connect -o json $URI >&- 2>"$WORK/said"
+	check_equal "closed, exit" 1 $?
+	no_device_left || fail "closed" "there is $data_left"
+	{
+		ublk-nbd connect --idempotent $URI 2>"$WORK/said"
+		echo $? >"$WORK/rc"
+	} | true
+	check_equal "reader gone, exit" 1 "$(cat "$WORK/rc")"
+	no_device_left || fail "reader gone" "there is $data_left"
+	ublk-nbd connect --foreground $URI >/dev/full 2>"$WORK/said"
+	check_equal "in the foreground, exit" 1 $?
+	no_device_left || fail "in the foreground" "there is $data_left"
+	gone_soon
+}
+
+# A pipe that is full and that nobody reads, as standard output: FULL.
+full_pipe() {
+	rm -f "$WORK/full"
+	mkfifo "$WORK/full"
+	sleep 1000 <>"$WORK/full" &
+	FULL=$!
+	head -c 65536 /dev/zero >"$WORK/full"
+}
+
+# connect is killed when the disk can be used, before it has told anybody.
+killed_before_told() {
+	full_pipe
+	ublk-nbd connect $URI >"$WORK/full" 2>"$WORK/said" &
+	asker=$!
+	check "the disk is there" wait_for sh -c 'ublk-nbd status -o json 0 | grep -q live'
+	kill -KILL $asker
+	gone_soon
+	if [ -n "${LAB_LONG:-}" ]; then # it waits for 5 s
+		ublk-nbd connect $URI >"$WORK/full" 2>"$WORK/said"
+		check_equal "exit where nobody reads" 1 $?
+		said 'nobody has read'
+		gone_soon
+	fi
+	kill $FULL
+}
+
+# A queue that gets no ring fetches nothing, and START_DEV would wait for it. Some limit on descriptors is
+# just one too few for the rings; each is tried. The disk's number is free again at once.
+no_ring() {
+	worked=
+	queue_failed=
+	for limit in $(seq 26 70); do
+		timeout -k 5 60 prlimit --nofile="$limit" ublk-nbd connect --device 0 --connections 16 $URI >"$WORK/out" 2>"$WORK/said"
+		rc=$?
+		if [ $rc = 0 ]; then
+			worked=$limit
+			break
+		fi
+		[ $rc -lt 100 ] || fail "with $limit descriptors" "exit $rc: $(cat "$WORK/said")"
+		! grep -q 'queue . failed' "$WORK/said" || queue_failed=$limit
+		no_device_left || fail "with $limit descriptors" "$(cat "$WORK/said"): there is $data_left"
+	done
+	note "a queue failed with $queue_failed descriptors, all worked with $worked"
+	[ -n "$worked" ] || fail "the test" "70 descriptors are too few: $(cat "$WORK/said")"
+	[ -n "$queue_failed" ] || fail "the test" "no queue was without a ring"
+	ublk-nbd disconnect 0
+	gone_soon
+}
+
+# The daemon is killed while the kernel reads the partition table through it.
+killed_while_starting() {
+	start_nbdkit slow 10811 --filter=delay memory 16M rdelay=1000
+	ublk-nbd connect --device 0 nbd://localhost:10811 >"$WORK/out" 2>"$WORK/said" &
+	asker=$!
+	check "the kernel reads" wait_for grep -qs '[1-9]' /sys/block/ublkb0/inflight
+	kill -KILL "$(daemons)"
+	gone_soon
+	wait $asker
+	[ $? = 1 ] || fail "connect" "$(cat "$WORK/said")"
+	check "the number is free" ublk-nbd connect --device 0 $URI
+	ublk-nbd disconnect 0
+	gone_soon
+	stop_server slow KILL
+}
+
+# Who logs, and who complains, waits for nothing: neither for a file whose filesystem hangs nor for a pipe that
+# nobody reads. The disk ends in time; what is told of it waits in other processes.
+log_hangs() {
+	connect_disk $URI
+	held=$DISK
+	check "mkfs" mkfs.ext4 -q -F "$held"
+	check "mount" mount "$held" /mnt
+	full_pipe
+	# What writes the log hangs on purpose, and the kernel is not to complain of it.
+	hung=$(cat /proc/sys/kernel/hung_task_timeout_secs)
+	echo 0 >/proc/sys/kernel/hung_task_timeout_secs
+	for log in /mnt/log ${LAB_LONG:+"$WORK/full"}; do
+		start_nbdkit other 10812 memory 16M
+		ublk-nbd connect --foreground --device 5 nbd://localhost:10812 >"$WORK/out" 2>"$log" &
+		front=$!
+		check "a disk that logs to $log" wait_for test -s "$WORK/out"
+		exec 9>>"$log" # nothing can be opened there soon
+		check "the log's filesystem hangs" fsfreeze --freeze /mnt
+		stop_server other KILL
+		expect_exit "a read of the disk" 1 timeout 30 dd if=/dev/ublkb5 of=/dev/null bs=4096 count=1 iflag=direct
+		check "status" timeout 30 ublk-nbd status 5
+		ublk-nbd disconnect -v --force 5 2>&9 &
+		check "the disk ends" wait_for test ! -e /dev/ublkb5
+		# No daemon is left behind for the log's sake; in the middle of a write its writer cannot go.
+		for pid in $(daemons); do
+			[ "$pid" = "$(status_of .pid "$held")" ] || check "its daemon ends" wait_for gone "$pid"
+		done
+		check "thaw" fsfreeze --unfreeze /mnt
+		[ "$log" = /mnt/log ] || kill "$FULL"
+		wait $!
+		wait "$front"
+	done
+	exec 9>&-
+	kill "$FULL" 2>/dev/null
+	echo "$hung" >/proc/sys/kernel/hung_task_timeout_secs
+	check "its log" test -s /mnt/log
+	check "umount" umount /mnt
+	disconnect_disk "$held"
+	gone_soon
+}
+
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring \
 	doctor_and_connect_agree defaults_and_wishes batches json_is_valid usable_at_once idempotent \
 	idempotent_but_dead idempotent_but_degraded idempotent_at_once owners numbers node_is_gone wrong_use \
-	in_the_foreground \
-	says_it_to_the_journal two_containers runtime_in_tmp of_version_0_1_0; do
+	in_the_foreground says_it_to_the_journal stdout_fails killed_before_told killed_while_starting \
+	log_hangs two_containers runtime_in_tmp of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
 	run_case "$(echo $verb | tr _ ' ')" $verb
 done
+[ -z "${LAB_LONG:-}" ] || run_case "no ring" no_ring
 run_case "moved elsewhere" moved_elsewhere
