@@ -105,7 +105,8 @@ static void what_is_no_text_is_replaced(void **state)
 		const char *text;
 	} rows[] = {
 		{ "", 0, "" },
-		{ "d\xc3\xbcnn\n\xe2\x80\xae", 9, "d\xc3\xbcnn\n\xe2\x80\xae" },
+		{ "d\xc3\xbcnn\n\xe2\x80\xae\xe2\x80\xac", 12,
+		  "d\xc3\xbcnn\n\xe2\x80\xae\xe2\x80\xac" },
 		{ "a\0b", 3,
 		  "a\xef\xbf\xbd"
 		  "b" },
