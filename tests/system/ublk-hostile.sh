@@ -2,7 +2,8 @@
 # goal: nothing that userspace sends to our ublk driver harms the kernel, hangs, or leaves anything behind
 # method: a while of random commands and kills (ublk_hostile); then a normal device must work, the
 #       kernel's memory be what it was, and the module go
-# kernels: 6.1-own 7.3-own
+# kernels: 6.1-own
+# long-kernels: 7.3-own
 # cpus: 4
 # memory-mb: 1024
 # timeout-s: 300

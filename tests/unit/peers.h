@@ -28,6 +28,8 @@
 #include "proto/wire.h"
 
 #define PEER_DRIP_MS 20
+/* For nbd-server to write its pid, 10 ms each: it must not be left behind where the machine is busy. */
+#define NBD_SERVER_TRIES 3000
 #define PEER_UNUSED  __attribute__((unused))
 
 struct peer {
@@ -149,7 +151,7 @@ PEER_UNUSED static pid_t peer_nbd_server(const char *folder, const char *exports
 		folder, ntohs(((struct sockaddr_in *)&spare.address)->sin_port), exports);
 	fclose(file);
 	peer = peer_exec(argv, open("/dev/null", O_RDONLY | O_CLOEXEC));
-	for (int i = 0; i < 500 && pid == 0; i++) {
+	for (int i = 0; i < NBD_SERVER_TRIES && pid == 0; i++) {
 		usleep(10000);
 		file = fopen(pid_path, "re");
 		if (file && fscanf(file, "%d", &pid) != 1)
