@@ -237,8 +237,42 @@ static enum exit_code kill_daemon(const struct job *job)
 	return EXIT_CODE_SYSTEM;
 }
 
-/* What a dead daemon left. */
-static enum exit_code reap(const struct job *job)
+/* Whether the kernel says that the disk was never written to. It has no counts of a disk that it took away. */
+static bool was_never_written(uint32_t number)
+{
+	char path[64];
+	unsigned long long writes = 1, discards = 1, in_flight = 1;
+	FILE *file;
+
+	/* Documentation/block/stat.rst: the 5th, 9th and 12th number. */
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/stat", number);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fscanf(file, "%*u %*u %*u %*u %llu %*u %*u %*u %llu %*u %*u %llu", &writes, &in_flight,
+		   &discards) != 3)
+		writes = 1;
+	fclose(file);
+	return writes == 0 && discards == 0 && in_flight == 0;
+}
+
+/* Whether something may have been written and not flushed. A disk that nobody was told of has no record. */
+static bool may_lose_writes(const struct job *job)
+{
+	struct disk_record record;
+	char error[400];
+	bool writable;
+
+	if (!job->ours || was_never_written(job->number) ||
+	    disk_record_load(job->number, &record, error, sizeof(error)))
+		return false;
+	writable = !record.read_only;
+	disk_record_clear(&record);
+	return writable;
+}
+
+/* What a dead daemon left; lossy: what it had may not have been flushed. */
+static enum exit_code reap(const struct job *job, bool lossy)
 {
 	char error[400] = "";
 	int result;
@@ -248,8 +282,13 @@ static enum exit_code reap(const struct job *job)
 		return EXIT_CODE_OK;
 	}
 	result = reap_device(job->number, job->tag, left_ms(job, 10000) / 2, error, sizeof(error));
+	if (!result && lossy)
+		output_error(VERB,
+			     "/dev/ublkb%u is gone, and nobody flushed it: data written shortly "
+			     "before its daemon ended may not be on the server",
+			     job->number);
 	if (!result)
-		return EXIT_CODE_OK;
+		return lossy ? EXIT_CODE_DATA : EXIT_CODE_OK;
 	if (result == -ENODEV)
 		return complain_gone(job);
 	output_error(VERB, "%s", error);
@@ -258,9 +297,11 @@ static enum exit_code reap(const struct job *job)
 
 static enum exit_code take_down(const struct job *job)
 {
+	bool lossy =
+		may_lose_writes(job); /* before the kernel takes the disk away, and its counts */
 	enum exit_code exit_code = kill_daemon(job);
 
-	return exit_code == EXIT_CODE_OK ? reap(job) : exit_code;
+	return exit_code == EXIT_CODE_OK ? reap(job, lossy) : exit_code;
 }
 
 /* Its I/O fails already; but who uses it may not know that yet, and its number would be another disk's. */
@@ -270,12 +311,7 @@ static enum exit_code remove_dead(struct job *job)
 
 	if (is_used(job, &holders))
 		return complain_busy(job, &holders, "");
-	output_warning(
-		VERB,
-		"the daemon of /dev/ublkb%u is dead: what was not flushed by then may not be "
-		"on the server",
-		job->number);
-	return reap(job);
+	return reap(job, may_lose_writes(job));
 }
 
 static enum exit_code complain_not_removed(const struct job *job, const struct removal *removal)
@@ -303,7 +339,7 @@ static enum exit_code finish_removal(struct job *job, const struct removal *remo
 	process_wait(job->pidfd, left_ms(job, 1000));
 	left = look_again(job);
 	if (left == LEFT_DEAD)
-		reap(job);
+		reap(job, false);
 	else if (left != LEFT_NOTHING)
 		output_warning(VERB,
 			       "/dev/ublkb%u is gone, but its number is taken until its daemon "

@@ -226,6 +226,7 @@ static int record_read(struct disk_record *record, const json_t *object, char *e
 		return -EINVAL;
 	}
 	record->size_bytes = (uint64_t)json_integer_value(json_object_get(object, "size_bytes"));
+	record->read_only = json_is_true(json_object_get(object, "read_only"));
 	return disk_config_from_json(&record->config, json_object_get(object, "config"), error,
 				     error_bytes);
 }

@@ -20,6 +20,7 @@ struct disk_record {
 	uint32_t number;
 	uint64_t tag; /* the disk's identity: server_tag.h */
 	uint64_t size_bytes;
+	bool read_only;
 	struct disk_config config;
 };
 

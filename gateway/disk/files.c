@@ -100,10 +100,11 @@ int disk_write_state_file(const struct disk *disk)
 	int ret;
 
 	server_tag_format(disk->tag, identity);
-	object =
-		json_pack("{s:o, s:s, s:i, s:s, s:I}", "config", disk_config_to_json(&disk->config),
-			  "identity", identity, "pid", (int)getpid(), "device", disk->device_path,
-			  "size_bytes", (json_int_t)atomic_load(&disk->shared.size_bytes));
+	object = json_pack("{s:o, s:s, s:i, s:s, s:I, s:b}", "config",
+			   disk_config_to_json(&disk->config), "identity", identity, "pid",
+			   (int)getpid(), "device", disk->device_path, "size_bytes",
+			   (json_int_t)atomic_load(&disk->shared.size_bytes), "read_only",
+			   disk->geometry.read_only);
 	text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
 	ret = text ? write_whole(disk->info.dev_id, "json", text) : -ENOMEM;
 	free(text);

@@ -220,8 +220,8 @@ dead_and_mounted() {
 	expect_exit "disconnect while mounted" 6 ublk-nbd disconnect "$DISK"
 	said /mnt
 	umount -l /mnt
-	expect_exit "disconnect" 0 ublk-nbd disconnect "$DISK"
-	said 'is dead'
+	expect_exit "disconnect" 8 ublk-nbd disconnect "$DISK"
+	said 'nobody flushed it'
 	check "nothing is left" wait_for no_device_left
 	stop_server s
 }

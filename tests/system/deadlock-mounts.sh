@@ -100,7 +100,7 @@ killed_while_mounted() {
 	wait_for gone "$lab_daemon" || fail "the daemon" "hangs in its end"
 	kill -KILL "$lab_holder"
 	wait_for gone "$lab_holder" || fail "the namespace's last process" "hangs in its end"
-	disconnect_exits 0
+	disconnect_exits 8
 	check_nothing_left
 }
 

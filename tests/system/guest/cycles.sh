@@ -27,7 +27,7 @@ one_cycle() {
 		;;
 	4)
 		kill -KILL "$(daemon_pid "$DISK")"
-		disconnect_exits 0
+		disconnect_exits 8 # what it wrote was not flushed
 		;;
 	*) disconnect_disk ;;
 	esac

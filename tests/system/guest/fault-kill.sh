@@ -114,7 +114,7 @@ daemon_killed() {
 	note "daemon killed: $(cat "$WORK/load.out")"
 	check_load_failed "$DAEMON_LIMIT_MS"
 	check_equal "state in the list" dead "$(listed_state)"
-	disconnect_exits 0
+	disconnect_exits 8
 	check_nothing_left
 	start_nbdkit_again
 }
@@ -148,7 +148,7 @@ daemon_stopped() {
 	kill -STOP "$(daemon_pid "$DISK")"
 	check_equal "state in the list" silent "$(listed_state)"
 	disconnect_exits 6
-	disconnect_exits 0 --force
+	disconnect_exits 8 --force
 	check "it says what it did" grep -q 'is killed' "$WORK/disconnect.log"
 	finish_load 40
 	note "daemon stopped: $(cat "$WORK/load.out")"
