@@ -24,9 +24,9 @@ static const char help[] =
 	"  -h, --help              this text; ublk-nbd-list(1) has more\n"
 	"\n"
 	"STATE is live; starting; stopping; degraded: some connections to its server are\n"
-	"lost, and its I/O may fail; cut-off: none is left; silent: its daemon does not answer; "
-	"dead: its daemon is gone;\n"
-	"unseen: its daemon is in a container, or has another runtime directory.\n"
+	"lost, and its I/O may fail; cut-off: none is left; silent: its daemon does not\n"
+	"answer; dead: its daemon is gone; unseen: its daemon is in a container, or has\n"
+	"another runtime directory.\n"
 	"'ublk-nbd disconnect' removes a disk in each of these, if it can be flushed.\n";
 
 enum { OWNER = OPTION_OWN };

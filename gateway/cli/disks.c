@@ -167,9 +167,10 @@ static void add_old(uint32_t *numbers, size_t *count)
 	if (runtime_dir_old_join(path, sizeof(path), "") ||
 	    list_directory(path, file_number, &old, &old_count))
 		return;
-	memcpy(numbers + *count, old, old_count * sizeof(*numbers));
+	for (size_t i = 0; i < old_count; i++)
+		numbers[(*count)++] = old[i];
 	free(old);
-	*count = numbers_unique(numbers, *count + old_count);
+	*count = numbers_unique(numbers, *count);
 }
 
 int disks_list(uint32_t **numbers, size_t *count)
