@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -241,19 +242,28 @@ static enum exit_code kill_daemon(const struct job *job)
 static bool was_never_written(uint32_t number)
 {
 	char path[64];
-	unsigned long long writes = 1, discards = 1, in_flight = 1;
+	/* Documentation/block/stat.rst: the 5th number, the 9th, and the 12th. */
+	enum { WRITES = 4, IN_FLIGHT = 8, DISCARDS = 11, NUMBERS };
+	unsigned long long numbers[NUMBERS];
+	char line[400] = "", *at = line;
 	FILE *file;
 
-	/* Documentation/block/stat.rst: the 5th, 9th and 12th number. */
 	snprintf(path, sizeof(path), "/sys/block/ublkb%u/stat", number);
 	file = fopen(path, "re");
 	if (!file)
 		return false;
-	if (fscanf(file, "%*u %*u %*u %*u %llu %*u %*u %*u %llu %*u %*u %llu", &writes, &in_flight,
-		   &discards) != 3)
-		writes = 1;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
 	fclose(file);
-	return writes == 0 && discards == 0 && in_flight == 0;
+	for (size_t i = 0; i < NUMBERS; i++) {
+		char *end;
+
+		numbers[i] = strtoull(at, &end, 10);
+		if (end == at)
+			return false;
+		at = end;
+	}
+	return numbers[WRITES] == 0 && numbers[IN_FLIGHT] == 0 && numbers[DISCARDS] == 0;
 }
 
 /* Whether something may have been written and not flushed. A disk that nobody was told of has no record. */

@@ -63,7 +63,8 @@ static size_t numbers_unique(uint32_t *numbers, size_t count)
 {
 	size_t kept = 0;
 
-	qsort(numbers, count, sizeof(*numbers), number_compare);
+	if (count > 0)
+		qsort(numbers, count, sizeof(*numbers), number_compare);
 	for (size_t i = 0; i < count; i++) {
 		if (!kept || numbers[kept - 1] != numbers[i])
 			numbers[kept++] = numbers[i];
