@@ -585,29 +585,6 @@ killed_before_told() {
 	kill $FULL
 }
 
-# A queue that gets no ring fetches nothing, and START_DEV would wait for it. Some limit on descriptors is
-# just one too few for the rings; each is tried. The disk's number is free again at once.
-no_ring() {
-	worked=
-	queue_failed=
-	for limit in $(seq 26 70); do
-		timeout -k 5 60 prlimit --nofile="$limit" ublk-nbd connect --device 0 --connections 16 $URI >"$WORK/out" 2>"$WORK/said"
-		rc=$?
-		if [ $rc = 0 ]; then
-			worked=$limit
-			break
-		fi
-		[ $rc -lt 100 ] || fail "with $limit descriptors" "exit $rc: $(cat "$WORK/said")"
-		! grep -q 'queue . failed' "$WORK/said" || queue_failed=$limit
-		no_device_left || fail "with $limit descriptors" "$(cat "$WORK/said"): there is $data_left"
-	done
-	note "a queue failed with $queue_failed descriptors, all worked with $worked"
-	[ -n "$worked" ] || fail "the test" "70 descriptors are too few: $(cat "$WORK/said")"
-	[ -n "$queue_failed" ] || fail "the test" "no queue was without a ring"
-	ublk-nbd disconnect 0
-	gone_soon
-}
-
 # The daemon is killed while the kernel reads the partition table through it.
 killed_while_starting() {
 	start_nbdkit slow 10811 --filter=delay memory 16M rdelay=1000
@@ -675,5 +652,4 @@ for verb in loads_the_driver doctor_is_content doctor_explains_io_uring \
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
 	run_case "$(echo $verb | tr _ ' ')" $verb
 done
-[ -z "${LAB_LONG:-}" ] || run_case "no ring" no_ring
 run_case "moved elsewhere" moved_elsewhere
