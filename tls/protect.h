@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * protect.h - a process that will hold keys: no core dump, no tracer, and nothing left behind in
- * memory that OpenSSL has given back.
+ * protect.h - a process that will hold keys: no core dump, no tracer, nothing in swap, and nothing left
+ * behind in memory that OpenSSL has given back.
  */
 #ifndef TLS_PROTECT_H
 #define TLS_PROTECT_H
 
-/* Before the first handshake, and before anything else uses OpenSSL. A program that this process
+/* Before the first key is read, and before anything else uses OpenSSL. All memory, also what is still to
+ * come, is locked as it is used, where nothing limits that (root, CAP_IPC_LOCK, RLIMIT_MEMLOCK). A program that this process
  * executes is not bound by it (execve(2) makes it dumpable again). From here on files below
  * /proc/self belong to root. Twice does no harm. */
 void tls_protect_process(void);

@@ -12,7 +12,7 @@
 
 /* Before any thread: working directory /, umask, PR_SET_IO_FLUSHER (our allocations must not wait
  * for I/O that we serve), a mount namespace of our own (mounts.h), never the OOM killer's choice,
- * no core dump and no tracer (protect.h). What is not permitted is logged and left out. */
+ * no core dump, no tracer and no key in swap (protect.h). What is not permitted is logged and left out. */
 void process_prepare(const struct disk_config *config);
 
 /* Once all memory is there, before START_DEV: locked in memory. warn: what is not permitted is logged. */

@@ -3,7 +3,7 @@
 #       a sentence, and leaves nothing behind
 # method: the hostile server breaks the handshake in each way it knows; more connections than one are
 #         refused when the second does not get what the first got, and fewer are made when the second
-#         hangs, within a short time of its own
+#         hangs, within a short time of its own; with TLS, memory is locked before a server has answered
 # kernels: 7.3
 # cpus: 2
 # timeout-s: 240
@@ -83,6 +83,33 @@ a_case "the second connection may send less at once" refused 4 limits-differ --c
 a_case "the second connection has larger blocks" refused 4 block-differs --connections 4
 a_case "the second connection has other replies" refused 4 framing-differs --connections 4
 a_case "one connection alone gets a size" single_is_fine size-differs
+# locked PROGRAM: whether one with this name runs, and all of them have locked memory.
+locked() {
+	pidof "$1" >/dev/null || return 1
+	for lab_pid in $(pidof "$1"); do
+		[ "$(awk '/^VmLck:/ { print $2 }' "/proc/$lab_pid/status")" -gt 0 ] || return 1
+	done
+}
+
+# locked_before PROGRAM VERB [ARGUMENT...]: the server has not said a word, no key was read yet.
+locked_before() {
+	lab_program=$1
+	shift
+	start_hostile hostile "$SOCKET" --greeting stall
+	timeout -k 5 $((30 * SCALE)) ublk-nbd "$@" --connect-timeout $((CONNECT_S * SCALE)) \
+		"nbds+unix:///?socket=$SOCKET&tls-hostname=lab" 2>"$WORK/connect.log" &
+	lab_client=$!
+	lab_old_wait=$WAIT_TIMEOUT_S
+	WAIT_TIMEOUT_S=$CONNECT_S
+	wait_for locked "$lab_program" || fail "$lab_program" "waits for the server, its memory not locked"
+	WAIT_TIMEOUT_S=$lab_old_wait
+	wait "$lab_client"
+	check_nothing_left
+	stop_server hostile
+}
+
 for greeting in stall trickle; do
 	a_case "the second connection hangs: $greeting" goes_on_without $greeting
 done
+a_case "the daemon locks its memory before it reads a key" locked_before ublk-nbd-disk connect
+a_case "so does info" locked_before ublk-nbd info
