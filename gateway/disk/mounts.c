@@ -51,8 +51,7 @@ static bool is_needed(const char *mount, const char *const *paths)
 	return is_within("/run", mount);
 }
 
-/* proc(5): blank, tab, newline and backslash are written as three octal digits. In place. */
-static void unescape(char *text)
+void mounts_unescape(char *text)
 {
 	char *to = text;
 
@@ -75,7 +74,7 @@ static char *mount_point(const char *line)
 
 	if (sscanf(line, "%*s %*s %*s %*s %ms", &point) != 1)
 		return NULL;
-	unescape(point);
+	mounts_unescape(point);
 	return point;
 }
 

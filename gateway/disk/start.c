@@ -16,6 +16,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/memory_room.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
 
@@ -373,40 +374,36 @@ static int open_queue(struct disk *disk, uint16_t id)
 	return ret;
 }
 
-/* What the kernel could give without pushing others out; 0 where it does not say. */
-static uint64_t memory_available_bytes(void)
+/* The limit that stands against it, and what to do about it. */
+static void describe_limit(const struct memory_room *room, char *out, size_t out_bytes)
 {
-	static const char key[] = "MemAvailable:";
-	FILE *file = fopen("/proc/meminfo", "re");
-	uint64_t kib = 0;
-	char line[128];
-
-	while (file && !kib && fgets(line, sizeof(line), file))
-		if (!strncmp(line, key, strlen(key)))
-			kib = strtoull(line + strlen(key), NULL, 10);
-	if (file)
-		fclose(file);
-	return kib << 10;
+	if (room->limit_bytes)
+		snprintf(out, out_bytes, "that %s (%llu MiB) leaves: raise that limit, or choose",
+			 room->limit_path, (unsigned long long)(room->limit_bytes >> 20));
+	else
+		snprintf(out, out_bytes, "that are available: choose");
 }
 
-/* All of it will be locked: what does not fit would bring the machine's OOM killer. */
+/* All of it will be locked: what does not fit would bring the OOM killer, the machine's or a group's. */
 static bool check_budget(struct disk *disk)
 {
-	uint64_t available_bytes = memory_available_bytes();
 	uint64_t needed_bytes = disk->info.nr_hw_queues * queue_memory_bytes(&disk->shared) +
 				disk->transports_count * connection_memory_bytes_max(&disk->shared);
+	struct memory_room room;
+	char limit[700];
 
-	if (available_bytes == 0 || needed_bytes <= available_bytes / BUDGET_SHARE)
+	memory_room_look("", &room);
+	if (needed_bytes <= room.bytes / BUDGET_SHARE)
 		return true;
-	return disk_fail(disk, EXIT_CODE_SYSTEM,
-			 "%u queues of %u requests of up to %u KiB take %llu MiB of locked memory, "
-			 "more than half of the %llu MiB that are available: choose a smaller "
-			 "--queue-depth, --max-io-size or --connections%s",
-			 disk->info.nr_hw_queues, disk->info.queue_depth,
-			 disk->geometry.max_io_bytes >> 10,
-			 (unsigned long long)(needed_bytes >> 20),
-			 (unsigned long long)(available_bytes >> 20),
-			 disk->config.payload == DISK_PAYLOAD_MAPPED ? ", or --payload auto" : "");
+	describe_limit(&room, limit, sizeof(limit));
+	return disk_fail(
+		disk, EXIT_CODE_SYSTEM,
+		"%u queues of %u requests of up to %u KiB take %llu MiB of locked memory, "
+		"more than half of the %llu MiB %s a smaller --queue-depth, --max-io-size "
+		"or --connections%s",
+		disk->info.nr_hw_queues, disk->info.queue_depth, disk->geometry.max_io_bytes >> 10,
+		(unsigned long long)(needed_bytes >> 20), (unsigned long long)(room.bytes >> 20),
+		limit, disk->config.payload == DISK_PAYLOAD_MAPPED ? ", or --payload auto" : "");
 }
 
 static bool open_queues(struct disk *disk)

@@ -151,6 +151,26 @@ too_much_memory() {
 	stop_server s
 }
 
+# Buffers of 128 MiB, where the machine has room and the group above the daemon's has not.
+too_much_for_a_group() {
+	# shellcheck disable=SC2016 # for the shell inside
+	set -- sh -c 'echo $$ >/sys/fs/cgroup/room/inner/cgroup.procs && exec ublk-nbd connect "$@"' sh \
+		--payload mapped --queue-depth 128 --max-io-size 1M --connections 1 $URI
+	start_logged s 10809 memory 64M
+	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+	mkdir -p /sys/fs/cgroup/room/inner
+	echo 96M >/sys/fs/cgroup/room/memory.max
+	expect_exit "connect" 5 "$@"
+	said "/sys/fs/cgroup/room/memory.max .96 MiB. leaves"
+	check "nothing is left" no_device_left
+	check_equal "processes killed for memory" 0 "$(dmesg | grep -c 'out of memory\|oom-kill')"
+	echo 400M >/sys/fs/cgroup/room/memory.max
+	DISK=$("$@") || fail "connect" "fails in a group with room"
+	disconnect_disk
+	rmdir /sys/fs/cgroup/room/inner /sys/fs/cgroup/room
+	stop_server s
+}
+
 limits_case() {
 	clean_slate
 	run_case "$@"
@@ -169,5 +189,6 @@ limits_case "an export of 1536 bytes" tiny 1536
 limits_case "an empty export is refused" refused 0
 limits_case "an export below a block is refused" refused 511
 limits_case "buffers beyond the machine's memory" too_much_memory
+limits_case "buffers beyond a control group's limit" too_much_for_a_group
 limits_case "an export of 16 TiB" enormous 16T $((16 << 40))
 limits_case "an export of almost 8 EiB" enormous $(((1 << 63) - (1 << 20))) $(((1 << 63) - (1 << 20)))
