@@ -195,6 +195,9 @@ static int print_page(const json_t *status)
 	print_features(status);
 	if (json_object_get(status, "timeout_ms"))
 		output_field("timeout", "%g s", (double)number_of(status, "timeout_ms") / 1000);
+	if (json_is_true(json_object_get(status, "swap")))
+		output_field("in use as", "swap: short of memory, the machine may stand still; see "
+					  "SWAP in ublk-nbd(1)");
 	print_connections(status);
 	print_queues_cut_off(status);
 	if (string_of(status, "last_error")[0])

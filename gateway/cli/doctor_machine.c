@@ -2,6 +2,7 @@
 /*
  * doctor_machine.c - what of this machine a disk needs.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -20,6 +21,7 @@
 #include "gateway/cli/driver.h"
 #include "gateway/common/disk_config.h"
 #include "gateway/common/runtime_dir.h"
+#include "gateway/common/swap.h"
 #include "gateway/common/ublk_control.h"
 #include "gateway/common/udev_rule.h"
 #include "gateway/common/uring_compat.h"
@@ -280,6 +282,25 @@ static void check_files(struct checks *checks)
 			   (unsigned long long)limit.rlim_cur, FILES_WANTED);
 }
 
+/* Swap on a disk of ours: the one thing that can make a machine stand still (ublk-nbd(1), SWAP). */
+static void check_swap(struct checks *checks)
+{
+	char line[64] = "0";
+	const struct dirent *entry;
+	DIR *disks = opendir("/sys/block");
+
+	file_find("/proc/sys/vm/min_free_kbytes", "", line, sizeof(line));
+	while (disks && (entry = readdir(disks)))
+		if (!strncmp(entry->d_name, "ublkb", 5) && swap_is_on("", entry->d_name))
+			check_warn(checks, "swap",
+				   "/dev/%s is swap: short of memory, the machine may stand still "
+				   "until it is reset; raise vm.min_free_kbytes (it is %lu), or "
+				   "swapoff; see SWAP in ublk-nbd(1)",
+				   entry->d_name, strtoul(line, NULL, 10));
+	if (disks)
+		closedir(disks);
+}
+
 /* --- places ------------------------------------------------------------------------------------- */
 
 /* What was mounted on /dev last is what is seen there. */
@@ -378,6 +399,7 @@ void doctor_machine(struct checks *checks)
 	check_permission(checks);
 	check_driver(checks, check_ring(checks));
 	check_memory(checks);
+	check_swap(checks);
 	check_files(checks);
 	check_dev(checks);
 	check_udev(checks);

@@ -77,6 +77,7 @@ struct disk {
 	int flush_errno;		   /* positive: flushing on the way out failed */
 	char flush_why[TROUBLE_BYTES_MAX]; /* in words, with flush_errno */
 	uint64_t stop_troubles; /* trouble_count() when the stop began: what is newer is its own */
+	bool is_swap;		/* as far as was last seen (swap.h) */
 
 	enum exit_code exit_code; /* of a failure, with its sentence */
 	char sentence[700];

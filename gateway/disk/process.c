@@ -94,6 +94,8 @@ void process_confine(const struct disk_config *config)
 	/* The control commands that stop and delete ask for CAP_SYS_ADMIN. */
 	uint32_t keep = 1u << CAP_SYS_ADMIN | 1u << CAP_IPC_LOCK;
 
+	if (config) /* queues of a disk that is swap get real-time priority */
+		keep |= 1u << CAP_SYS_NICE;
 	/* Dialled again, it may lie where only its owner may go. */
 	if (config && config->target.transport == NBD_TRANSPORT_UNIX)
 		keep |= 1u << CAP_DAC_OVERRIDE;

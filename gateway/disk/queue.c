@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -288,6 +289,15 @@ void queue_request(struct queue *queue, uint32_t bits)
 	atomic_fetch_or(&queue->requested, bits);
 	if (write(queue->mailbox_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		log_error("queue %u: cannot be reached: %s", queue->id, strerror(errno));
+}
+
+int queue_hurry(struct queue *queue, bool hurry)
+{
+	const struct sched_param lowest = { .sched_priority = hurry ? 1 : 0 };
+
+	if (!queue->thread_started)
+		return 0;
+	return -pthread_setschedparam(queue->thread, hurry ? SCHED_RR : SCHED_OTHER, &lowest);
 }
 
 static bool join_within(pthread_t thread, uint32_t ms)

@@ -117,6 +117,8 @@ int queue_open(struct queue *queue, struct queue_shared *shared, uint16_t id,
 int queue_start(struct queue *queue);
 /* From any thread. */
 void queue_request(struct queue *queue, uint32_t bits);
+/* Gives its thread real-time priority, the lowest, or takes it back. 0 or -errno. Main thread. */
+int queue_hurry(struct queue *queue, bool hurry);
 /* Waits for the thread to end; it must have been made to. false at the deadline. */
 bool queue_join(struct queue *queue, uint32_t timeout_ms);
 /* Lets go of all but the memory that an operation of the ring, or a command that the driver has, may

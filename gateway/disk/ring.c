@@ -48,7 +48,7 @@ int ring_cancel_all(struct io_uring *ring)
 	struct io_uring_sync_cancel_reg everything = {
 		.fd = -1,
 		.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
-		.timeout = { .tv_nsec = CANCEL_MS * 1000000 },
+		.timeout = { .tv_nsec = CANCEL_MS * 1000000LL },
 	};
 	int ret = io_uring_register_sync_cancel(ring, &everything);
 

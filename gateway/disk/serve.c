@@ -4,6 +4,7 @@
  * over queues that end by themselves. No I/O passes here.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "gateway/common/log.h"
+#include "gateway/common/swap.h"
 #include "gateway/disk/control_server.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/ready.h"
@@ -25,7 +27,7 @@
 #define LATE_MS 1000
 
 /* Fixed places in the poll set; the control server's entries follow, then the queues'. */
-enum { POLL_SIGNAL, POLL_ATTENDANT, POLL_RESIZE, POLL_SERVER, POLL_READY, POLL_FIXED };
+enum { POLL_SIGNAL, POLL_ATTENDANT, POLL_RESIZE, POLL_SERVER, POLL_READY, POLL_SWAPS, POLL_FIXED };
 
 static void take_signals(struct serve *serve)
 {
@@ -107,6 +109,35 @@ static void check_server(struct serve *serve, const struct pollfd *fd)
 		log_error("%s", sentence);
 }
 
+/*
+ * The disk became swap, or is none any more. While it is swap its queues run with real-time priority: the
+ * kernel lets such a thread have a part of the memory that it holds back, and sending takes memory. In
+ * reclaim everybody else waits for what these threads send.
+ */
+static void check_swap(struct disk *disk)
+{
+	bool is = swap_is_on("", disk->device_path + strlen("/dev/"));
+	int error = 0;
+
+	if (is == disk->is_swap)
+		return;
+	disk->is_swap = is;
+	for (uint32_t i = 0; i < disk->queues_count; i++) {
+		int ret = queue_hurry(&disk->queues[i], is);
+
+		error = ret < 0 ? -ret : error;
+	}
+	if (!is)
+		log_info("the disk is not swap any more");
+	else if (error)
+		log_warning("the disk is swap now, but its queues get no real-time priority: %s: "
+			    "short of memory, the machine may stand still; see SWAP in ublk-nbd(1)",
+			    strerror(error));
+	else
+		log_warning("the disk is swap now: short of memory, the machine may stand still; "
+			    "see SWAP in ublk-nbd(1)");
+}
+
 /* What a queue has to say stands in its failure and state; it only has to be heard once. */
 static void take_reports(struct disk *disk, const struct pollfd *fds)
 {
@@ -132,6 +163,7 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 							  : -1,
 					    .events = POLLIN };
 	fds[POLL_READY] = (struct pollfd){ .fd = disk->ready_fd, .events = POLLIN };
+	fds[POLL_SWAPS] = (struct pollfd){ .fd = serve->swaps_fd, .events = POLLPRI };
 	count += control_server_poll_fill(disk->control_server, fds + count);
 	for (uint32_t i = 0; i < disk->queues_count; i++)
 		fds[count++] = (struct pollfd){ .fd = disk->queues[i].report_fd, .events = POLLIN };
@@ -179,6 +211,8 @@ static void turn(struct serve *serve)
 		stopping_untaken(serve);
 	resize_look(serve);
 	check_server(serve, &fds[POLL_SERVER]);
+	if (fds[POLL_SWAPS].revents)
+		check_swap(disk);
 	control_server_poll_take(disk->control_server, fds + POLL_FIXED, count - POLL_FIXED);
 	take_reports(disk, fds + count - disk->queues_count);
 	check_queues(serve);
@@ -193,6 +227,7 @@ bool serve_open(struct serve *serve, struct disk *disk)
 	memset(serve, 0, sizeof(*serve));
 	serve->disk = disk;
 	serve->now_ms = dial_now_ms();
+	serve->swaps_fd = open(SWAPS_PATH, O_RDONLY | O_CLOEXEC);
 	ret = control_server_open(&disk->control_server, disk->info.dev_id, take_request, serve);
 	if (ret < 0)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot listen on the control socket: %s",
@@ -207,6 +242,9 @@ void serve_run(struct serve *serve)
 	while (!stopping_is_over(serve))
 		turn(serve);
 	resize_abandon(serve);
+	if (serve->swaps_fd >= 0)
+		close(serve->swaps_fd);
+	serve->swaps_fd = -1;
 	control_server_stop_listening(serve->disk->control_server);
 }
 

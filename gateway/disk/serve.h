@@ -35,6 +35,7 @@ struct serve {
 	uint64_t resize_troubles; /* trouble_count() when they were handed over */
 	bool resize_handed_over;  /* to the queues, which have not all taken them yet */
 	bool server_gone;	  /* the server we started has ended */
+	int swaps_fd;		  /* /proc/swaps, which tells when it changes; -1 */
 };
 
 /* Listens on the control socket. false: disk->sentence says why. */

@@ -141,6 +141,7 @@ static void add_identity(const struct disk *disk, json_t *status)
 	json_object_set_new(status, "target", json_string_nocheck(target));
 	json_object_set_new(status, "owner", json_string(disk->config.owner));
 	json_object_set_new(status, "timeout_ms", json_integer(disk->config.timeout_ms));
+	json_object_set_new(status, "swap", json_boolean(disk->is_swap));
 }
 
 /* A server's strings may be no UTF-8; JSON must be. */
