@@ -14,6 +14,7 @@
 #include "gateway/cli/connect_options.h"
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/daemon.h"
+#include "gateway/cli/device_find.h"
 #include "gateway/cli/disk_state.h"
 #include "gateway/cli/disks.h"
 #include "gateway/cli/doctor.h"
@@ -160,8 +161,12 @@ static int lock_failed(int error)
 
 static int print_device(const struct connect_options *wanted, const json_t *status)
 {
-	if (wanted->common.json)
-		return output_json(VERB, json_deep_copy(status));
+	json_t *copy = wanted->common.json ? json_deep_copy(status) : NULL;
+
+	if (wanted->common.json) {
+		disk_state_add_link(copy);
+		return output_json(VERB, copy);
+	}
 	puts(status_device(status));
 	return output_finish(VERB);
 }
@@ -223,8 +228,22 @@ static int finish(const struct connect_options *wanted, struct daemon *daemon, i
 
 /* --- the way ---------------------------------------------------------------------------------------------- */
 
-/* lock_fd is let go of as soon as the disk is there to stay, or will not be; -1 without --idempotent. */
-static int make_disk(const struct connect_options *wanted, int interrupt_fd, int lock_fd)
+/* What keeps others from making the same, until the disk is there to stay, or will not be. */
+struct locks {
+	int runtime_fd; /* -1 without --idempotent */
+	int name_fd;	/* -1 without --name */
+	char name_file[DISK_NAME_BYTES_MAX + 8];
+};
+
+static void locks_let_go(struct locks *locks)
+{
+	runtime_lock_remove(locks->name_file, locks->name_fd);
+	close(locks->runtime_fd);
+	locks->name_fd = locks->runtime_fd = -1;
+}
+
+/* Lets go of the locks. */
+static int make_disk(const struct connect_options *wanted, int interrupt_fd, struct locks *locks)
 {
 	struct ready_reader reader = {
 		.verb = VERB,
@@ -240,7 +259,7 @@ static int make_disk(const struct connect_options *wanted, int interrupt_fd, int
 
 	if (daemon_start(&wanted->config, &daemon, error, sizeof(error))) {
 		output_error(VERB, "%s", error);
-		close(lock_fd);
+		locks_let_go(locks);
 		return EXIT_CODE_SYSTEM;
 	}
 	reader.daemon = &daemon;
@@ -253,16 +272,84 @@ static int make_disk(const struct connect_options *wanted, int interrupt_fd, int
 		exit_code = hand_over(wanted, &daemon, interrupt_fd, status);
 	if (exit_code != EXIT_CODE_OK)
 		exit_code = give_up(&daemon, exit_code, ended);
-	close(lock_fd);
+	locks_let_go(locks);
 	if (exit_code == EXIT_CODE_OK)
 		exit_code = finish(wanted, &daemon, interrupt_fd, status);
 	json_decref(status);
 	return exit_code;
 }
 
+/* --- --name ------------------------------------------------------------------------------------------------ */
+
+static int name_is_taken(const char *name, uint32_t number)
+{
+	struct disk_record record;
+	char error[400], target[400] = "";
+
+	if (!disk_record_load(number, &record, error, sizeof(error))) {
+		disk_config_describe(&record.config, target, sizeof(target));
+		disk_record_clear(&record);
+	}
+	output_error(VERB,
+		     "the name '%s' is taken: /dev/ublkb%u has it, or that link, for %s; choose "
+		     "another, or "
+		     "disconnect that disk first",
+		     name, number, target[0] ? target : "another disk");
+	return EXIT_CODE_BUSY;
+}
+
+static int name_lock_failed(const char *name, int error)
+{
+	if (error == -EINTR)
+		return EXIT_CODE_INTERRUPTED;
+	if (error != -ETIMEDOUT) {
+		output_error(VERB, "the name '%s' cannot be reserved in %s/state: %s", name,
+			     runtime_dir_path(), strerror(-error));
+		return EXIT_CODE_FAILURE;
+	}
+	output_error(
+		VERB,
+		"the name '%s' is taken: another connect has been making its disk for %d s; choose "
+		"another, or try again once it has ended",
+		name, RUNTIME_LOCK_TIMEOUT_MS / 1000);
+	return EXIT_CODE_BUSY;
+}
+
+/* Names that collide are not reserved at the same time either: they have one stem. */
+static int name_lock(const char *name, int interrupt_fd, struct locks *locks)
+{
+	uint32_t number;
+	int error;
+
+	snprintf(locks->name_file, sizeof(locks->name_file), "%.*s.name",
+		 (int)disk_name_stem_bytes(name), name);
+	locks->name_fd = runtime_lock_take(locks->name_file, interrupt_fd, RUNTIME_LOCK_TIMEOUT_MS);
+	if (locks->name_fd < 0)
+		return name_lock_failed(name, locks->name_fd);
+	error = device_find_named(name, true, &number);
+	if (error == -ENOENT)
+		return EXIT_CODE_OK;
+	return error ? name_lock_failed(name, error) : name_is_taken(name, number);
+}
+
+/* As make_disk(), once no other disk has the name, and while no other can get it: the disk's record has it before
+ * the daemon says that it is usable. */
+static int make_named(const struct connect_options *wanted, int interrupt_fd, int runtime_fd)
+{
+	struct locks locks = { .runtime_fd = runtime_fd, .name_fd = -1 };
+	int exit_code = EXIT_CODE_OK;
+
+	if (wanted->config.name[0])
+		exit_code = name_lock(wanted->config.name, interrupt_fd, &locks);
+	if (exit_code == EXIT_CODE_OK)
+		return make_disk(wanted, interrupt_fd, &locks);
+	locks_let_go(&locks);
+	return exit_code;
+}
+
 static int connect_idempotent(const struct connect_options *wanted, int interrupt_fd)
 {
-	int lock_fd = runtime_lock_take(interrupt_fd, RUNTIME_LOCK_TIMEOUT_MS);
+	int lock_fd = runtime_lock_take(RUNTIME_LOCK_NAME, interrupt_fd, RUNTIME_LOCK_TIMEOUT_MS);
 	json_t *status;
 	int exit_code;
 
@@ -270,7 +357,7 @@ static int connect_idempotent(const struct connect_options *wanted, int interrup
 		return lock_failed(lock_fd);
 	status = state_of_equal(&wanted->config);
 	if (!status)
-		return make_disk(wanted, interrupt_fd, lock_fd);
+		return make_named(wanted, interrupt_fd, lock_fd);
 	exit_code = state_is_live(status) ? print_device(wanted, status) : refuse_second(status);
 	json_decref(status);
 	close(lock_fd);
@@ -292,7 +379,7 @@ int cmd_connect(int argc, char **argv)
 	}
 	if (exit_code == EXIT_CODE_OK)
 		exit_code = wanted.idempotent ? connect_idempotent(&wanted, interrupt_fd)
-					      : make_disk(&wanted, interrupt_fd, -1);
+					      : make_named(&wanted, interrupt_fd, -1);
 	connect_options_clear(&wanted);
 	return exit_code;
 }

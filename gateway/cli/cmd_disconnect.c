@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 #include "gateway/cli/commands.h"
-#include "gateway/cli/device_name.h"
+#include "gateway/cli/device_find.h"
 #include "gateway/cli/disconnect.h"
 #include "gateway/cli/disks.h"
 #include "gateway/cli/options.h"
@@ -36,7 +36,7 @@ static const char help[] =
 	"  -v, --verbose       tell each step\n"
 	"  -h, --help          this text; ublk-nbd-disconnect(1) has more\n"
 	"\n"
-	"DEVICE is 0, ublkb0 or /dev/ublkb0, also when its node is gone. Exit status 6:\n"
+	"DEVICE is 0, ublkb0, /dev/ublkb0 or a NAME, also without node. Exit status 6:\n"
 	"in use, or was not removed; 7: no such device, or another command removed it;\n"
 	"8: removed, but the last flush failed or could not be done.\n";
 
@@ -147,7 +147,7 @@ int cmd_disconnect(int argc, char **argv)
 		.common = { .verb = VERB, .help = help, .longs = longs },
 		.how = { .timeout_ms = TIMEOUT_MS },
 	};
-	char error[600];
+	enum exit_code exit_code;
 	uint32_t number;
 	int option;
 
@@ -164,10 +164,9 @@ int cmd_disconnect(int argc, char **argv)
 		output_error(VERB, "--owner goes with --all");
 		return EXIT_CODE_USAGE;
 	}
-	if (!wanted.all && device_name_parse(argv[optind], &number, error, sizeof(error))) {
-		output_error(VERB, "%s", error);
-		return EXIT_CODE_USAGE;
-	}
+	exit_code = wanted.all ? EXIT_CODE_OK : device_find(VERB, argv[optind], &number);
+	if (exit_code != EXIT_CODE_OK)
+		return exit_code;
 	if (!disks_may_look(VERB))
 		return EXIT_CODE_SYSTEM;
 	wanted.results = wanted.common.json ? json_array() : NULL;

@@ -47,10 +47,11 @@ static const char *string_of(const json_t *object, const char *key)
 static void print_row(const json_t *disk)
 {
 	json_int_t size_bytes = json_integer_value(json_object_get(disk, "size_bytes"));
-	const char *owner = string_of(disk, "owner");
-	char size[32], target[600], state[32], clean_owner[80];
+	const char *owner = string_of(disk, "owner"), *name = string_of(disk, "name");
+	char size[32], target[600], state[32], clean_owner[80], clean_name[80];
 
-	printf("%-13s %-11s %-9s %-3s %-12s %s\n", string_of(disk, "device"),
+	printf("%-13s %-12s %-11s %-9s %-3s %-12s %s\n", string_of(disk, "device"),
+	       name[0] ? output_text(clean_name, sizeof(clean_name), name) : "-",
 	       size_bytes > 0 ? output_size(size, sizeof(size), (uint64_t)size_bytes) : "-",
 	       output_text(state, sizeof(state), disk_state_word(disk)),
 	       json_is_true(json_object_get(disk, "read_only")) ? "ro" : "rw",
@@ -64,8 +65,8 @@ static int print_table(const json_t *disks)
 	size_t i;
 
 	if (json_array_size(disks))
-		printf("%-13s %-11s %-9s %-3s %-12s %s\n", "DEVICE", "SIZE", "STATE", "", "OWNER",
-		       "TARGET");
+		printf("%-13s %-12s %-11s %-9s %-3s %-12s %s\n", "DEVICE", "NAME", "SIZE", "STATE",
+		       "", "OWNER", "TARGET");
 	json_array_foreach(disks, i, disk) print_row(disk);
 	return output_finish(VERB);
 }

@@ -6,7 +6,7 @@
 
 #include "gateway/cli/commands.h"
 #include "gateway/cli/control_client.h"
-#include "gateway/cli/device_name.h"
+#include "gateway/cli/device_find.h"
 #include "gateway/cli/disks.h"
 #include "gateway/cli/options.h"
 #include "gateway/cli/output.h"
@@ -27,7 +27,7 @@ static const char help[] =
 	"  -v, --verbose           tell each step\n"
 	"  -h, --help              this text; ublk-nbd-resize(1) has more\n"
 	"\n"
-	"DEVICE is 0, ublkb0 or /dev/ublkb0. Needs Linux 6.16 or newer.\n";
+	"DEVICE is 0, ublkb0, /dev/ublkb0 or a NAME. Needs Linux 6.16 or newer.\n";
 
 static const struct option longs[] = {
 	{ "timeout", required_argument, NULL, 't' },
@@ -107,7 +107,7 @@ int cmd_resize(int argc, char **argv)
 	struct disk_limit limit = { .minimum = TIMEOUT_MS_MIN, .maximum = TIMEOUT_MS_MAX };
 	struct options options = { .verb = VERB, .help = help, .longs = longs };
 	uint32_t number, timeout_ms = TIMEOUT_MS;
-	char error[600];
+	enum exit_code exit_code;
 	int option;
 
 	while ((option = options_next(&options, argc, argv)) >= 0) {
@@ -118,9 +118,8 @@ int cmd_resize(int argc, char **argv)
 		return options.exit_code;
 	if (!options_check_words(&options, argc, 1, 1, "DEVICE"))
 		return EXIT_CODE_USAGE;
-	if (device_name_parse(argv[optind], &number, error, sizeof(error))) {
-		output_error(VERB, "%s", error);
-		return EXIT_CODE_USAGE;
-	}
+	exit_code = device_find(VERB, argv[optind], &number);
+	if (exit_code != EXIT_CODE_OK)
+		return exit_code;
 	return disks_may_look(VERB) ? resize(&options, number, timeout_ms) : EXIT_CODE_SYSTEM;
 }

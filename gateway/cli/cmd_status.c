@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "gateway/cli/commands.h"
-#include "gateway/cli/device_name.h"
+#include "gateway/cli/device_find.h"
 #include "gateway/cli/disk_state.h"
 #include "gateway/cli/disks.h"
 #include "gateway/cli/options.h"
@@ -22,7 +22,7 @@ static const char help[] =
 	"  -v, --verbose           tell each step\n"
 	"  -h, --help              this text; ublk-nbd-status(1) has more\n"
 	"\n"
-	"DEVICE is 0, ublkb0 or /dev/ublkb0. Exit status 0: its daemon answered;\n"
+	"DEVICE is 0, ublkb0, /dev/ublkb0 or a NAME. Exit status 0: its daemon answered;\n"
 	"1: it does not (what is known is shown); 7: no such device.\n";
 
 static const struct option longs[] = { OPTIONS_COMMON, { 0 } };
@@ -49,6 +49,16 @@ static void print_string(const json_t *status, const char *key, const char *labe
 
 	if (value[0])
 		output_field(label, "%s", value);
+}
+
+static void print_link(const json_t *status)
+{
+	print_string(status, "link", "link");
+	if (!string_of(status, "link")[0] && string_of(status, "link_shared_with")[0])
+		output_field("link",
+			     "none: %s has, or had, the same server, port and export; "
+			     "'connect --name' tells them apart",
+			     string_of(status, "link_shared_with"));
 }
 
 static void print_bytes(const json_t *status, const char *key, const char *label)
@@ -177,6 +187,8 @@ static int print_page(const json_t *status)
 	output_field("device", "%s%s", string_of(status, "device"),
 		     json_is_true(json_object_get(status, "read_only")) ? ", read-only" : "");
 	output_field("state", "%s", disk_state_word(status));
+	print_string(status, "name", "name");
+	print_link(status);
 	print_string(status, "target", "target");
 	print_string(status, "export", "export");
 	print_string(status, "description", "description");
@@ -274,17 +286,16 @@ static int show(const struct options *options, uint32_t number)
 int cmd_status(int argc, char **argv)
 {
 	struct options options = { .verb = VERB, .help = help, .longs = longs };
-	char error[600];
+	enum exit_code exit_code;
 	uint32_t number;
 
 	if (options_next(&options, argc, argv) == OPTION_EXIT)
 		return options.exit_code;
 	if (!options_check_words(&options, argc, 1, 1, "DEVICE"))
 		return EXIT_CODE_USAGE;
-	if (device_name_parse(argv[optind], &number, error, sizeof(error))) {
-		output_error(VERB, "%s", error);
-		return EXIT_CODE_USAGE;
-	}
+	exit_code = device_find(VERB, argv[optind], &number);
+	if (exit_code != EXIT_CODE_OK)
+		return exit_code;
 	if (!disks_may_look(VERB))
 		return EXIT_CODE_SYSTEM;
 	if (exists(number))

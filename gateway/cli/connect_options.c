@@ -16,6 +16,7 @@ static const char help[] =
 	"Makes a block device of an NBD export and prints its path once it is usable.\n"
 	"      --export NAME          the export, instead of the one in TARGET\n"
 	"      --device N             the device's number (default: the first free one)\n"
+	"      --name NAME            its name: the link /dev/disk/by-ublk-nbd/NAME\n"
 	"      --owner NAME           whose it is, for list and disconnect --all\n"
 	"      --idempotent           print the device already connected like this\n"
 	"  -r, --read-only            refuse writes\n"
@@ -37,6 +38,7 @@ static const char help[] =
 
 enum {
 	DEVICE = OPTION_OWN,
+	NAME,
 	OWNER,
 	IDEMPOTENT,
 	DEAD_TIMEOUT,
@@ -52,6 +54,7 @@ enum {
 static const struct option longs[] = {
 	TARGET_OPTIONS,
 	{ "device", required_argument, NULL, DEVICE },
+	{ "name", required_argument, NULL, NAME },
 	{ "owner", required_argument, NULL, OWNER },
 	{ "idempotent", no_argument, NULL, IDEMPOTENT },
 	{ "read-only", no_argument, NULL, 'r' },
@@ -145,6 +148,20 @@ static bool take_device(struct connect_options *wanted)
 	return true;
 }
 
+static bool take_name(struct connect_options *wanted)
+{
+	if (disk_name_is_valid(optarg)) {
+		strcpy(wanted->config.name, optarg);
+		return true;
+	}
+	output_error(
+		wanted->common.verb,
+		"--name: '%s' is no name of 1 to %d letters, digits and _ . -, beginning with a "
+		"letter, and not with ublkb or ublkc",
+		optarg, DISK_NAME_BYTES_MAX);
+	return false;
+}
+
 static bool take_payload(struct connect_options *wanted)
 {
 	if (!disk_payload_parse(optarg, &wanted->config.payload))
@@ -216,6 +233,8 @@ static bool take_option(struct connect_options *wanted, int option)
 		return true;
 	case DEVICE:
 		return take_device(wanted);
+	case NAME:
+		return take_name(wanted);
 	case OWNER:
 		return owner_take(&wanted->common, optarg, wanted->config.owner);
 	case PAYLOAD:

@@ -89,8 +89,8 @@ int device_name_parse(const char *text, uint32_t *number, char *error, size_t er
 			 (int)(strrchr(name, 'p') - name), name);
 	else
 		snprintf(error, error_bytes,
-			 "'%s' is no ublk device: it is written as 0, ublkb0, /dev/ublkb0, or the "
-			 "path of a link to one",
+			 "'%s' is no ublk device: it is written as 0, ublkb0, /dev/ublkb0, the "
+			 "path of a link to one, or the NAME of a disk",
 			 text);
 	return -EINVAL;
 }

@@ -10,15 +10,16 @@
 #include "gateway/cli/disks.h"
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
+#include "gateway/common/link_file.h"
 #include "gateway/common/server_tag.h"
 
 /* For each of the disks of a list. Whoever asks about one disk waits as long as its daemon may take. */
 #define LIST_TIMEOUT_MS 2000
 
 static const char *const brief_keys[] = {
-	"device",	   "number", "pid",	   "state",	"target",
-	"export",	   "owner",  "size_bytes", "read_only", "connections_live",
-	"connections_lost"
+	"device",	    "number", "pid",	    "state",	       "target",
+	"export",	    "owner",  "size_bytes", "read_only",       "connections_live",
+	"connections_lost", "name",   "link",	    "link_shared_with"
 };
 
 #define BRIEF_KEYS (sizeof(brief_keys) / sizeof(brief_keys[0]))
@@ -75,7 +76,8 @@ static json_t *state_of_record(const struct disk_record *record)
 	char target[16384];
 
 	disk_config_describe(&record->config, target, sizeof(target));
-	return json_pack("{s:s, s:o, s:s, s:I, s:b}", "target", target, "export",
+	return json_pack("{s:s, s:s, s:o, s:s, s:I, s:b}", "name", record->config.name, "target",
+			 target, "export",
 			 output_json_text(record->config.target.export_name,
 					  strlen(record->config.target.export_name)),
 			 "owner", record->config.owner, "size_bytes",
@@ -162,6 +164,23 @@ static void judge_connections(json_t *status)
 	json_object_set_new(status, "queues_cut_off", queues_cut_off(connections));
 }
 
+void disk_state_add_link(json_t *state)
+{
+	uint32_t number = (uint32_t)json_integer_value(json_object_get(state, "number"));
+	char link[sizeof(LINK_FOLDER) + LINK_TEXT_BYTES_MAX] = "", other[32];
+	struct link_file file;
+
+	if (!link_file_read(number, &file))
+		return;
+	if (file.link[0])
+		snprintf(link, sizeof(link), LINK_FOLDER "%s", file.link);
+	json_object_set_new(state, "link", json_string(link));
+	if (file.shared < 0)
+		return;
+	snprintf(other, sizeof(other), "/dev/ublkb%d", file.shared);
+	json_object_set_new(state, "link_shared_with", json_string(other));
+}
+
 static json_t *state_of(uint32_t number, uint32_t timeout_ms)
 {
 	json_t *status = NULL;
@@ -171,8 +190,11 @@ static json_t *state_of(uint32_t number, uint32_t timeout_ms)
 	if (!error)
 		error = control_client_status(number, tag, timeout_ms, &status);
 	if (error)
-		return state_without_daemon(number, error);
-	judge_connections(status);
+		status = state_without_daemon(number, error);
+	else
+		judge_connections(status);
+	if (status && strcmp(disk_state_word(status), "unseen"))
+		disk_state_add_link(status);
 	return status;
 }
 

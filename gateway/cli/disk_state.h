@@ -21,9 +21,13 @@
  */
 json_t *disk_state_full(uint32_t number);
 
-/* The same, less: device, number, pid, state, target, export, owner, size_bytes, read_only,
- * connections_live, connections_lost. Takes up to 2 s. */
+/* The same, less: device, number, pid, state, name, link, link_shared_with, target, export, owner, size_bytes,
+ * read_only, connections_live, connections_lost. Takes up to 2 s. */
 json_t *disk_state_brief(uint32_t number);
+
+/* Adds "link", "" where it has none, and where that is so because another disk has the same server, port and
+ * export "link_shared_with", to a state of a disk; from its file, since the daemon does not know. */
+void disk_state_add_link(json_t *state);
 
 /* "state", or "unknown". */
 const char *disk_state_word(const json_t *state);

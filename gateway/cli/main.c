@@ -44,7 +44,7 @@ static void print_help(void)
 	     "TARGET  nbd://host[:port]/export, nbd+unix:///export?socket=PATH,\n"
 	     "        nbd+vsock://cid/export, host[:port][/export], or a server\n"
 	     "        to start: [ nbdkit memory 1G ]\n"
-	     "DEVICE  0, ublkb0 or /dev/ublkb0\n"
+	     "DEVICE  0, ublkb0, /dev/ublkb0, or the NAME that --name gave it\n"
 	     "\n"
 	     "ublk-nbd VERB --help has a verb's options; all verbs know -o json, --verbose.\n"
 	     "Example: ublk-nbd connect nbd://server/disk");

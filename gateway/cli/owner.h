@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * owner.h - the name given with --owner: it goes into a udev link, so it is plain.
+ * owner.h - the name given with --owner: it stands on command lines and in tables, so it is plain.
  */
 #ifndef GATEWAY_CLI_OWNER_H
 #define GATEWAY_CLI_OWNER_H

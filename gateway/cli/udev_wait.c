@@ -29,7 +29,7 @@ static enum known database_look(const char *path)
 	while (file && fgets(line, sizeof(line), file)) {
 		if (!strncmp(line, "E:UBLK_NBD_STARTING=", 20))
 			known = KNOWN_STARTING;
-		else if (!strncmp(line, "E:UBLK_NBD_LINK=", 16) && known != KNOWN_STARTING)
+		else if (!strncmp(line, "E:UBLK_NBD_DISK=", 16) && known != KNOWN_STARTING)
 			known = KNOWN_LINKS;
 	}
 	if (file)

@@ -288,6 +288,7 @@ json_t *disk_config_to_json(const struct disk_config *config)
 	error |= json_object_set_new(object, "tls", tls_to_json(&config->tls));
 	error |= json_object_set_new(object, "command", command_to_json(config->command));
 	error |= json_object_set_new(object, "owner", json_string(config->owner));
+	error |= json_object_set_new(object, "name", json_string(config->name));
 	error |= json_object_set_new(object, "device", json_integer(config->device));
 	error |= json_object_set_new(object, "payload",
 				     json_string(disk_payload_name(config->payload)));
@@ -477,6 +478,18 @@ static bool take_command(const struct reader *reader, char **command)
 	return true;
 }
 
+/* Version 0.1.0 knew none. */
+static bool take_disk_name(const struct reader *reader, struct disk_config *config)
+{
+	if (!json_object_get(reader->object, "name"))
+		return true;
+	if (!take_string(reader, "name", config->name, sizeof(config->name)))
+		return false;
+	if (config->name[0] && !disk_name_is_valid(config->name))
+		return complain(reader, "name", "is no name of a disk");
+	return true;
+}
+
 static bool take_numbers(const struct reader *reader, struct disk_config *config)
 {
 	for (size_t i = 0; i < COUNT(number_fields); i++) {
@@ -503,6 +516,7 @@ static bool take_all(const struct reader *reader, struct disk_config *config)
 	if (!take_target(reader, &config->target) || !take_tls(reader, &config->tls) ||
 	    !take_command(reader, config->command) ||
 	    !take_string(reader, "owner", config->owner, sizeof(config->owner)) ||
+	    !take_disk_name(reader, config) ||
 	    !take_ranged(reader, "device", -1, DISK_DEVICE_MAX, &device) ||
 	    !take_name(reader, "payload", payload_names, COUNT(payload_names), &payload) ||
 	    !take_numbers(reader, config))
@@ -601,6 +615,8 @@ bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_c
 	if (wanted->device >= 0 && there->device >= 0 && wanted->device != there->device)
 		return false;
 	if (wanted->owner[0] && strcmp(wanted->owner, there->owner))
+		return false;
+	if (wanted->name[0] && strcmp(wanted->name, there->name))
 		return false;
 	return same_server(wanted, there) && same_tls(&wanted->tls, &there->tls) &&
 	       same_options(wanted, there);

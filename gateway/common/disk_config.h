@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/common/disk_name.h"
 #include "proto/uri.h"
 #include "tls/tls.h"
 
@@ -36,6 +37,7 @@ struct disk_config {
 	char *command[DISK_COMMAND_ARGS_MAX + 1];
 	struct tls_options tls;		      /* counts where target.tls */
 	char owner[DISK_OWNER_BYTES_MAX + 1]; /* "" when none */
+	char name[DISK_NAME_BYTES_MAX + 1];   /* disk_name.h; "" when none */
 	int32_t device;			      /* ublk device number, -1: the kernel chooses */
 	uint32_t connections;		      /* 0: min(4, CPUs) */
 	uint32_t queue_depth;		      /* 1..DISK_QUEUE_DEPTH_MAX */
@@ -86,7 +88,7 @@ json_t *disk_config_to_json(const struct disk_config *config);
 int disk_config_from_json(struct disk_config *config, const json_t *object, char *error,
 			  size_t error_bytes);
 
-/* Whether the disk that is there is the wanted one (target, export and options; the owner if one is
+/* Whether the disk that is there is the wanted one (target, export and options; the owner and the name if one is
  * wanted; the number if both name one): what --idempotent asks. */
 bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_config *there);
 

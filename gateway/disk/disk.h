@@ -134,15 +134,13 @@ bool disk_wait_usable(struct disk *disk);
  * is idle; a few seconds at most, and not at all once a stop is requested. */
 void disk_wait_link(struct disk *disk);
 
-/* --- files.c: N.udev and N.json of the runtime directory ---------------------------------------- */
+/* --- files.c: N.json of the runtime directory, and N.udev for link.h ----------------------------- */
 
-/* What the udev rule reads: starting keeps other rules off the disk. 0 or -errno. */
-int disk_write_udev_file(const struct disk *disk, bool starting);
+/* Writes N.<suffix>, whole, under another name first. 0 or -errno. */
+int disk_write_file(uint32_t number, const char *suffix, const char *text);
 int disk_write_state_file(const struct disk *disk);
 void disk_remove_files(const struct disk *disk);
-/* The link that the udev rule makes for the disk. */
-void disk_udev_link(const struct disk *disk, char *out, size_t out_bytes);
-/* Has udev look at the disk again, now that it is no longer starting. */
-void disk_announce(const struct disk *disk);
+/* Has udev look at a disk again, now that its N.udev is another. */
+void disk_announce(uint32_t number);
 
 #endif

@@ -3,7 +3,6 @@
  * files.c - what a disk leaves in the runtime directory for others to read: N.udev for the udev
  * rule, N.json for list and --idempotent. Written whole, under another name, then renamed.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +19,7 @@
 #include "gateway/disk/disk.h"
 #include "gateway/disk/status.h"
 
-static int write_whole(uint32_t number, const char *suffix, const char *text)
+int disk_write_file(uint32_t number, const char *suffix, const char *text)
 {
 	char path[PATH_MAX], draft[PATH_MAX + 8];
 	size_t bytes = strlen(text);
@@ -42,57 +41,6 @@ static int write_whole(uint32_t number, const char *suffix, const char *text)
 	return ret;
 }
 
-/* What udev takes in a link's name; everything else becomes '_'. */
-static void append_link_part(char *link, size_t link_bytes, const char *text)
-{
-	size_t used = strlen(link);
-
-	if (*text == '.') { /* no hidden name, and above all no ".." */
-		link[used++] = '_';
-		text++;
-	}
-	for (; *text && used + 1 < link_bytes; text++)
-		link[used++] =
-			isalnum((unsigned char)*text) || strchr("#+-.:=@_", *text) ? *text : '_';
-	link[used] = '\0';
-}
-
-struct link_parts {
-	char owner[DISK_OWNER_BYTES_MAX + 1];
-	char name[200];
-};
-
-static void make_link_parts(const struct disk *disk, struct link_parts *link)
-{
-	const char *owner = disk->config.owner, *name = disk->export->name;
-
-	link->owner[0] = '\0';
-	link->name[0] = '\0';
-	append_link_part(link->owner, sizeof(link->owner), owner[0] ? owner : "default");
-	append_link_part(link->name, sizeof(link->name), name[0] ? name : "default");
-}
-
-void disk_udev_link(const struct disk *disk, char *out, size_t out_bytes)
-{
-	struct link_parts link;
-
-	make_link_parts(disk, &link);
-	snprintf(out, out_bytes, "/dev/disk/by-ublk-nbd/%s/%s", link.owner, link.name);
-}
-
-int disk_write_udev_file(const struct disk *disk, bool starting)
-{
-	struct link_parts link;
-	char text[1024];
-
-	make_link_parts(disk, &link);
-	snprintf(text, sizeof(text),
-		 "%sUBLK_NBD_OWNER=%s\nUBLK_NBD_EXPORT=%s\nUBLK_NBD_LINK=%s/%s\n",
-		 starting ? "UBLK_NBD_STARTING=1\n" : "", link.owner, link.name, link.owner,
-		 link.name);
-	return write_whole(disk->info.dev_id, "udev", text);
-}
-
 int disk_write_state_file(const struct disk *disk)
 {
 	char identity[SERVER_TAG_TEXT_BYTES], *text;
@@ -106,7 +54,7 @@ int disk_write_state_file(const struct disk *disk)
 			   (json_int_t)atomic_load(&disk->shared.size_bytes), "read_only",
 			   disk->geometry.read_only);
 	text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
-	ret = text ? write_whole(disk->info.dev_id, "json", text) : -ENOMEM;
+	ret = text ? disk_write_file(disk->info.dev_id, "json", text) : -ENOMEM;
 	free(text);
 	json_decref(object);
 	return ret;
@@ -137,13 +85,13 @@ static void announce(const char *directory)
 }
 
 /* The disk first: its partitions' rules read what the disk's have found. */
-void disk_announce(const struct disk *disk)
+void disk_announce(uint32_t number)
 {
 	char path[64], partition[PATH_MAX];
 	const struct dirent *entry;
 	DIR *directory;
 
-	snprintf(path, sizeof(path), "/sys/block/ublkb%u", disk->info.dev_id);
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u", number);
 	announce(path);
 	directory = opendir(path);
 	while (directory && (entry = readdir(directory)) != NULL) {

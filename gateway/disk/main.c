@@ -21,6 +21,7 @@
 #include "gateway/common/server_tag.h"
 #include "gateway/common/strays.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/link.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
 #include "gateway/disk/serve.h"
@@ -126,8 +127,8 @@ static bool prepare_runtime_dir(struct disk *disk)
 static void serve_live(struct disk *disk, struct serve *serve)
 {
 	assert(disk->queues);
-	if (disk_write_udev_file(disk, false) == 0) {
-		disk_announce(disk);
+	if (link_settle(disk) == 0) {
+		disk_announce(disk->info.dev_id);
 		disk_wait_link(disk);
 	}
 	disk_write_state_file(disk);

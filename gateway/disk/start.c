@@ -16,6 +16,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/link.h"
 #include "gateway/disk/memory_room.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
@@ -555,7 +556,7 @@ static bool start_attendant(struct disk *disk)
 
 static bool note_files(struct disk *disk)
 {
-	int ret = disk_write_udev_file(disk, true);
+	int ret = link_start(disk);
 
 	if (ret < 0)
 		ready_warning(disk, "cannot write for udev: %s: no link will name this disk",

@@ -139,6 +139,7 @@ static void add_identity(const struct disk *disk, json_t *status)
 	json_object_set_new(status, "pid", json_integer(getpid()));
 	json_object_set_new(status, "state", json_string(state_name(disk)));
 	json_object_set_new(status, "target", json_string_nocheck(target));
+	json_object_set_new(status, "name", json_string(disk->config.name));
 	json_object_set_new(status, "owner", json_string(disk->config.owner));
 	json_object_set_new(status, "timeout_ms", json_integer(disk->config.timeout_ms));
 	json_object_set_new(status, "swap", json_boolean(disk->is_swap));

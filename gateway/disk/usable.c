@@ -12,6 +12,7 @@
 
 #include "gateway/common/udev_rule.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/link.h"
 #include "gateway/disk/ready.h"
 
 #define UDEV_WAIT_MS 5000
@@ -39,15 +40,15 @@ static void settle_udev(struct disk *disk)
 }
 
 /* udevd may not even have heard of the event when we look, so its being idle says nothing yet: the
- * link does. That it is another disk's, of the same owner and export, is nothing to wait for. */
+ * link does. */
 void disk_wait_link(struct disk *disk)
 {
 	char link[400];
 
 	if (!udev_runs() || !udev_has_rule())
 		return;
-	disk_udev_link(disk, link, sizeof(link));
-	for (uint32_t waited_ms = 0; waited_ms < UDEV_WAIT_MS; waited_ms += PAUSE_MS) {
+	link_of(disk, link, sizeof(link));
+	for (uint32_t waited_ms = 0; link[0] && waited_ms < UDEV_WAIT_MS; waited_ms += PAUSE_MS) {
 		disk_read_signals(disk);
 		if (disk->stop_requested || access(link, F_OK) == 0)
 			break;

@@ -97,6 +97,12 @@ refused 2 "'/dev/null' is no ublk device" status /dev/null
 refused 2 "'01' is no ublk device" resize 01
 refused 2 "'' is no ublk device" status ''
 refused 2 "--owner: 'a/b'" connect --owner a/b $T
+refused 2 "--name: '1a'" connect --name 1a $T
+refused 2 "--name: ''" connect --name '' $T
+refused 2 "--name: 'a/b'" connect --name a/b $T
+refused 2 "--name: 'ublkb1'" connect --name ublkb1 $T
+refused 2 "--name: 'ublkc'" connect --name ublkc $T
+refused 2 "1 to 40 letters" connect --name "a$(printf '%040d' 0)" $T
 refused 2 "--owner: '..'" connect --owner .. $T
 refused 2 "--owner: ''" list --owner ''
 refused 2 "1 to 64" connect --owner "$(printf '%065d' 0)" $T

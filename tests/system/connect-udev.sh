@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# goal: udev names a disk by owner and export, its partitions and filesystems too, and forgets them
+# goal: udev names a disk by what its user asked for, its partitions and filesystems too, and forgets them
 # method: run udev with our rule; connect, look at /dev/disk, disconnect, look again
 # kernels: 7.3
 # long-kernels: 7.3 6.12
@@ -17,13 +17,17 @@ link_of() {
 }
 
 link_comes_and_goes() {
-	connect_disk --owner alice nbd://localhost/data
-	check_equal "the link, at once" "$DISK" "$(link_of alice/data)"
-	disconnect_disk
+	connect_disk --name alice.data nbd://localhost/data
+	check_equal "the link, at once" "$DISK" "$(link_of alice.data)"
+	check_equal "status has it" "$LINKS/alice.data" "$(status_of .link)"
+	disconnect_disk alice.data
 	udevadm settle
-	check "the link is gone" test ! -e $LINKS/alice/data -a ! -L $LINKS/alice/data
+	check "the link is gone" test ! -e $LINKS/alice.data -a ! -L $LINKS/alice.data
 	connect_disk nbd://localhost
-	check_equal "without names" "$DISK" "$(link_of default/default)"
+	check_equal "without a name" "$DISK" "$(link_of localhost:10809:)"
+	disconnect_disk "$LINKS/localhost:10809:"
+	connect_disk [ nbdkit memory 1M ]
+	check_equal "a server of its own" "" "$(status_of .link)"
 	disconnect_disk
 }
 
@@ -40,25 +44,76 @@ doctor_looks_for_the_rule() {
 }
 
 odd_names() {
-	connect_disk --owner bob 'nbd://localhost/../../etc/pass%20wd'
-	check_equal "a harmless link" "$DISK" "$(readlink -f "$(find $LINKS/bob -type l)")"
-	check "inside of its folder" test "$(find $LINKS/bob -type l | wc -l)" = 1
+	connect_disk 'nbd://localhost/../../etc/pass%20wd'
+	check_equal "a harmless link" "$DISK" "$(link_of localhost:10809:..=2F..=2Fetc=2Fpass=20wd)"
+	check_equal "links" 1 "$(find $LINKS -type l | wc -l)"
 	disconnect_disk
+	# A file's name has 255 bytes, and a partition's link needs some of them.
+	connect_disk "nbd://localhost/$(printf '%0230d' 0)"
+	check "the longest" test -e "$LINKS/localhost:10809:$(printf '%0230d' 0)"
+	disconnect_disk
+	ublk-nbd connect "nbd://localhost/$(printf '%0240d' 0)" >"$WORK/long" 2>"$WORK/said" || fail "a longer one" "$(cat "$WORK/said")"
+	said 'too long for a link' '--name'
+	check_equal "links" 0 "$(find $LINKS -type l 2>/dev/null | wc -l)"
+	disconnect_disk "$(cat "$WORK/long")"
+	# The server has a say in nothing of it: nbdkit's exportname filter answers with a name of its own.
+	start_nbdkit other 10811 --filter=exportname memory 1M default-export=localhost:10809:
+	connect_disk nbd://localhost:10811
+	check_equal "whatever the server calls it" "$LINKS/localhost:10811:" "$(status_of .link)"
+	disconnect_disk
+	stop_server other
+}
+
+# second_connect ARGUMENT...: of what is connected already; it is told, and both lose the link.
+second_connect() {
+	first=$DISK
+	ublk-nbd connect "$@" >"$WORK/second" 2>"$WORK/said" || fail "the second connect" "$(cat "$WORK/said")"
+	DISK=$(cat "$WORK/second")
+	said "$first has the same server, port and export" '--name NAME'
+}
+
+# Two disks of one server, port and export have no link, and none by and by: it would be the wrong disk's.
+one_text_two_disks() {
+	start_nbdkit b 10814 memory 32M
+	connect_disk nbd://localhost/a_b
+	second_connect nbd://localhost:10809/a_b
+	udevadm settle
+	check "neither has it" test ! -L $LINKS/localhost:10809:a_b
+	check_equal "the first's status" "|$DISK" "$(status_of '.link + "|" + .link_shared_with' "$first")"
+	check_equal "the second's status" "|$first" "$(status_of '.link + "|" + .link_shared_with')"
+	check "for people" sh -c "ublk-nbd status $first | grep -q '^link: *none: $DISK has'"
+	# Other texts of one server, other servers, other exports: other links.
+	for target in nbd://127.0.0.1/a_b nbd://localhost:10814/a_b nbd://localhost/a/b; do
+		ublk-nbd connect $target >>"$WORK/others" 2>"$WORK/said" || fail "connect $target" "$(cat "$WORK/said")"
+		check_equal "what is said of $target" "" "$(cat "$WORK/said")"
+	done
+	check_equal "links" 'localhost:10809:a=2Fb localhost:10814:a_b 127.0.0.1:10809:a_b' \
+		"$(cd $LINKS && echo localhost:* 127*)"
+	connect_disk --name mine nbd://localhost/a_b
+	check_equal "one with a name" "$DISK" "$(link_of mine)"
+	disconnect_disk "$(cat "$WORK/second")"
+	udevadm settle
+	check "it does not come back" test ! -L $LINKS/localhost:10809:a_b
+	ublk-nbd disconnect "$first" || fail "disconnect" "of the first"
+	connect_disk nbd://localhost/a_b
+	check_equal "one alone has it" "$DISK" "$(link_of localhost:10809:a_b)"
+	ublk-nbd disconnect --all || fail "disconnect --all" "exited with $?"
+	stop_server b
 }
 
 partitions_and_filesystems() {
-	connect_disk --owner carol nbd://localhost/parts
+	connect_disk --name carol nbd://localhost/parts
 	printf 'label: gpt\nsize=16M, name=one\nsize=+, name=two\n' | sfdisk -q "$DISK" || fail "sfdisk" "does not write"
 	check "partitions" wait_for test -b "${DISK}p2"
 	# What is written between udev's look at a new device and its watch, udev never sees.
 	udevadm settle
 	check "mkfs" mkfs.ext4 -q -F -L label-of-mine -U 01234567-89ab-cdef-0123-456789abcdef "${DISK}p2"
-	check "a partition's link" wait_for test "$LINKS/carol/parts-part2" -ef "${DISK}p2"
+	check "a partition's link" wait_for test "$LINKS/carol-part2" -ef "${DISK}p2"
 	check "the new filesystem's link" wait_for test /dev/disk/by-label/label-of-mine -ef "${DISK}p2"
 	disconnect_disk
 	udevadm settle
-	check "all links are gone" test ! -L /dev/disk/by-label/label-of-mine -a ! -L "$LINKS/carol/parts-part2"
-	connect_disk --owner carol nbd://localhost/parts
+	check "all links are gone" test ! -L /dev/disk/by-label/label-of-mine -a ! -L "$LINKS/carol-part2"
+	connect_disk --name carol nbd://localhost/parts
 	check "they come again" wait_for test /dev/disk/by-uuid/01234567-89ab-cdef-0123-456789abcdef -ef "${DISK}p2"
 	check "by partition name" wait_for test /dev/disk/by-partlabel/two -ef "${DISK}p2"
 	check "mount by label" mount LABEL=label-of-mine /mnt
@@ -81,8 +136,8 @@ starting_disk_is_left_alone() {
 	udevadm monitor --udev --property --subsystem-match=block >"$WORK/events" &
 	monitor=$!
 	wait_for grep -q '^UDEV' "$WORK/events" || fail "udevadm monitor" "does not start"
-	connect_disk --owner dora --timeout 60 nbd://localhost:10810/slow
-	check "the link" wait_for test "$LINKS/dora/slow" -ef "$DISK"
+	connect_disk --name dora --timeout 60 nbd://localhost:10810/slow
+	check "the link" wait_for test "$LINKS/dora" -ef "$DISK"
 	udevadm settle
 	kill $monitor
 	event 1 add >"$WORK/add"
@@ -92,7 +147,7 @@ starting_disk_is_left_alone() {
 	check_equal "links then" 0 "$(grep -c "^DEVLINKS=.*$LINKS" "$WORK/add")"
 	check "a change when it is usable" test -s "$WORK/change"
 	check_equal "not ready then" 0 "$(grep -c 'SYSTEMD_READY=0\|STORAGE_RULES_FLAG' "$WORK/change")"
-	check "its link then" grep -q "^DEVLINKS=.*$LINKS/dora/slow" "$WORK/change"
+	check "its link then" grep -q "^DEVLINKS=.*$LINKS/dora" "$WORK/change"
 	disconnect_disk
 	stop_server slow
 }
@@ -166,7 +221,7 @@ interrupted_before_another() {
 
 start_udev
 start_nbdkit s 10809 memory 64M
-verbs="link_comes_and_goes doctor_looks_for_the_rule odd_names partitions_and_filesystems starting_disk_is_left_alone
+verbs="link_comes_and_goes doctor_looks_for_the_rule odd_names one_text_two_disks partitions_and_filesystems starting_disk_is_left_alone
 	interrupted_while_udev_reads"
 [ -z "${LAB_LONG:-}" ] || verbs="$verbs interrupted_while_in_use interrupted_before_another"
 for verb in $verbs; do

@@ -161,6 +161,37 @@ owners() {
 	disconnect_disk
 }
 
+# A disk's name stands wherever its device does, and belongs to one disk at a time.
+names() {
+	connect_disk --name data.1 $URI/one
+	check_equal "list" data.1 "$(ublk-nbd list -o json | json '.[].name')"
+	check "list for people" sh -c "ublk-nbd list | grep -q '$DISK *data.1 '"
+	check_equal "status by name" "$DISK" "$(ublk-nbd status -o json data.1 | json .device)"
+	check "status for people" sh -c "ublk-nbd status data.1 | grep -q '^name: *data.1'"
+	! kernel_at_least 6 16 || check "resize by name" ublk-nbd resize data.1
+	expect_exit "the name is taken" 6 ublk-nbd connect --name data.1 $URI/two
+	said "$DISK" data.1
+	expect_exit "its partition's link is, too" 6 ublk-nbd connect --name data.1-part2 $URI/two
+	check_equal "the same again" "$DISK" "$(ublk-nbd connect --idempotent --name data.1 $URI/one)"
+	check_equal "without a name" "$DISK" "$(ublk-nbd connect --idempotent $URI/one)"
+	expect_exit "another disk of that name" 6 ublk-nbd connect --idempotent --name data.1 $URI/two
+	said "$DISK"
+	kill -KILL "$(status_of .pid)"
+	check "it is dead" wait_for sh -c 'ublk-nbd list | grep -q dead'
+	expect_exit "a dead disk has its name" 6 ublk-nbd connect --name data.1 $URI/two
+	check "disconnect by name" ublk-nbd disconnect data.1
+	expect_exit "nobody has it" 7 ublk-nbd status data.1
+	said "no disk has the name 'data.1'"
+	for i in 1 2 3 4; do
+		ublk-nbd connect --name race $URI/$i >"$WORK/race.$i" 2>"$WORK/race-said.$i" &
+	done
+	wait
+	check_equal "of four at once" 1 "$(cat "$WORK"/race.? | wc -l)"
+	check_equal "are told which disk has it" 3 "$(grep -l "'race' is taken: $(cat "$WORK"/race.?)" "$WORK"/race-said.? | wc -l)"
+	check "disconnect all" ublk-nbd disconnect --all
+	check_equal "files of it" "" "$(find /run/ublk-nbd/state -name '*.name')"
+}
+
 numbers() {
 	connect_disk --device 5 $URI
 	check_equal "the number asked for" /dev/ublkb5 "$DISK"
@@ -645,7 +676,7 @@ log_hangs() {
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring \
 	doctor_and_connect_agree defaults_and_wishes batches json_is_valid usable_at_once idempotent \
-	idempotent_but_dead idempotent_but_degraded idempotent_at_once owners numbers node_is_gone wrong_use \
+	idempotent_but_dead idempotent_but_degraded idempotent_at_once owners names numbers node_is_gone wrong_use \
 	in_the_foreground says_it_to_the_journal stdout_fails killed_before_told killed_while_starting \
 	log_hangs two_containers runtime_in_tmp of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1

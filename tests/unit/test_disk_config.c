@@ -45,6 +45,7 @@ static struct disk_config full(void)
 	config.command[0] = strdup("nbdkit");
 	config.command[1] = strdup("--opt=a b");
 	strcpy(config.owner, "me");
+	strcpy(config.name, "data");
 	config.device = 12;
 	config.connections = 16;
 	config.queue_depth = 4096;
@@ -189,10 +190,14 @@ static void refuse_each(bool target)
 			json_t *object = object_of_full();
 			json_t *inner = target ? json_object_get(object, "target") : object;
 
-			if (odd)
+			if (odd) {
 				json_object_set_new(inner, key, json_null());
-			else
+			} else if (!strcmp(key, "name")) { /* 0.1.0 had none */
+				json_decref(object);
+				continue;
+			} else {
 				json_object_del(inner, key);
+			}
 			assert_refused(object, key);
 		}
 	}
@@ -201,10 +206,15 @@ static void refuse_each(bool target)
 
 static void test_each_field_is_needed(void **state)
 {
+	json_t *object;
+
 	(void)state;
 	refuse_each(false);
 	refuse_each(true);
 	assert_refused(json_array(), "no object");
+	object = object_of_full();
+	json_object_set_new(object, "name", json_string("ublkb7"));
+	assert_refused(object, "name");
 }
 
 static const struct range {

@@ -113,7 +113,7 @@ no_device() {
 
 # The log and the lock stay; nothing of a disk does.
 left_files() {
-	[ ! -d "$RUNTIME" ] || find "$RUNTIME" -mindepth 1 ! -name 'daemon.log*' ! -name lock
+	[ ! -d "$RUNTIME" ] || find "$RUNTIME" -mindepth 1 ! -name 'daemon.log*' ! -name lock ! -name links.lock
 }
 
 no_files() {
