@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
 #include "gateway/cli/removal.h"
+#include "gateway/common/disk_stop.h"
 #include "gateway/common/holders.h"
 #include "gateway/common/server_tag.h"
 
@@ -238,47 +238,23 @@ static enum exit_code kill_daemon(const struct job *job)
 	return EXIT_CODE_SYSTEM;
 }
 
-/* Whether the kernel says that the disk was never written to. It has no counts of a disk that it took away. */
-static bool was_never_written(uint32_t number)
-{
-	char path[64];
-	/* Documentation/block/stat.rst: the 5th number, the 9th, and the 12th. */
-	enum { WRITES = 4, IN_FLIGHT = 8, DISCARDS = 11, NUMBERS };
-	unsigned long long numbers[NUMBERS];
-	char line[400] = "", *at = line;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/sys/block/ublkb%u/stat", number);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	if (!fgets(line, sizeof(line), file))
-		line[0] = '\0';
-	fclose(file);
-	for (size_t i = 0; i < NUMBERS; i++) {
-		char *end;
-
-		numbers[i] = strtoull(at, &end, 10);
-		if (end == at)
-			return false;
-		at = end;
-	}
-	return numbers[WRITES] == 0 && numbers[IN_FLIGHT] == 0 && numbers[DISCARDS] == 0;
-}
-
 /* Whether something may have been written and not flushed. A disk that nobody was told of has no record. */
 static bool may_lose_writes(const struct job *job)
 {
 	struct disk_record record;
+	struct holders holders;
 	char error[400];
 	bool writable;
 
-	if (!job->ours || was_never_written(job->number) ||
-	    disk_record_load(job->number, &record, error, sizeof(error)))
+	if (!job->ours || disk_record_load(job->number, &record, error, sizeof(error)))
 		return false;
 	writable = !record.read_only;
 	disk_record_clear(&record);
-	return writable;
+	if (!writable || !disk_stop_is_unwritten(job->number))
+		return writable;
+	/* A file system on it may have what it has not sent yet. */
+	holders_find(job->number, &holders);
+	return holders.text[0] != '\0';
 }
 
 /* What a dead daemon left; lossy: what it had may not have been flushed. */

@@ -224,7 +224,7 @@ static int record_read(struct disk_record *record, const json_t *object, char *e
 		       size_t error_bytes)
 {
 	if (!record_tag(object, &record->tag)) {
-		snprintf(error, error_bytes, "it says of no disk's daemon that it is its");
+		snprintf(error, error_bytes, "it has no valid identity");
 		return -EINVAL;
 	}
 	record->size_bytes = (uint64_t)json_integer_value(json_object_get(object, "size_bytes"));

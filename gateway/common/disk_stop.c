@@ -47,11 +47,10 @@ static int block_open(uint32_t number, int flags)
 	return fd < 0 ? -error : fd;
 }
 
-/* Whether the block layer has counted neither a write nor a discard. Documentation/block/stat.rst: writes are
- * the 5th number, discards the 12th. */
-static bool is_unwritten(uint32_t number)
+/* Documentation/block/stat.rst: writes are the 5th number, what is in flight the 9th, discards the 12th. */
+bool disk_stop_is_unwritten(uint32_t number)
 {
-	char path[64], writes[24], discards[24];
+	char path[64], writes[24], in_flight[24], discards[24];
 	FILE *file;
 	int fields;
 
@@ -59,10 +58,11 @@ static bool is_unwritten(uint32_t number)
 	file = fopen(path, "re");
 	if (!file)
 		return false;
-	fields =
-		fscanf(file, "%*s %*s %*s %*s %23s %*s %*s %*s %*s %*s %*s %23s", writes, discards);
+	fields = fscanf(file, "%*s %*s %*s %*s %23s %*s %*s %*s %23s %*s %*s %23s", writes,
+			in_flight, discards);
 	fclose(file);
-	return fields == 2 && !strcmp(writes, "0") && !strcmp(discards, "0");
+	return fields == 3 && !strcmp(writes, "0") && !strcmp(in_flight, "0") &&
+	       !strcmp(discards, "0");
 }
 
 static bool is_gone(int error)
@@ -147,7 +147,7 @@ void disk_stop_run(const struct disk_stop_request *request, struct disk_stop_ans
 	int held_fd = -1;
 
 	answer->result = flush(request, answer, &held_fd);
-	answer->unwritten = is_unwritten(request->number);
+	answer->unwritten = disk_stop_is_unwritten(request->number);
 	if (answer->result == 0)
 		answer->result =
 			ublk_control_open(&control, answer->sentence, sizeof(answer->sentence));

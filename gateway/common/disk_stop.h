@@ -30,6 +30,10 @@ struct disk_stop_answer {
 	char sentence[300]; /* why result, where errno does not say it; or "" */
 };
 
+/* Whether the block layer has counted neither a write nor a discard, and nothing is in flight. false: also where
+ * the kernel took the disk away, and its counts. */
+bool disk_stop_is_unwritten(uint32_t number);
+
 /* Waits uninterruptibly for the block device's daemon, perhaps for ever: only in a process or thread that
  * can be abandoned. The fields of *answer are filled in as they become known. */
 void disk_stop_run(const struct disk_stop_request *request, struct disk_stop_answer *answer);
