@@ -30,7 +30,7 @@
 #define PEER_DRIP_MS 20
 /* For nbd-server to write its pid, 10 ms each: it must not be left behind where the machine is busy. */
 #define NBD_SERVER_TRIES 3000
-#define PEER_UNUSED  __attribute__((unused))
+#define PEER_UNUSED	 __attribute__((unused))
 
 struct peer {
 	pid_t pid;
