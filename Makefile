@@ -25,7 +25,7 @@ LIBEXECDIR := $(PREFIX)/libexec/ublk-nbd
 MANDIR     := $(PREFIX)/share/man
 UDEVDIR    ?= $(if $(filter /usr,$(PREFIX)),/usr/lib/udev/rules.d,/etc/udev/rules.d)
 
-VERSION := 0.1.0
+VERSION := 0.2.0
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Werror
 CFLAGS   ?= -O2 -g
