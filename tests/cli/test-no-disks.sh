@@ -73,6 +73,7 @@ head -c 65536 /dev/zero >"$SCRATCH/zeroes"
 sleep 30 <>"$SCRATCH/gone" &
 reader=$!
 cat "$SCRATCH/zeroes" >"$SCRATCH/gone"
+: >"$SCRATCH/out" # of the command before: it is looked at next
 timeout 20 "$PROGRAM" disconnect -o json $N >"$SCRATCH/out" 2>"$SCRATCH/gone" &
 for ((i = 0; i < 100; i++)); do
 	[ ! -s "$SCRATCH/out" ] || break
