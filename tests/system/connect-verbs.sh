@@ -433,29 +433,32 @@ pid_in() {
 
 # Two containers of one image number their processes alike; each sees the other's disk, and none of its processes.
 two_containers() {
-	start_container two "ublk-nbd connect --device 8 $URI/two >$WORK/two.disk &&
-		mkfs.ext4 -q -F /dev/ublkb8 && mount /dev/ublkb8 /mnt"
+	start_container two "ublk-nbd connect --device 7 $URI/two >$WORK/two.disk &&
+		mkfs.ext4 -q -F /dev/ublkb7 && mount /dev/ublkb7 /mnt"
 	check "it is mounted there" wait_for in_container two grep -q ' /mnt ext4 ' /proc/mounts
-	start_container one "ublk-nbd connect --device 7 $URI/one >$WORK/one.disk"
+	start_container one "ublk-nbd connect --device 8 $URI/one >$WORK/one.disk"
 	check_equal "the daemons' numbers, each in its container" "$(pid_in two)" "$(pid_in one)"
 	check_equal "the other's disk, by list" unseen \
-		"$(in_container one ublk-nbd list -o json | json '.[] | select(.number == 8).state')"
+		"$(in_container one ublk-nbd list -o json | json '.[] | select(.number == 7).state')"
 	in_container one ublk-nbd disconnect --all >"$WORK/said" 2>&1
 	! grep -q 'killed' "$WORK/said" || fail "its own daemon" "is killed: $(cat "$WORK/said")"
-	check "its own disk is gone" wait_for test ! -e /dev/ublkb7
+	check "its own disk is gone" wait_for test ! -e /dev/ublkb8
 	check "the other's is not" in_container two sh -c 'echo there >/mnt/file && sync /mnt/file'
 	# One whose daemon is killed is removed by who started it, and it alone.
-	in_container one ublk-nbd connect --foreground --device 7 $URI/one >"$WORK/out" 2>"$WORK/err" &
+	# shellcheck disable=SC2016 # the inner shell's
+	in_container one sh -c 'echo $(($0 - 1)) >/proc/sys/kernel/ns_last_pid
+		exec ublk-nbd connect --foreground --device 8 nbd://localhost/one' "$(pid_in two)" >"$WORK/out" 2>"$WORK/err" &
 	front=$!
 	wait_for test -s "$WORK/out" || fail "connect --foreground" "$(cat "$WORK/err")"
-	in_container one sh -c "kill -KILL \$(jq .pid /run/ublk-nbd/state/7.json)"
+	check_equal "its daemon's number" "$(pid_in two)" "$(pid_in one)"
+	in_container one sh -c "kill -KILL \$(jq .pid /run/ublk-nbd/state/8.json)"
 	wait "$front"
 	check_equal "connect's exit code, its daemon killed" 1 $?
-	check "its disk is gone" wait_for test ! -e /dev/ublkb7
+	check "its disk is gone" wait_for test ! -e /dev/ublkb8
 	check "the other's is not" in_container two sh -c 'echo again >/mnt/file && sync /mnt/file'
-	check_equal "its state there" live "$(in_container two ublk-nbd status -o json 8 | json .state)"
+	check_equal "its state there" live "$(in_container two ublk-nbd status -o json 7 | json .state)"
 	in_container two umount /mnt
-	check "disconnect there" in_container two ublk-nbd disconnect 8
+	check "disconnect there" in_container two ublk-nbd disconnect 7
 	end_container one
 	end_container two
 	check "nothing is left" wait_for no_device_left
