@@ -219,7 +219,7 @@ int runtime_dir_old_join(char *out, size_t out_bytes, const char *name)
 
 	if (lstat(path, &st))
 		return -errno;
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
 		return -ENOENT;
 	bytes = snprintf(out, out_bytes, "%s%s%s", path, name[0] ? "/" : "", name);
 	return bytes < 0 || (size_t)bytes >= out_bytes ? -ENAMETOOLONG : 0;

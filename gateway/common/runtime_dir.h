@@ -65,7 +65,7 @@ int runtime_dir_join(char *out, size_t out_bytes, const char *name);
 int runtime_dir_file(char *out, size_t out_bytes, uint32_t number, const char *suffix);
 
 /* "<dir>/<name>" and "<dir>/<number>.<suffix>", where version 0.1.0 has its files. As above, and -ENOENT where
- * the directory is not one of ours alone, as 0.1.0 made it. */
+ * the directory is not ours, or others may write to it. */
 int runtime_dir_old_join(char *out, size_t out_bytes, const char *name);
 int runtime_dir_old_file(char *out, size_t out_bytes, uint32_t number, const char *suffix);
 

@@ -147,7 +147,7 @@ why=
 [ "$(stat -c %a "$STATE")" = 755 ] || why="it was changed"
 verdict "its mode" "$why"
 chmod 700 "$STATE"
-chmod 755 "$UBLK_NBD_RUNTIME_DIR"
+chmod 1777 "$UBLK_NBD_RUNTIME_DIR"
 printf '{"pid": 2, "config": {}}' >"$UBLK_NBD_RUNTIME_DIR/$N.json"
 answers "" list
 
