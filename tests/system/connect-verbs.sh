@@ -128,9 +128,9 @@ idempotent_but_degraded() {
 	stop_server behind
 }
 
-# listed_state: of $DISK, by `list`: DEVICE, SIZE (two words), STATE.
+# listed_state: of $DISK, by `list`: DEVICE, NAME, SIZE (two words), STATE.
 listed_state() {
-	ublk-nbd list | awk -v d="$DISK" '$1 == d { print $4 }'
+	ublk-nbd list | awk -v d="$DISK" '$1 == d { print $5 }'
 }
 
 state_is() {

@@ -25,9 +25,9 @@ connect_turn() {
 	connect_disk --timeout "$TIMEOUT_S" --queue-depth 32 $lab_turn nbd://127.0.0.1
 }
 
-# listed_state: of $DISK, by `list`: DEVICE, SIZE (two words), STATE.
+# listed_state: of $DISK, by `list`: DEVICE, NAME, SIZE (two words), STATE.
 listed_state() {
-	ublk-nbd list | awk -v d="$DISK" '$1 == d { print $4 }'
+	ublk-nbd list | awk -v d="$DISK" '$1 == d { print $5 }'
 }
 
 # after_the_server NAME [FLUSH_LIMIT_MS]: what must be so once the server is lost.
@@ -167,7 +167,7 @@ daemon_stopped_idle() {
 	disconnect_exits 6 --timeout 4
 	check "it says so" grep -q 'was not removed' "$WORK/disconnect.log"
 	check "the daemon lives" kill -0 "$DAEMON"
-	disconnect_exits 0 --force
+	disconnect_exits 8 --force # in the middle of that command's flush
 	check "it says what it did" grep -q 'is killed' "$WORK/disconnect.log"
 	check_nothing_left
 	stop_server server
