@@ -17,6 +17,6 @@
 
 run_rows structured
 run_last_connection structured magic 'the server broke the protocol: '
-run_last_connection structured stall-one 'no answer to command'
+run_last_connection structured stall-one 'no answer to '
 run_last_connection structured close-in-payload 'the server closed the connection\|receiving failed\|sending failed'
 run_last_connection structured garbage 'the server broke the protocol: '

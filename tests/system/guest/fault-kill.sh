@@ -63,7 +63,7 @@ server_stopped() {
 	start_load --until-dead --seconds $((25 * SCALE))
 	kill -STOP "$(server_pid server)"
 	after_the_server "stopped" "$STOPPED_FLUSH_LIMIT_MS"
-	check_log 'no answer to command'
+	check_log 'no answer to '
 	kill -CONT "$(server_pid server)"
 	sleep 0.2
 	check_equal "live connections, once it goes on" 0 "$(status_value .connections_live)"
