@@ -179,7 +179,7 @@ names() {
 	kill -KILL "$(status_of .pid)"
 	check "it is dead" wait_for sh -c 'ublk-nbd list | grep -q dead'
 	expect_exit "a dead disk has its name" 6 ublk-nbd connect --name data.1 $URI/two
-	check "disconnect by name" ublk-nbd disconnect data.1
+	expect_exit "disconnect by name, unflushed" 8 ublk-nbd disconnect data.1
 	expect_exit "nobody has it" 7 ublk-nbd status data.1
 	said "no disk has the name 'data.1'"
 	for i in 1 2 3 4; do
