@@ -6,7 +6,7 @@
 # cpus: 2
 # timeout-s: 150
 # modules: ublk_drv
-# suite: test
+# suite: long
 
 # shellcheck disable=SC1091,SC2034 # /lab is tests/system/guest; the libraries read these
 . /lab/faults.sh
