@@ -92,7 +92,7 @@ fails_at_once() {
 	start_hostile hostile "$SOCKET" --fail read
 	start_connect --timeout 5
 	wait_for test -s "$WORK/exit" || fail "connect" "does not end"
-	check_equal "exit code of connect ($(cat "$WORK/connect.log"))" 3 "$(cat "$WORK/exit")"
+	check_equal "exit code of connect ($(cat "$WORK/connect.log"))" 4 "$(cat "$WORK/exit")"
 	check_nothing_left
 	stop_server hostile
 }

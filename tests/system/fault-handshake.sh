@@ -83,12 +83,16 @@ a_case "the second connection may send less at once" refused 4 limits-differ --c
 a_case "the second connection has larger blocks" refused 4 block-differs --connections 4
 a_case "the second connection has other replies" refused 4 framing-differs --connections 4
 a_case "one connection alone gets a size" single_is_fine size-differs
-# locked PROGRAM: whether one with this name runs, and all of them have locked memory.
+# locked PROGRAM: whether one with this name runs, and all of them have locked memory. Its helpers are forked before
+# a key is read, and have names of their own.
 locked() {
-	pidof "$1" >/dev/null || return 1
+	lab_found=
 	for lab_pid in $(pidof "$1"); do
+		[ "$(cat "/proc/$lab_pid/comm")" = "$1" ] || continue
 		[ "$(awk '/^VmLck:/ { print $2 }' "/proc/$lab_pid/status")" -gt 0 ] || return 1
+		lab_found=yes
 	done
+	[ -n "$lab_found" ]
 }
 
 # locked_before PROGRAM VERB [ARGUMENT...]: the server has not said a word, no key was read yet.
