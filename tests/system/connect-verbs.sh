@@ -182,6 +182,7 @@ names() {
 	expect_exit "disconnect by name, unflushed" 8 ublk-nbd disconnect data.1
 	expect_exit "nobody has it" 7 ublk-nbd status data.1
 	said "no disk has the name 'data.1'"
+	rm -f "$WORK"/race.? # of an earlier case
 	for i in 1 2 3 4; do
 		ublk-nbd connect --name race $URI/$i >"$WORK/race.$i" 2>"$WORK/race-said.$i" &
 	done
@@ -241,6 +242,7 @@ wrong_use() {
 
 # --foreground: it stays, and ends with 0 when told to.
 in_the_foreground() {
+	rm -f "$WORK/out"
 	ublk-nbd connect --foreground $URI >"$WORK/out" 2>"$WORK/err" &
 	front=$!
 	wait_for test -s "$WORK/out" || fail "connect --foreground" "$(cat "$WORK/err")"
@@ -445,6 +447,7 @@ two_containers() {
 	check "its own disk is gone" wait_for test ! -e /dev/ublkb8
 	check "the other's is not" in_container two sh -c 'echo there >/mnt/file && sync /mnt/file'
 	# One whose daemon is killed is removed by who started it, and it alone.
+	rm -f "$WORK/out" # of an earlier case: what is there next is connect's
 	# shellcheck disable=SC2016 # the inner shell's
 	in_container one sh -c 'echo $(($0 - 1)) >/proc/sys/kernel/ns_last_pid
 		exec ublk-nbd connect --foreground --device 8 nbd://localhost/one' "$(pid_in two)" >"$WORK/out" 2>"$WORK/err" &
@@ -648,6 +651,7 @@ log_hangs() {
 	echo 0 >/proc/sys/kernel/hung_task_timeout_secs
 	for log in /mnt/log ${LAB_LONG:+"$WORK/full"}; do
 		start_nbdkit other 10812 memory 16M
+		rm -f "$WORK/out"
 		ublk-nbd connect --foreground --device 5 nbd://localhost:10812 >"$WORK/out" 2>"$log" &
 		front=$!
 		check "a disk that logs to $log" wait_for test -s "$WORK/out"
