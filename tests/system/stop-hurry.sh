@@ -6,7 +6,7 @@
 #         --force and SIGTERM in the midst of a stop; the clock is set; the attendant process is killed
 # kernels: 7.3
 # cpus: 2
-# timeout-s: 300
+# timeout-s: 600
 # modules: ublk_drv
 # load: 50
 # suite: test

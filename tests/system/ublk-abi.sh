@@ -6,10 +6,10 @@
 # kernels: 7.3-own
 # long-kernels: 7.3
 # cpus: 2
-# timeout-s: 180
+# timeout-s: 360
 # modules: ublk_drv
 # files: tests/ublk-abi.list kernel/README.md
-# load: 30
+# load: 85
 # allow-dmesg: I/O error|unable to read partition table
 
 # shellcheck disable=SC1091
