@@ -18,11 +18,12 @@ struct kernel_action {
 	uint64_t mask;
 };
 
-/* Those that do not end a process by default, and those that somebody takes. */
+/* Those that do not end a process by default, those that somebody takes, and SIGSYS: nobody sends it by mistake, and
+ * it is how a daemon that hangs is made to end with a look at its state. */
 static bool is_left(int number)
 {
-	static const int left[] = { SIGKILL, SIGSTOP, SIGTSTP,	SIGTTIN, SIGTTOU, SIGCONT,
-				    SIGCHLD, SIGURG,  SIGWINCH, SIGTERM, SIGINT,  SIGHUP };
+	static const int left[] = { SIGKILL, SIGSTOP,  SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGCHLD,
+				    SIGURG,  SIGWINCH, SIGTERM, SIGINT,	 SIGHUP,  SIGSYS };
 
 	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
 		if (left[i] == number)

@@ -168,7 +168,7 @@ swept() {
 	aside=$(child_of "$DAEMON" ublk-nbd-aside)
 	for number in $(seq 64); do
 		case $number in
-		9 | 15 | 17 | 18 | 19) continue ;; # KILL; TERM is the daemon's own stop; CHLD CONT STOP
+		9 | 15 | 17 | 18 | 19 | 31) continue ;; # KILL; TERM is the daemon's own stop; CHLD CONT STOP SYS
 		esac
 		kill "-$number" "$MINDER"
 		kill "-$number" "$aside"
