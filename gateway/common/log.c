@@ -60,9 +60,9 @@ static int take_strays(int pipe_fd)
 	return 0;
 }
 
-int log_detach(void)
+int log_detach(void (*settle)(void))
 {
-	struct log_writer writer = { .stderr_fd = STDERR_FILENO };
+	struct log_writer writer = { .stderr_fd = STDERR_FILENO, .settle = settle };
 	int strays[2], error;
 
 	snprintf(state.lost_format, sizeof(state.lost_format),

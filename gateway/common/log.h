@@ -22,8 +22,9 @@ enum log_level {
 /* name goes before each line. journal_prefix: lines begin with "<N>" as sd-daemon(3) has it. */
 void log_open(const char *name, bool verbose, bool journal_prefix);
 /* From here on nobody who logs waits, our forked processes included; nor does a library that prints. Before
- * any thread. 0, or -errno: lines are written as before. */
-int log_detach(void);
+ * any thread. settle, if there is one, is called in the process that writes, before it does. 0, or -errno:
+ * lines are written as before. */
+int log_detach(void (*settle)(void));
 /* What standard error was: for a program that we start. */
 int log_stderr_fd(void);
 /* No further program will be started: we keep the file or terminal no longer. */

@@ -167,5 +167,7 @@ int log_writer_start(const struct log_writer *writer)
 	take_signals();
 	if (chdir("/") < 0)
 		_exit(1);
+	if (writer->settle)
+		writer->settle();
 	run(writer);
 }

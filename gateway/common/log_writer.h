@@ -19,6 +19,7 @@ struct log_writer {
 	int wake_fd;		 /* eventfd: written to when a line was put */
 	int strays_fd; /* a pipe's reading end: what libraries print; its end is that of all who log */
 	int stderr_fd;
+	void (*settle)(void); /* called in it before anything is written; NULL: nothing */
 };
 
 /* Forks it. Afterwards wake_fd and strays_fd are its alone to read. It ends once the parent has ended and

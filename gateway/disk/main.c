@@ -22,6 +22,7 @@
 #include "gateway/common/strays.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/link.h"
+#include "gateway/disk/mounts.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
 #include "gateway/disk/serve.h"
@@ -162,6 +163,12 @@ static enum exit_code run(struct disk *disk)
 	return disk->exit_code;
 }
 
+/* The log's process reads no file: it needs none of the mounts of whoever started us. */
+static void leave_mounts(void)
+{
+	mounts_leave((const char *const[]){ NULL });
+}
+
 int main(int argc, char **argv)
 {
 	static struct disk disk = { .ready_fd = -1, .char_fd = -1 };
@@ -177,7 +184,7 @@ int main(int argc, char **argv)
 	disk.activation.minder_fd = -1;
 	disk.attendant.fd = -1;
 	log_open("ublk-nbd-disk", false, arguments.journal);
-	ret = log_detach();
+	ret = log_detach(leave_mounts);
 	if (ret < 0)
 		log_warning("no process to write the log: %s: whoever logs may have to wait for it",
 			    strerror(-ret));

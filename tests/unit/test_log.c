@@ -260,7 +260,7 @@ static int detached(int lines, bool pipe_is_full, int end, pid_t *writer)
 		close(ends[0]);
 		close(ends[1]);
 		log_open("x", false, false);
-		if (log_detach())
+		if (log_detach(NULL))
 			_exit(1);
 		log_release_stderr();
 		snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
