@@ -100,9 +100,12 @@ static void export_reset(struct nbd_handshake *hs)
 	nbd_text_printable(hs->export.name, sizeof(hs->export.name), name, strlen(name));
 }
 
+/* The option that is outstanding in this state; 0 before the first. */
 static uint32_t state_option(const struct nbd_handshake *hs)
 {
 	switch (hs->state) {
+	case NBD_HS_GREETING:
+		return 0;
 	case NBD_HS_STARTTLS:
 		return NBD_OPT_STARTTLS;
 	case NBD_HS_EXTENDED_HEADERS:
@@ -111,6 +114,8 @@ static uint32_t state_option(const struct nbd_handshake *hs)
 		return NBD_OPT_STRUCTURED_REPLY;
 	case NBD_HS_LIST:
 		return NBD_OPT_LIST;
+	case NBD_HS_EXPORT_NAME:
+		return NBD_OPT_EXPORT_NAME;
 	default:
 		return hs->options.goal == NBD_GOAL_GO ? NBD_OPT_GO : NBD_OPT_INFO;
 	}
@@ -168,11 +173,33 @@ static void ask_first(struct nbd_handshake *hs)
 		ask_plain(hs, NBD_HS_EXTENDED_HEADERS);
 }
 
+static struct nbd_refusal refusal_of(const struct nbd_handshake *hs)
+{
+	return (struct nbd_refusal){
+		.option = state_option(hs),
+		.export_name = hs->options.export_name,
+		.tls = hs->options.tls,
+		.no_extended = hs->options.no_extended || hs->options.no_structured,
+	};
+}
+
+/* Writes hs->error; returns the errno that fits. */
+static int explain(struct nbd_handshake *hs, uint32_t error, const char *message,
+		   size_t message_bytes)
+{
+	struct nbd_refusal refusal = refusal_of(hs);
+
+	refusal.error = error;
+	refusal.message = message;
+	refusal.message_bytes = message_bytes;
+	return nbd_refusal_explain(&refusal, hs->error, sizeof(hs->error));
+}
+
 /* "NBD_OPT_ABORT": we do not wait for the answer, as the server may close without one. */
 static void refuse(struct nbd_handshake *hs, uint32_t error, const char *message, size_t bytes)
 {
 	hs->option_error = error;
-	hs->error_errno = nbd_refusal_explain(hs, error, message, bytes);
+	hs->error_errno = explain(hs, error, message, bytes);
 	hs->state = NBD_HS_FAILED;
 	put_option(hs, NBD_OPT_ABORT, 0);
 }
@@ -181,7 +208,7 @@ static void refuse(struct nbd_handshake *hs, uint32_t error, const char *message
 static void refuse_ask(struct nbd_handshake *hs, uint32_t error, const char *message, size_t bytes)
 {
 	hs->option_error = error;
-	hs->error_errno = nbd_refusal_explain(hs, error, message, bytes);
+	hs->error_errno = explain(hs, error, message, bytes);
 	hs->state = NBD_HS_IDLE;
 }
 
@@ -398,7 +425,7 @@ static void on_export_name_reply(struct nbd_handshake *hs)
 	if (hs->in_bytes < hs->in_want_bytes)
 		return;
 	hs->option_error = type & NBD_REP_FLAG_ERROR ? type : 0;
-	hs->error_errno = nbd_refusal_explain(hs, type, message, payload_bytes);
+	hs->error_errno = explain(hs, type, message, payload_bytes);
 	hs->state = NBD_HS_FAILED;
 }
 
@@ -632,9 +659,11 @@ enum nbd_handshake_status nbd_handshake_feed(struct nbd_handshake *hs, const uin
 
 void nbd_handshake_closed(struct nbd_handshake *hs)
 {
+	struct nbd_refusal refusal = refusal_of(hs);
+
 	if (nbd_handshake_status(hs) != NBD_HANDSHAKE_ACTIVE)
 		return;
-	hs->error_errno = nbd_refusal_explain_close(hs);
+	hs->error_errno = nbd_refusal_explain_close(&refusal, hs->error, sizeof(hs->error));
 	hs->state = NBD_HS_FAILED;
 	hs->out_bytes = hs->out_sent_bytes = 0;
 }
@@ -662,26 +691,4 @@ void nbd_handshake_leave(struct nbd_handshake *hs)
 	assert(hs->state == NBD_HS_IDLE && hs->options.goal == NBD_GOAL_LIST);
 	put_option(hs, NBD_OPT_ABORT, 0);
 	hs->state = NBD_HS_DONE;
-}
-
-const char *nbd_option_error_name(uint32_t error, char *buf, size_t buf_bytes)
-{
-	static const char *const names[] = {
-		[NBD_REP_ERR_UNSUP & 0xff] = "NBD_REP_ERR_UNSUP",
-		[NBD_REP_ERR_POLICY & 0xff] = "NBD_REP_ERR_POLICY",
-		[NBD_REP_ERR_INVALID & 0xff] = "NBD_REP_ERR_INVALID",
-		[NBD_REP_ERR_PLATFORM & 0xff] = "NBD_REP_ERR_PLATFORM",
-		[NBD_REP_ERR_TLS_REQD & 0xff] = "NBD_REP_ERR_TLS_REQD",
-		[NBD_REP_ERR_UNKNOWN & 0xff] = "NBD_REP_ERR_UNKNOWN",
-		[NBD_REP_ERR_SHUTDOWN & 0xff] = "NBD_REP_ERR_SHUTDOWN",
-		[NBD_REP_ERR_BLOCK_SIZE_REQD & 0xff] = "NBD_REP_ERR_BLOCK_SIZE_REQD",
-		[NBD_REP_ERR_TOO_BIG & 0xff] = "NBD_REP_ERR_TOO_BIG",
-		[NBD_REP_ERR_EXT_HEADER_REQD & 0xff] = "NBD_REP_ERR_EXT_HEADER_REQD",
-	};
-	uint32_t index = error ^ NBD_REP_FLAG_ERROR;
-
-	if (index > 0 && index < sizeof(names) / sizeof(names[0]))
-		return names[index];
-	snprintf(buf, buf_bytes, "unknown error 0x%08" PRIx32, error);
-	return buf;
 }

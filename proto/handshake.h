@@ -149,7 +149,4 @@ void nbd_handshake_ask(struct nbd_handshake *hs, const char *name);
 /* In IDLE after a LIST: takes leave (ABORT); DONE. */
 void nbd_handshake_leave(struct nbd_handshake *hs);
 
-/* "NBD_REP_ERR_POLICY" and so on, or "unknown error 0x8000xxxx" in buf. Never NULL. */
-const char *nbd_option_error_name(uint32_t error, char *buf, size_t buf_bytes);
-
 #endif

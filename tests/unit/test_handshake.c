@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "proto/handshake.h"
+#include "proto/refusal.h"
 #include "proto/text.h"
 #include "tests/unit/bytes.h"
 
@@ -1440,14 +1441,15 @@ static void option_errors_have_names(void **state)
 	char buf[64];
 
 	(void)state;
-	assert_string_equal(nbd_option_error_name(NBD_REP_ERR_UNSUP, buf, sizeof(buf)),
+	assert_string_equal(nbd_refusal_error_name(NBD_REP_ERR_UNSUP, buf, sizeof(buf)),
 			    "NBD_REP_ERR_UNSUP");
-	assert_string_equal(nbd_option_error_name(NBD_REP_ERR_EXT_HEADER_REQD, buf, sizeof(buf)),
+	assert_string_equal(nbd_refusal_error_name(NBD_REP_ERR_EXT_HEADER_REQD, buf, sizeof(buf)),
 			    "NBD_REP_ERR_EXT_HEADER_REQD");
-	assert_string_equal(nbd_option_error_name(NBD_REP_FLAG_ERROR, buf, sizeof(buf)),
+	assert_string_equal(nbd_refusal_error_name(NBD_REP_FLAG_ERROR, buf, sizeof(buf)),
 			    "unknown error 0x80000000");
-	assert_string_equal(nbd_option_error_name(1, buf, sizeof(buf)), "unknown error 0x00000001");
-	assert_string_equal(nbd_option_error_name(0x8000000b, buf, sizeof(buf)),
+	assert_string_equal(nbd_refusal_error_name(1, buf, sizeof(buf)),
+			    "unknown error 0x00000001");
+	assert_string_equal(nbd_refusal_error_name(0x8000000b, buf, sizeof(buf)),
 			    "unknown error 0x8000000b");
 }
 
