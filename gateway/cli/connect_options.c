@@ -271,7 +271,8 @@ static int take_words(struct connect_options *wanted, struct target_options *tar
 	if (command && !target_set_export(&wanted->common, target, &config->target))
 		exit_code = EXIT_CODE_USAGE;
 	else if (command)
-		exit_code = (int)target_tls_complete(&wanted->common, target, &config->target);
+		exit_code =
+			(int)target_tls_complete(&wanted->common, &target->tls, &config->target);
 	if (!command && !options_check_words(&wanted->common, argc, 1, 1, "TARGET"))
 		exit_code = EXIT_CODE_USAGE;
 	else if (!command)
@@ -279,7 +280,7 @@ static int take_words(struct connect_options *wanted, struct target_options *tar
 			(int)target_parse(&wanted->common, target, argv[optind], &config->target);
 	if (exit_code != EXIT_CODE_OK)
 		return exit_with(wanted, exit_code);
-	config->tls = target->tls;
+	config->tls = target->tls.options;
 	config->connect_timeout_ms = target->connect_timeout_ms;
 	config->verbose = wanted->common.verbose;
 	return OPTION_END;

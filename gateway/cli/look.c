@@ -114,8 +114,8 @@ enum exit_code look_open(struct look *look, const struct options *options,
 	else if (!target_set_export(options, wanted, &look->uri))
 		exit_code = EXIT_CODE_USAGE;
 	else
-		exit_code = target_tls_complete(options, wanted, &look->uri);
-	look->tls = wanted->tls;
+		exit_code = target_tls_complete(options, &wanted->tls, &look->uri);
+	look->tls = wanted->tls.options;
 	if (exit_code == EXIT_CODE_OK && look->command[0])
 		exit_code = look_start(look);
 	look_describe(look);

@@ -7,7 +7,6 @@
 
 #include "gateway/cli/output.h"
 #include "gateway/cli/target.h"
-#include "gateway/cli/target_tls.h"
 #include "gateway/common/disk_config.h"
 
 void target_options_init(struct target_options *wanted)
@@ -27,7 +26,7 @@ bool target_option_take(const struct options *options, struct target_options *wa
 		return option_duration_ms(options, "--connect-timeout", optarg, &limit,
 					  &wanted->connect_timeout_ms);
 	default:
-		return target_tls_take(options, wanted, option);
+		return target_tls_take(options, &wanted->tls, option);
 	}
 }
 
@@ -90,5 +89,5 @@ enum exit_code target_parse(const struct options *options, struct target_options
 			   sizeof(uri->tls_certificates)) ||
 	    !make_absolute(options, "tls-psk-file", uri->tls_psk_file, sizeof(uri->tls_psk_file)))
 		return EXIT_CODE_USAGE;
-	return target_tls_complete(options, wanted, uri);
+	return target_tls_complete(options, &wanted->tls, uri);
 }

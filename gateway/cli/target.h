@@ -20,26 +20,13 @@
 #include <stdint.h>
 
 #include "gateway/cli/options.h"
+#include "gateway/cli/target_tls.h"
 #include "gateway/common/exit_code.h"
 #include "proto/uri.h"
-#include "tls/tls.h"
 
 enum target_option {
-	TARGET_OPTION_EXPORT = OPTION_TARGET,
+	TARGET_OPTION_EXPORT = TARGET_TLS_OPTION_LAST,
 	TARGET_OPTION_CONNECT_TIMEOUT,
-	TARGET_OPTION_TLS, /* and those behind it are target_tls.h's */
-	TARGET_OPTION_TLS_CA,
-	TARGET_OPTION_TLS_CRL,
-	TARGET_OPTION_TLS_CERT,
-	TARGET_OPTION_TLS_KEY,
-	TARGET_OPTION_TLS_PASSPHRASE_FILE,
-	TARGET_OPTION_TLS_CERTIFICATES,
-	TARGET_OPTION_TLS_HOSTNAME,
-	TARGET_OPTION_TLS_PSK,
-	TARGET_OPTION_TLS_USER,
-	TARGET_OPTION_TLS_VERIFY,
-	TARGET_OPTION_TLS_REKEY_RECORDS,
-	TARGET_OPTION_KTLS,
 	TARGET_OPTION_LAST,
 };
 
@@ -47,28 +34,13 @@ enum target_option {
 #define TARGET_OPTIONS                                                                             \
 	{ "export", required_argument, NULL, TARGET_OPTION_EXPORT },                               \
 	{ "connect-timeout", required_argument, NULL, TARGET_OPTION_CONNECT_TIMEOUT },             \
-	{ "tls", no_argument, NULL, TARGET_OPTION_TLS },                                           \
-	{ "tls-ca", required_argument, NULL, TARGET_OPTION_TLS_CA },                               \
-	{ "tls-crl", required_argument, NULL, TARGET_OPTION_TLS_CRL },                             \
-	{ "tls-cert", required_argument, NULL, TARGET_OPTION_TLS_CERT },                           \
-	{ "tls-key", required_argument, NULL, TARGET_OPTION_TLS_KEY },                             \
-	{ "tls-passphrase-file", required_argument, NULL, TARGET_OPTION_TLS_PASSPHRASE_FILE },     \
-	{ "tls-certificates", required_argument, NULL, TARGET_OPTION_TLS_CERTIFICATES },           \
-	{ "tls-hostname", required_argument, NULL, TARGET_OPTION_TLS_HOSTNAME },                   \
-	{ "tls-psk", required_argument, NULL, TARGET_OPTION_TLS_PSK },                             \
-	{ "tls-user", required_argument, NULL, TARGET_OPTION_TLS_USER },                           \
-	{ "tls-verify", required_argument, NULL, TARGET_OPTION_TLS_VERIFY },                       \
-	{ "tls-rekey-records", required_argument, NULL, TARGET_OPTION_TLS_REKEY_RECORDS },         \
-	{ "ktls", required_argument, NULL, TARGET_OPTION_KTLS }
+	TARGET_TLS_OPTIONS
 /* clang-format on */
 
 struct target_options {
 	const char *export_name;     /* NULL: the one in the target; borrowed from argv */
 	uint32_t connect_timeout_ms; /* for name, dial and handshake together */
-	bool tls_wanted;	     /* --tls */
-	bool tls_option_given;	     /* any of them */
-	char tls_certificates[TLS_PATH_BYTES_MAX]; /* --tls-certificates */
-	struct tls_options tls; /* complete after target_parse(); counts where the URI has tls */
+	struct target_tls tls;
 };
 
 void target_options_init(struct target_options *wanted);

@@ -24,67 +24,67 @@ static bool take_text(const struct options *options, const char *option, char *o
 	return true;
 }
 
-static bool take_verify(const struct options *options, struct target_options *wanted)
+static bool take_verify(const struct options *options, struct target_tls *wanted)
 {
 	if (strcmp(optarg, "yes") && strcmp(optarg, "no")) {
 		output_error(options->verb, "--tls-verify: '%s' is neither yes nor no", optarg);
 		return false;
 	}
-	wanted->tls.no_verify = !strcmp(optarg, "no");
+	wanted->options.no_verify = !strcmp(optarg, "no");
 	return true;
 }
 
-static bool take_ktls(const struct options *options, struct target_options *wanted)
+static bool take_ktls(const struct options *options, struct target_tls *wanted)
 {
-	if (!disk_ktls_parse(optarg, &wanted->tls.ktls))
+	if (!disk_ktls_parse(optarg, &wanted->options.ktls))
 		return true;
 	output_error(options->verb, "--ktls: '%s' is none of auto, on, off", optarg);
 	return false;
 }
 
-static bool take_rekey(const struct options *options, struct target_options *wanted)
+static bool take_rekey(const struct options *options, struct target_tls *wanted)
 {
 	static const struct disk_limit limit = { .minimum = 1, .maximum = TLS_REKEY_RECORDS_MAX };
 
 	return option_number(options, "--tls-rekey-records", optarg, &limit,
-			     &wanted->tls.rekey_records);
+			     &wanted->options.rekey_records);
 }
 
-bool target_tls_take(const struct options *options, struct target_options *wanted, int option)
+bool target_tls_take(const struct options *options, struct target_tls *wanted, int option)
 {
-	struct tls_options *tls = &wanted->tls;
+	struct tls_options *tls = &wanted->options;
 
-	if (option < TARGET_OPTION_TLS || option >= TARGET_OPTION_LAST)
+	if (option < TARGET_TLS_OPTION || option >= TARGET_TLS_OPTION_LAST)
 		return true;
-	wanted->tls_option_given = true;
+	wanted->option_given = true;
 	switch (option) {
-	case TARGET_OPTION_TLS:
-		wanted->tls_wanted = true;
+	case TARGET_TLS_OPTION:
+		wanted->required = true;
 		return true;
-	case TARGET_OPTION_TLS_CA:
+	case TARGET_TLS_OPTION_CA:
 		return take_text(options, "--tls-ca", tls->ca, sizeof(tls->ca));
-	case TARGET_OPTION_TLS_CRL:
+	case TARGET_TLS_OPTION_CRL:
 		return take_text(options, "--tls-crl", tls->crl, sizeof(tls->crl));
-	case TARGET_OPTION_TLS_CERT:
+	case TARGET_TLS_OPTION_CERT:
 		return take_text(options, "--tls-cert", tls->cert, sizeof(tls->cert));
-	case TARGET_OPTION_TLS_KEY:
+	case TARGET_TLS_OPTION_KEY:
 		return take_text(options, "--tls-key", tls->key, sizeof(tls->key));
-	case TARGET_OPTION_TLS_PASSPHRASE_FILE:
+	case TARGET_TLS_OPTION_PASSPHRASE_FILE:
 		return take_text(options, "--tls-passphrase-file", tls->passphrase_file,
 				 sizeof(tls->passphrase_file));
-	case TARGET_OPTION_TLS_CERTIFICATES:
-		return take_text(options, "--tls-certificates", wanted->tls_certificates,
-				 sizeof(wanted->tls_certificates));
-	case TARGET_OPTION_TLS_HOSTNAME:
+	case TARGET_TLS_OPTION_CERTIFICATES:
+		return take_text(options, "--tls-certificates", wanted->certificates,
+				 sizeof(wanted->certificates));
+	case TARGET_TLS_OPTION_HOSTNAME:
 		return take_text(options, "--tls-hostname", tls->hostname, sizeof(tls->hostname));
-	case TARGET_OPTION_TLS_PSK:
+	case TARGET_TLS_OPTION_PSK:
 		return take_text(options, "--tls-psk", tls->psk_file, sizeof(tls->psk_file));
-	case TARGET_OPTION_TLS_USER:
+	case TARGET_TLS_OPTION_USER:
 		return take_text(options, "--tls-user", tls->psk_identity,
 				 sizeof(tls->psk_identity));
-	case TARGET_OPTION_TLS_VERIFY:
+	case TARGET_TLS_OPTION_VERIFY:
 		return take_verify(options, wanted);
-	case TARGET_OPTION_TLS_REKEY_RECORDS:
+	case TARGET_TLS_OPTION_REKEY_RECORDS:
 		return take_rekey(options, wanted);
 	default:
 		return take_ktls(options, wanted);
@@ -135,12 +135,12 @@ static bool take_from_directory(const struct options *options, const char *direc
 	return true;
 }
 
-static bool take_directory(const struct options *options, struct target_options *wanted,
+static bool take_directory(const struct options *options, struct target_tls *wanted,
 			   const struct nbd_uri *uri)
 {
-	struct tls_options *tls = &wanted->tls;
+	struct tls_options *tls = &wanted->options;
 	const char *directory =
-		*wanted->tls_certificates ? wanted->tls_certificates : uri->tls_certificates;
+		*wanted->certificates ? wanted->certificates : uri->tls_certificates;
 
 	if (!*directory)
 		return true;
@@ -169,18 +169,18 @@ static bool settle_files(const struct options *options, struct tls_options *tls)
 	       settle_file(options, "--tls-psk", tls->psk_file);
 }
 
-static bool settle_verification(const struct options *options, struct target_options *wanted,
+static bool settle_verification(const struct options *options, struct target_tls *wanted,
 				const struct nbd_uri *uri)
 {
-	if (uri->tls_verify_peer == 0 && !wanted->tls.no_verify) {
+	if (uri->tls_verify_peer == 0 && !wanted->options.no_verify) {
 		output_error(options->verb,
 			     "tls-verify-peer=0 in the URI alone is not enough: to trust whoever "
 			     "answers, say --tls-verify=no as well");
 		return false;
 	}
-	if (!wanted->tls.no_verify)
+	if (!wanted->options.no_verify)
 		return true;
-	if (*wanted->tls.psk_file) {
+	if (*wanted->options.psk_file) {
 		output_error(options->verb, "--tls-verify=no makes no sense with a PSK: the key "
 					    "verifies the server");
 		return false;
@@ -250,10 +250,10 @@ static bool settle_hostname(const struct options *options, struct tls_options *t
 	return false;
 }
 
-static bool settle_psk(const struct options *options, struct target_options *wanted,
+static bool settle_psk(const struct options *options, struct target_tls *wanted,
 		       const struct nbd_uri *uri)
 {
-	struct tls_options *tls = &wanted->tls;
+	struct tls_options *tls = &wanted->options;
 
 	if (!*tls->psk_file && *uri->tls_psk_file)
 		strcpy(tls->psk_file, uri->tls_psk_file);
@@ -278,21 +278,21 @@ static bool settle_psk(const struct options *options, struct target_options *wan
 		return false;
 	}
 	if (*tls->psk_file && (*tls->cert || *tls->key || *tls->ca || *tls->crl ||
-			       *wanted->tls_certificates || *uri->tls_certificates)) {
+			       *wanted->certificates || *uri->tls_certificates)) {
 		output_error(options->verb, "a PSK and certificates exclude each other");
 		return false;
 	}
 	return true;
 }
 
-enum exit_code target_tls_complete(const struct options *options, struct target_options *wanted,
+enum exit_code target_tls_complete(const struct options *options, struct target_tls *wanted,
 				   struct nbd_uri *uri)
 {
-	struct tls_options *tls = &wanted->tls;
+	struct tls_options *tls = &wanted->options;
 
-	uri->tls |= wanted->tls_wanted;
+	uri->tls |= wanted->required;
 	if (!uri->tls) {
-		if (!wanted->tls_option_given)
+		if (!wanted->option_given)
 			return EXIT_CODE_OK;
 		output_error(options->verb,
 			     "TLS options, but no TLS: use nbds:// (nbds+unix://, nbds+vsock://), "

@@ -224,8 +224,8 @@ static void the_name_to_expect(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		accept(cases[i].line, &wanted, &uri, said);
 		assert_true(uri.tls);
-		assert_string_equal(wanted.tls.hostname, cases[i].hostname);
-		assert_false(wanted.tls.no_verify);
+		assert_string_equal(wanted.tls.options.hostname, cases[i].hostname);
+		assert_false(wanted.tls.options.no_verify);
 		assert_string_equal(said, "");
 	}
 }
@@ -241,15 +241,15 @@ static void files_become_absolute(void **state)
 	       "--tls-key client-key.pem --tls-passphrase-file psk nbds://host",
 	       &wanted, &uri, said);
 	file_path(path, "ca-cert.pem");
-	assert_string_equal(wanted.tls.ca, path);
+	assert_string_equal(wanted.tls.options.ca, path);
 	file_path(path, "crl.pem");
-	assert_string_equal(wanted.tls.crl, path);
+	assert_string_equal(wanted.tls.options.crl, path);
 	file_path(path, "client-cert.pem");
-	assert_string_equal(wanted.tls.cert, path);
+	assert_string_equal(wanted.tls.options.cert, path);
 	file_path(path, "client-key.pem");
-	assert_string_equal(wanted.tls.key, path);
+	assert_string_equal(wanted.tls.options.key, path);
 	file_path(path, "psk");
-	assert_string_equal(wanted.tls.passphrase_file, path);
+	assert_string_equal(wanted.tls.options.passphrase_file, path);
 }
 
 static void a_directory_of_certificates(void **state)
@@ -266,15 +266,15 @@ static void a_directory_of_certificates(void **state)
 			 folder);
 		accept(line, &wanted, &uri, said);
 		file_path(path, "ca-cert.pem");
-		assert_string_equal(wanted.tls.ca, path);
+		assert_string_equal(wanted.tls.options.ca, path);
 		file_path(path, "client-key.pem");
-		assert_string_equal(wanted.tls.key, path);
-		assert_string_equal(wanted.tls.crl, ""); /* there is no ca-crl.pem */
+		assert_string_equal(wanted.tls.options.key, path);
+		assert_string_equal(wanted.tls.options.crl, ""); /* there is no ca-crl.pem */
 	}
 	/* What is given by itself counts more. */
 	accept("--tls-certificates . --tls-ca crl.pem nbds://host", &wanted, &uri, said);
 	file_path(path, "crl.pem");
-	assert_string_equal(wanted.tls.ca, path);
+	assert_string_equal(wanted.tls.options.ca, path);
 }
 
 static void shared_keys(void **state)
@@ -286,12 +286,12 @@ static void shared_keys(void **state)
 	(void)state;
 	file_path(path, "psk");
 	accept("--tls-psk psk --tls-user alice nbds://host", &wanted, &uri, said);
-	assert_string_equal(wanted.tls.psk_file, path);
-	assert_string_equal(wanted.tls.psk_identity, "alice");
+	assert_string_equal(wanted.tls.options.psk_file, path);
+	assert_string_equal(wanted.tls.options.psk_identity, "alice");
 	snprintf(line, sizeof(line), "nbds://alice@host?tls-psk-file=%s", path);
 	accept(line, &wanted, &uri, said);
-	assert_string_equal(wanted.tls.psk_file, path);
-	assert_string_equal(wanted.tls.psk_identity, "alice");
+	assert_string_equal(wanted.tls.options.psk_file, path);
+	assert_string_equal(wanted.tls.options.psk_identity, "alice");
 }
 
 static void no_verification_is_loud(void **state)
@@ -302,12 +302,12 @@ static void no_verification_is_loud(void **state)
 
 	(void)state;
 	accept("--tls-verify=no nbds://host", &wanted, &uri, said);
-	assert_true(wanted.tls.no_verify);
+	assert_true(wanted.tls.options.no_verify);
 	assert_non_null(strstr(said, "NOT verified"));
 	accept("--tls-verify=no nbds://host?tls-verify-peer=0", &wanted, &uri, said);
-	assert_true(wanted.tls.no_verify);
+	assert_true(wanted.tls.options.no_verify);
 	accept("--tls-verify=no --tls-verify=yes nbds://host", &wanted, &uri, said);
-	assert_false(wanted.tls.no_verify);
+	assert_false(wanted.tls.options.no_verify);
 	accept("nbd://host", &wanted, &uri, said);
 	assert_false(uri.tls);
 }
