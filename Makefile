@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-#   make          build the two programs into $(BUILD)/bin and $(BUILD)/libexec
+#   make          build the three programs into $(BUILD)/bin and $(BUILD)/libexec
 #   make run      install what is missing, build, and do the main job (URI=nbd://... for your server)
 #   make test     install what is missing, then every test; ends with "N passed, N failed, N skipped"
 #   make check    the quick part: unit tests, lint, a short fuzz of each parser
@@ -37,19 +37,22 @@ ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN),-pie -Wl$(comma)-z$(comma)relro$(co
 
 # Which libraries each part may use; nothing else may be linked.
 LIBS_disk := -luring -lssl -lcrypto -ljansson -lpthread
-LIBS_cli  := -lnbd -luriparser -ljansson -lsystemd -luring -lssl -lcrypto -lpthread
+LIBS_cli  := -luriparser -ljansson -lsystemd -luring -lssl -lcrypto -lpthread
+LIBS_map  := -lnbd -luriparser -ljansson -lssl -lcrypto -lpthread
+LIBS_test := -lnbd $(LIBS_cli)
 
 PROTO_SRCS  := $(wildcard proto/*.c)
 TLS_SRCS    := $(wildcard tls/*.c)
 COMMON_SRCS := $(wildcard gateway/common/*.c)
 CLI_SRCS    := $(wildcard gateway/cli/*.c)
+MAP_SRCS    := $(wildcard gateway/map/*.c)
 DISK_SRCS   := $(wildcard gateway/disk/*.c)
 # uri.c needs uriparser, so it is the command line's alone.
 DISK_PROTO_SRCS := $(filter-out proto/uri.c,$(PROTO_SRCS))
 
 objs = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-PROGRAMS := $(BUILD)/bin/ublk-nbd $(BUILD)/libexec/ublk-nbd-disk
+PROGRAMS := $(BUILD)/bin/ublk-nbd $(BUILD)/libexec/ublk-nbd-disk $(BUILD)/libexec/ublk-nbd-map
 
 all: $(PROGRAMS)
 
@@ -65,11 +68,21 @@ $(BUILD)/libexec/ublk-nbd-disk: $(call objs,$(DISK_SRCS) $(COMMON_SRCS) $(DISK_P
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_disk)
 
-# --- unit tests: one program per tests/unit/test_*.c, linked with all but the two main()s ---------
+# What a verb that is a program of its own takes of the command line: of an archive, only that is linked.
+$(BUILD)/gateway/verb.a: $(call objs,$(filter-out gateway/cli/main.c,$(CLI_SRCS)) $(COMMON_SRCS) $(PROTO_SRCS) $(TLS_SRCS))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar qcs $@ $^
+
+$(BUILD)/libexec/ublk-nbd-map: $(call objs,$(MAP_SRCS)) $(BUILD)/gateway/verb.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_map)
+
+# --- unit tests: one program per tests/unit/test_*.c, linked with all but the main()s ---------
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRCS))
 TESTED_OBJS := $(call objs,$(PROTO_SRCS) $(TLS_SRCS) $(COMMON_SRCS) \
-	$(filter-out gateway/cli/main.c,$(CLI_SRCS)) $(filter-out gateway/disk/main.c,$(DISK_SRCS)))
+	$(filter-out %/main.c,$(CLI_SRCS) $(MAP_SRCS) $(DISK_SRCS)))
 
 $(BUILD)/tests/tested.a: $(TESTED_OBJS)
 	@mkdir -p $(@D)
@@ -77,7 +90,7 @@ $(BUILD)/tests/tested.a: $(TESTED_OBJS)
 	ar qcs $@ $^
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/tested.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_cli)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_test)
 
 # --- test programs that run inside the guest: one per tests/guest/*.c ------------------------------
 GUEST_SRCS := $(wildcard tests/guest/*.c)
@@ -85,7 +98,7 @@ GUEST_BINS := $(patsubst tests/guest/%.c,$(BUILD)/tests/guest/%,$(GUEST_SRCS))
 
 $(BUILD)/tests/guest/%: $(BUILD)/tests/guest/%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
 
 # Those that test a ublk driver by itself share tests/guest/ublk/.
 UBLK_TEST_OBJS := $(call objs,$(wildcard tests/guest/ublk/*.c))
@@ -95,14 +108,14 @@ UBLK_TEST_BINS := $(filter $(BUILD)/tests/guest/ublk_%,$(GUEST_BINS))
 # A static rule: of two pattern rules make takes the one whose objects are there already.
 $(UBLK_TEST_BINS): $(BUILD)/tests/guest/%: $(BUILD)/tests/guest/%.o $(UBLK_TEST_OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
 
 # The TLS server of the tests is made of tests/guest/tls/.
 TLS_TEST_OBJS := $(call objs,$(wildcard tests/guest/tls/*.c))
 
 $(BUILD)/tests/guest/tls_%: $(BUILD)/tests/guest/tls_%.o $(TLS_TEST_OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
 
 guest-programs: $(PROGRAMS) $(GUEST_BINS)
 
@@ -189,6 +202,7 @@ modules_install: modules
 install: $(PROGRAMS)
 	install -D -m 755 $(BUILD)/bin/ublk-nbd $(DESTDIR)$(BINDIR)/ublk-nbd
 	install -D -m 755 $(BUILD)/libexec/ublk-nbd-disk $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-disk
+	install -D -m 755 $(BUILD)/libexec/ublk-nbd-map $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-map
 	install -D -m 644 gateway/54-ublk-nbd.rules $(DESTDIR)$(UDEVDIR)/54-ublk-nbd.rules
 	set -e; for page in gateway/man/*.1; do \
 		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man1/$${page##*/}; done

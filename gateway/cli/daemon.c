@@ -19,6 +19,7 @@
 #include "gateway/cli/daemon.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/process.h"
+#include "gateway/cli/program.h"
 #include "gateway/cli/reap.h"
 #include "gateway/common/open_files.h"
 #include "gateway/common/runtime_dir.h"
@@ -41,38 +42,16 @@ struct recipe {
 
 /* --- parts ----------------------------------------------------------------------------------------------- */
 
-/* The daemon beside our own program: "BUILD/bin/ublk-nbd" has its daemon at
- * "BUILD/libexec/ublk-nbd-disk", an installed "PREFIX/bin/ublk-nbd" one folder deeper. So a tree can
- * be moved, and installed under another PREFIX than it was built for. */
-static bool program_beside(const char *folder, char *out, size_t out_bytes)
-{
-	char self[PATH_MAX];
-	ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-	int written;
-
-	if (bytes <= 0)
-		return false;
-	self[bytes] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return false;
-	*slash = '\0';
-	written = snprintf(out, out_bytes, "%s/../libexec/%s" DAEMON_NAME, self, folder);
-	return written > 0 && (size_t)written < out_bytes && !access(out, X_OK);
-}
-
 int daemon_find_program(char *path, size_t path_bytes, char *error, size_t error_bytes)
 {
-	if (program_beside("", path, path_bytes) || program_beside("ublk-nbd/", path, path_bytes))
-		return 0;
-	snprintf(path, path_bytes, LIBEXECDIR "/" DAEMON_NAME);
-	if (!access(path, X_OK))
-		return 0;
-	snprintf(error, error_bytes,
-		 "the daemon's program %s cannot be run: %s; install ublk-nbd whole (make install)",
-		 path, strerror(errno));
-	return -ENOENT;
+	int result = program_find(DAEMON_NAME, path, path_bytes);
+
+	if (result)
+		snprintf(error, error_bytes,
+			 "the daemon's program %s cannot be run: %s; install ublk-nbd whole (make "
+			 "install)",
+			 path, strerror(-result));
+	return result;
 }
 
 static int config_write(const struct disk_config *config, int *out)

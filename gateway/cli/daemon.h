@@ -24,9 +24,7 @@ struct daemon {
 };
 
 /*
- * Starts the daemon for config: beside our own program when that lies in a build tree
- * (../libexec/ublk-nbd-disk), else from where it was installed; never from PATH. It gets a session
- * of its own, /dev/null as stdin and stdout, the configuration on descriptor 3, the ready conversation on
+ * Starts the daemon for config; where its program is found: program.h. It gets a session of its own, /dev/null as stdin and stdout, the configuration on descriptor 3, the ready conversation on
  * 4, and no other descriptor. Its stderr is the journal, or where there is none daemon.log of the
  * runtime directory; with config->foreground it is ours. The working directory is ours as well: a
  * server's command may name files in it.
@@ -36,7 +34,7 @@ struct daemon {
 int daemon_start(const struct disk_config *config, struct daemon *daemon, char *error,
 		 size_t error_bytes);
 
-/* The daemon's program, into path. 0, or -ENOENT with a sentence in error. */
+/* The daemon's program, into path. 0, or -errno with a sentence in error. */
 int daemon_find_program(char *path, size_t path_bytes, char *error, size_t error_bytes);
 
 /* Where the daemon's messages are, for a person: "journalctl -t ublk-nbd", or the file. */

@@ -2,14 +2,12 @@
 /*
  * ublk-nbd: the command line. Finds the verb; the rest is in cmd_VERB.c.
  */
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "gateway/cli/commands.h"
 #include "gateway/cli/output.h"
+#include "gateway/cli/verb.h"
 #include "gateway/common/exit_code.h"
 
 struct verb {
@@ -59,34 +57,15 @@ static const struct verb *verb_find(const char *name)
 	return NULL;
 }
 
-/* Whoever closed one of the three means no file of ours to have its number. What is written to a closed
- * one still fails. */
-static int hold_standard_fds(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 &&
-		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-			return -1;
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 	const struct verb *verb = verb_find(name);
 
-	if (hold_standard_fds())
+	if (verb_prepare())
 		return EXIT_CODE_FAILURE;
-	/* A peer that closed is an errno here, not a death. */
-	signal(SIGPIPE, SIG_IGN);
-	if (verb) {
-		int exit_code;
-
-		output_hold();
-		exit_code = verb->run(argc - 1, argv + 1);
-		output_release();
-		return exit_code;
-	}
+	if (verb)
+		return verb_run(verb->run, argc - 1, argv + 1);
 	if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
 		print_help();
 		return output_finish(NULL);

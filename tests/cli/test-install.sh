@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Goal: `make install` puts everything, and nothing else, where DESTDIR and PREFIX say, also when the
-# programs were built for another PREFIX; what is installed runs.
+# programs were built for another PREFIX; what is installed runs, also without the program that needs libnbd.
 # Method: two prefixes into scratch folders, the list of files compared, the program called there.
 # (That it finds its daemon there needs a disk: tests/system/connect-verbs.sh, "moved elsewhere".)
 
@@ -24,6 +24,7 @@ wanted() {
 	{
 		echo "755 ${1#/}/bin/ublk-nbd"
 		echo "755 ${1#/}/libexec/ublk-nbd/ublk-nbd-disk"
+		echo "755 ${1#/}/libexec/ublk-nbd/ublk-nbd-map"
 		echo "644 $2/54-ublk-nbd.rules"
 		for page in "" -connect -disconnect -doctor -exports -info -list -map -resize -status; do
 			echo "644 ${1#/}/share/man/man1/ublk-nbd$page.1"
@@ -43,3 +44,18 @@ installs_in() {
 
 installs_in /opt/x etc/udev/rules.d
 installs_in /usr usr/lib/udev/rules.d
+
+# What needs libnbd may be left out: its verb says so, and the others do not mind.
+PROGRAM=$ROOT/usr/bin/ublk-nbd
+answers "1 MiB" map [ nbdkit memory 1M ]
+mv "$ROOT/usr/libexec/ublk-nbd/ublk-nbd-map" "$SCRATCH/ublk-nbd-map"
+fallback=$(strings -a "$PROGRAM" | sed -n 's|/%s$|/ublk-nbd-map|p' | grep -m 1 libexec)
+if [ -e "$fallback" ]; then
+	printf 'skip map without its program: %s is installed\n' "$fallback"
+else
+	for words in "[ nbdkit memory 1M ]" --help "--no-such-option host"; do
+		# shellcheck disable=SC2086 # a list of words
+		refused 5 "ublk-nbd: map: its program $fallback cannot be run: No such file or directory; install it" map $words
+	done
+fi
+answers "1 MiB" info [ nbdkit memory 1M ]

@@ -400,6 +400,9 @@ moved_elsewhere() {
 	mv /usr/local/libexec/ublk-nbd /usr/local/libexec/hidden
 	expect_exit "without its daemon" 5 ublk-nbd connect $URI
 	said 'ublk-nbd-disk' 'make install'
+	expect_exit "without the program for maps" 5 ublk-nbd map $URI
+	said '/usr/local/libexec/ublk-nbd/ublk-nbd-map' 'make install' libnbd
+	check "a map" /opt/moved/bin/ublk-nbd map $URI
 	DISK=$(/opt/moved/bin/ublk-nbd connect $URI 2>"$WORK/said") || fail "connect" "$(cat "$WORK/said")"
 	check_equal "the daemon" /opt/moved/libexec/ublk-nbd/ublk-nbd-disk \
 		"$(readlink "/proc/$(status_of .pid)/exe")"

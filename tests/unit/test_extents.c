@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/cli/extents.h"
+#include "gateway/map/extents.h"
 
 #define COLUMNS 16
 

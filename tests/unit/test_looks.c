@@ -21,6 +21,7 @@
 #include "gateway/common/minder.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/exit_code.h"
+#include "gateway/map/map.h"
 #include "tests/unit/peers.h"
 #include "tests/unit/verbs.h"
 
@@ -332,7 +333,7 @@ static void test_map_sparse(void **state)
 
 	(void)state;
 	make_sparse(image, sizeof(image));
-	object = RUN_JSON(cmd_map, "[", "qemu-nbd", "-t", "-r", "-f", "raw", image, "]");
+	object = RUN_JSON(map_command, "[", "qemu-nbd", "-t", "-r", "-f", "raw", image, "]");
 	extents = json_object_get(object, "extents");
 	assert_int_equal(json_array_size(extents), 4);
 	for (size_t i = 0; i < 4; i++) {
@@ -345,7 +346,7 @@ static void test_map_sparse(void **state)
 	assert_true(json_is_true(json_object_get(object, "complete")));
 	json_decref(object);
 
-	assert_int_equal(RUN(cmd_map, "[", "nbdkit", "file", image, "]"), EXIT_CODE_OK);
+	assert_int_equal(RUN(map_command, "[", "nbdkit", "file", image, "]"), EXIT_CODE_OK);
 	assert_says(printed,
 		    "[#########...........................#########...........................]");
 	assert_says(printed, "25.0 %");
@@ -356,14 +357,14 @@ static void test_map_sparse(void **state)
 /* More than one request can ask for; and a server that gives small pieces. */
 static void test_map_large(void **state)
 {
-	json_t *object = RUN_JSON(cmd_map, "[", "nbdkit", "memory", "5T", "]");
+	json_t *object = RUN_JSON(map_command, "[", "nbdkit", "memory", "5T", "]");
 
 	(void)state;
 	assert_int_equal(json_array_size(json_object_get(object, "extents")), 1);
 	assert_int_equal(integer(object, "mapped_bytes"), (json_int_t)5 << 40);
 	json_decref(object);
-	object = RUN_JSON(cmd_map, "[", "nbdkit", "eval", "get_size=echo 10M", "can_extents=exit 0",
-			  "pread=dd if=/dev/zero count=$3 iflag=count_bytes",
+	object = RUN_JSON(map_command, "[", "nbdkit", "eval", "get_size=echo 10M",
+			  "can_extents=exit 0", "pread=dd if=/dev/zero count=$3 iflag=count_bytes",
 			  "extents=t=; [ $(($4 / 1048576 % 2)) = 0 ] || t=hole,zero; echo $4 1M $t",
 			  "]");
 	assert_int_equal(json_array_size(json_object_get(object, "extents")), 10);
@@ -374,10 +375,10 @@ static void test_map_large(void **state)
 static void test_map_refused(void **state)
 {
 	(void)state;
-	assert_int_equal(RUN(cmd_map, "[", "nbdkit", "--no-sr", "memory", "1M", "]"),
+	assert_int_equal(RUN(map_command, "[", "nbdkit", "--no-sr", "memory", "1M", "]"),
 			 EXIT_CODE_REFUSED);
 	assert_says(complained, "simple replies");
-	assert_int_equal(RUN(cmd_map, "[", "nbdkit", "--filter=error", "memory", "1M",
+	assert_int_equal(RUN(map_command, "[", "nbdkit", "--filter=error", "memory", "1M",
 			     "error-extents-rate=100%", "]"),
 			 EXIT_CODE_REFUSED);
 	assert_says(complained, "block status");
@@ -390,7 +391,7 @@ static void test_map_partial(void **state)
 	json_t *object;
 
 	(void)state;
-	assert_int_equal(RUN(cmd_map, "-o", "json", "-t", "3", "[", "nbdkit", "eval",
+	assert_int_equal(RUN(map_command, "-o", "json", "-t", "3", "[", "nbdkit", "eval",
 			     "get_size=echo 10M", "can_extents=exit 0", "pread=exit 1",
 			     "extents=[ $4 -lt 3145728 ] || sleep 4; echo $4 1M", "]"),
 			 EXIT_CODE_UNREACHABLE);
@@ -554,7 +555,7 @@ static void test_doctor_no_server(void **state)
 
 static void test_all_in_time(void **state)
 {
-	static const verb_fn verbs[] = { cmd_exports, cmd_info, cmd_map, cmd_doctor };
+	static const verb_fn verbs[] = { cmd_exports, cmd_info, map_command, cmd_doctor };
 	static const enum peer_script scripts[] = { PEER_SILENT, PEER_STALL_OPTION,
 						    PEER_STALL_PARTIAL };
 	struct dial_address address;
@@ -571,7 +572,7 @@ static void test_all_in_time(void **state)
 			const char *words[] = { "verb", "--connect-timeout=300ms", target, NULL,
 						NULL };
 
-			if (verbs[verb] == cmd_map)
+			if (verbs[verb] == map_command)
 				words[3] = "--timeout=300ms";
 			started_ms = dial_now_ms();
 			exit_code = run(verbs[verb], words);
@@ -587,7 +588,7 @@ static void test_all_in_time(void **state)
 
 static void test_help(void **state)
 {
-	static const verb_fn verbs[] = { cmd_exports, cmd_info, cmd_map, cmd_doctor };
+	static const verb_fn verbs[] = { cmd_exports, cmd_info, map_command, cmd_doctor };
 	const char *line, *end;
 	int lines;
 

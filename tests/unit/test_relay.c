@@ -12,7 +12,7 @@
 
 #include <libnbd.h>
 
-#include "gateway/cli/relay.h"
+#include "gateway/map/relay.h"
 #include "tests/unit/peers.h"
 
 static char *const nbdkit[] = { "nbdkit", "pattern", "64M", NULL };

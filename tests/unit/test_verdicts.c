@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "gateway/cli/commands.h"
+#include "gateway/map/map.h"
 #include "tests/unit/peers.h"
 #include "tests/unit/tls_peer.h"
 #include "tests/unit/verbs.h"
@@ -453,7 +454,7 @@ static void check_map(const struct quirk *quirk)
 	int exit_code;
 
 	snprintf(info_says, sizeof(info_says), "%s", complaint());
-	exit_code = verdict(cmd_map, "map", quirk);
+	exit_code = verdict(map_command, "map", quirk);
 	if (quirk->opens && !quirk->lenient) {
 		expect(exit_code == (int)quirk->opens && !strcmp(complaint(), info_says), "map",
 		       quirk, exit_code);

@@ -5,8 +5,8 @@
  * is one way to dial, one TLS stack, and one deadline: when it comes, both ends are cut, and the
  * client's call, whichever it is, fails.
  */
-#ifndef GATEWAY_CLI_RELAY_H
-#define GATEWAY_CLI_RELAY_H
+#ifndef GATEWAY_MAP_RELAY_H
+#define GATEWAY_MAP_RELAY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * extents.h - what is where on a disk: a list of extents, in order, without gaps, neighbours of one
  * kind made one; and a line of text that shows it.
  */
-#ifndef GATEWAY_CLI_EXTENTS_H
-#define GATEWAY_CLI_EXTENTS_H
+#ifndef GATEWAY_MAP_EXTENTS_H
+#define GATEWAY_MAP_EXTENTS_H
 
 #include <jansson.h>
 #include <stddef.h>

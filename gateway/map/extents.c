@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/cli/extents.h"
+#include "gateway/map/extents.h"
 
 static int extents_grow(struct extents *extents)
 {

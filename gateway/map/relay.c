@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "gateway/cli/relay.h"
+#include "gateway/map/relay.h"
 
 #define RELAY_BYTES 65536
 

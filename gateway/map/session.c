@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "gateway/cli/output.h"
-#include "gateway/cli/session.h"
+#include "gateway/map/session.h"
 
 enum exit_code session_open(struct session *session, struct look *look, uint32_t timeout_ms)
 {

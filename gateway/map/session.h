@@ -3,13 +3,13 @@
  * session.h - libnbd on a connection that we dialled (relay.h), for the verb that asks a server what
  * connect never asks: block status. Everything ends at one deadline.
  */
-#ifndef GATEWAY_CLI_SESSION_H
-#define GATEWAY_CLI_SESSION_H
+#ifndef GATEWAY_MAP_SESSION_H
+#define GATEWAY_MAP_SESSION_H
 
 #include <libnbd.h>
 
 #include "gateway/cli/look.h"
-#include "gateway/cli/relay.h"
+#include "gateway/map/relay.h"
 
 struct session {
 	struct look *look;
