@@ -37,7 +37,7 @@ ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN),-pie -Wl$(comma)-z$(comma)relro$(co
 
 # Which libraries each part may use; nothing else may be linked.
 LIBS_disk := -luring -lssl -lcrypto -ljansson -lpthread
-LIBS_cli  := -luriparser -ljansson -lsystemd -luring -lssl -lcrypto -lpthread
+LIBS_cli  := -luriparser -ljansson -luring -lssl -lcrypto -lpthread
 LIBS_map  := -lnbd -luriparser -ljansson -lssl -lcrypto -lpthread
 LIBS_test := -lnbd $(LIBS_cli)
 

@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <syslog.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "gateway/cli/daemon.h"
@@ -21,6 +19,7 @@
 #include "gateway/cli/process.h"
 #include "gateway/cli/program.h"
 #include "gateway/cli/reap.h"
+#include "gateway/cli/systemd.h"
 #include "gateway/common/open_files.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
@@ -103,7 +102,7 @@ static int stderr_open(struct recipe *recipe, bool foreground)
 		recipe->stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, HIGH_FD);
 		return recipe->stderr_fd < 0 ? -open_files_dup_error(errno) : 0;
 	}
-	recipe->stderr_fd = sd_journal_stream_fd("ublk-nbd", LOG_INFO, true);
+	recipe->stderr_fd = systemd_journal_open(SYSTEMD_JOURNAL_SOCKET, "ublk-nbd");
 	recipe->journal = recipe->stderr_fd >= 0;
 	if (!recipe->journal)
 		recipe->stderr_fd = log_open_file();
@@ -112,7 +111,7 @@ static int stderr_open(struct recipe *recipe, bool foreground)
 
 void daemon_log_place(char *out, size_t out_bytes)
 {
-	if (!access("/run/systemd/journal/stdout", F_OK))
+	if (!access(SYSTEMD_JOURNAL_SOCKET, F_OK))
 		snprintf(out, out_bytes, "journalctl -t ublk-nbd");
 	else if (log_path(out, out_bytes, ""))
 		snprintf(out, out_bytes, LOG_NAME " of the runtime directory");

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <systemd/sd-daemon.h>
 
 #include "gateway/cli/foreground.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
+#include "gateway/cli/systemd.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/strays.h"
 
@@ -32,19 +33,21 @@ static int judge(const struct daemon *daemon, int status, const char *device)
 
 int foreground_run(struct daemon *daemon, int interrupt_fd, const char *device)
 {
+	char state[200];
 	int signal, status;
 
 	/* Our end is the service's, or the container's, and with it the daemon's. */
 	strays_ignore();
 	output_release_aside();
-	sd_notifyf(0, "READY=1\nSTATUS=Serving %s", device);
+	snprintf(state, sizeof(state), "READY=1\nSTATUS=Serving %s", device);
+	systemd_notify(state);
 	/* A disk in use is served on in spite of SIGTERM, so STOPPING=1 is said when it is true. */
 	while (interrupt_wait(interrupt_fd, daemon->pidfd, INT64_MAX / 2) == 0) {
 		signal = interrupt_take(interrupt_fd);
 		if (signal)
 			process_signal(daemon->pidfd, signal);
 	}
-	sd_notify(0, "STOPPING=1");
+	systemd_notify("STOPPING=1");
 	status = daemon_reap(daemon);
 	return judge(daemon, status, device);
 }
