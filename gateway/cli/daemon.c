@@ -56,16 +56,18 @@ int daemon_find_program(char *path, size_t path_bytes, char *error, size_t error
 static int config_write(const struct disk_config *config, int *out)
 {
 	json_t *object = disk_config_to_json(config);
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 	int fd, error = 0;
 
-	if (!object)
+	json_decref(object);
+	if (!text)
 		return -ENOMEM;
 	fd = memfd_create("ublk-nbd-config", MFD_CLOEXEC);
 	if (fd < 0)
 		error = -errno;
-	else if (json_dumpfd(object, fd, JSON_COMPACT) || lseek(fd, 0, SEEK_SET))
+	else if (pwrite(fd, text, strlen(text), 0) != (ssize_t)strlen(text))
 		error = -EIO;
-	json_decref(object);
+	free(text);
 	if (error && fd >= 0)
 		close(fd);
 	*out = fd;

@@ -81,11 +81,20 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 	return false;
 }
 
+/* jansson's own way asks the kernel for each byte. */
+static size_t read_some(void *buffer, size_t bytes, void *context)
+{
+	const int *fd = context;
+	ssize_t n = read(*fd, buffer, bytes);
+
+	return n < 0 ? (size_t)-1 : (size_t)n;
+}
+
 static bool read_config(int fd, struct disk *disk)
 {
 	json_error_t error;
 	char sentence[512];
-	json_t *object = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
+	json_t *object = json_load_callback(read_some, &fd, JSON_REJECT_DUPLICATES, &error);
 	int ret;
 
 	close(fd);
