@@ -14,9 +14,10 @@
 
 #include "gateway/common/exit_code.h"
 
-#define CONTROL_CLIENTS_MAX    16
-#define CONTROL_POLLFDS_MAX    (CONTROL_CLIENTS_MAX + 1)
-#define CONTROL_LINE_BYTES_MAX (64u << 10)
+#define CONTROL_CLIENTS_MAX 16
+#define CONTROL_POLLFDS_MAX (CONTROL_CLIENTS_MAX + 1)
+/* Of a request: a verb and what it is to do. All clients' room is there from the beginning, and locked. */
+#define CONTROL_LINE_BYTES_MAX (4u << 10)
 
 /* Names a client that waits for its answer; 0 is nobody's. Stays unanswered when it has left. */
 typedef uint64_t control_client_id;
