@@ -774,10 +774,11 @@ static int fail_syntax(const struct parse *parse, const char *text, const char *
 
 static int parse_split(const struct parse *parse, const char *text, struct span zone)
 {
-	struct arena arena = { .used = 0 };
+	struct arena arena; /* its bytes are as they come: most are never touched */
 	const char *where = NULL;
 	UriUriA parts;
 
+	arena.used = 0;
 	arena.manager = (UriMemoryManager){
 		.malloc = arena_malloc,
 		.calloc = arena_calloc,
