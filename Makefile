@@ -46,7 +46,7 @@ TLS_SRCS    := $(wildcard tls/*.c)
 COMMON_SRCS := $(wildcard gateway/common/*.c)
 CLI_SRCS    := $(wildcard gateway/cli/*.c)
 MAP_SRCS    := $(wildcard gateway/map/*.c)
-DISK_SRCS   := $(wildcard gateway/disk/*.c)
+DISK_SRCS   := $(wildcard gateway/disk/*.c gateway/block/*.c gateway/ublk/*.c gateway/nbd/*.c)
 # uri.c needs uriparser, so it is the command line's alone.
 DISK_PROTO_SRCS := $(filter-out proto/uri.c,$(PROTO_SRCS))
 

@@ -24,7 +24,7 @@
 #define DISK_CONNECT_TIMEOUT_MS 30000
 #define DISK_MAX_IO_BYTES	(1u << 20)
 
-/* How a block request's bytes reach the daemon; see gateway/disk/payload.h. */
+/* How a block request's bytes reach the daemon; see gateway/ublk/tag_payload.h. */
 enum disk_payload {
 	DISK_PAYLOAD_AUTO, /* the best the kernel grants */
 	DISK_PAYLOAD_MAPPED,

@@ -31,6 +31,7 @@
 #include "gateway/disk/attendant.h"
 #include "gateway/common/params.h"
 #include "gateway/disk/queue.h"
+#include "gateway/nbd/client.h"
 
 enum disk_state {
 	DISK_DIALING,
@@ -66,10 +67,13 @@ struct disk {
 	char device_path[32];		   /* "/dev/ublkb0"; "" before ADDED */
 	int char_fd;
 	struct queue_shared shared;
+	struct nbd_client_shared client_shared;
 	struct queue *queues;
-	uint32_t queues_count; /* made; each is started but in the middle of start.c */
-	struct queue
-		*queues_held; /* closed, and never freed: a ring may still write there; or NULL */
+	struct nbd_client *clients; /* each queue's backend */
+	uint32_t queues_count;	    /* made; each is started but in the middle of start.c */
+	/* Closed, and never freed: a ring may still write there; or NULL. */
+	struct queue *queues_held;
+	struct nbd_client *clients_held;
 
 	struct control_server *control_server;
 	bool stopper_running;		   /* STOPPING, until the attendant has answered */

@@ -146,7 +146,7 @@ static void serve_live(struct disk *disk, struct serve *serve)
 	log_info("%s: %llu bytes, %u queue%s of %u, %s, from %s", disk->device_path,
 		 (unsigned long long)disk->geometry.size_bytes, disk->queues_count,
 		 disk->queues_count == 1 ? "" : "s", disk->info.queue_depth,
-		 disk->queues[0].payload.ops->name, disk->peer_text);
+		 disk->queues[0].backend->payload->ops->name, disk->peer_text);
 	ready_done(disk);
 	serve_run(serve);
 }

@@ -4,10 +4,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,13 +18,16 @@
 #define DRAIN_TRIES  20
 #define DRAIN_NAP_MS 5
 
-void queue_move(struct queue *queue, enum queue_state to)
+/* Forward only; each step may be left out. */
+static void move(struct queue *queue, enum queue_state to)
 {
-	enum queue_state from = atomic_load_explicit(&queue->state, memory_order_relaxed);
-
-	/* Forward only; each step may be left out. */
-	assert(to > from);
+	assert(to > atomic_load_explicit(&queue->state, memory_order_relaxed));
 	atomic_store(&queue->state, to);
+}
+
+static enum queue_state state_of(const struct queue *queue)
+{
+	return atomic_load_explicit(&queue->state, memory_order_relaxed);
 }
 
 static void read_clock(struct queue *queue)
@@ -34,67 +35,94 @@ static void read_clock(struct queue *queue)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	queue->now_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	queue->backend->now_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
+
+/* Wakes the main thread, which looks at failure and state. */
+static void report(struct queue *queue)
+{
+	const uint64_t one = 1;
+
+	if (write(queue->report_fd, &one, sizeof(one)) < 0)
+		log_error("queue %u: cannot report its state: %s", queue->id, strerror(errno));
+}
+
+/* --- mailbox and tick ---------------------------------------------------------------------------- */
 
 static void arm_mailbox(struct queue *queue)
 {
-	struct io_uring_sqe *sqe = ring_sqe(&queue->ring, RING_MAILBOX, 0);
-	uint64_t user_data = sqe->user_data;
+	struct io_uring_sqe *sqe;
+	uint64_t user_data;
 
+	if (queue->mailbox_armed)
+		return;
+	sqe = ring_sqe(&queue->ring, RING_MAILBOX, 0);
+	user_data = sqe->user_data;
 	io_uring_prep_read(sqe, queue->mailbox_fd, &queue->mailbox_value,
 			   sizeof(queue->mailbox_value), 0);
 	sqe->user_data = user_data;
 	queue->mailbox_armed = true;
 }
 
-static void condemn_all(struct queue *queue, const char *why)
-{
-	for (uint32_t i = 0; i < queue->connections_count; i++)
-		connection_condemn(&queue->connections[i], 0, "%s", why);
-}
-
 static void mailbox_completed(struct queue *queue)
 {
 	uint32_t requested = atomic_exchange(&queue->requested, 0);
+	struct block_backend *backend = queue->backend;
 
 	queue->mailbox_armed = false;
-	if (requested & QUEUE_REQUEST_REPLACE)
-		replace_begin(queue);
-	if (requested & (QUEUE_REQUEST_CONDEMN | QUEUE_REQUEST_GIVE_UP))
-		queue->replace_cancelled = queue->replacing != REPLACE_NONE;
+	if (requested & QUEUE_REQUEST_LOOK)
+		queue->look = true;
 	if (requested & QUEUE_REQUEST_CONDEMN)
-		condemn_all(queue, "the disk is being removed by force");
+		backend->ops->condemn(backend, "the disk is being removed by force");
 	if (requested & QUEUE_REQUEST_GIVE_UP) {
 		atomic_store(&queue->failure, ECANCELED);
-		condemn_all(queue, "the disk was not started");
+		backend->ops->condemn(backend, "the disk was not started");
 	}
+}
+
+/* While anybody waits for an answer. */
+static void arm_tick(struct queue *queue)
+{
+	const struct block_backend *backend = queue->backend;
+	struct io_uring_sqe *sqe;
+	uint64_t user_data;
+
+	if (queue->tick_armed || (queue->tags.active == 0 && !backend->ops->is_busy(backend)))
+		return;
+	queue->tick.tv_sec = backend->tick_ms / 1000;
+	queue->tick.tv_nsec = (long long)(backend->tick_ms % 1000) * 1000000;
+	sqe = ring_sqe(&queue->ring, RING_TICK, 0);
+	user_data = sqe->user_data;
+	io_uring_prep_timeout(sqe, &queue->tick, 0, 0);
+	sqe->user_data = user_data;
+	queue->tick_armed = true;
+	queue->tick_due_ms = backend->now_ms + backend->tick_ms;
+}
+
+static void tick_completed(struct queue *queue)
+{
+	queue->tick_armed = false;
+	queue->tick_came = true;
 }
 
 /* --- the thread ---------------------------------------------------------------------------------- */
 
 static void dispatch_cqe(struct queue *queue, const struct io_uring_cqe *cqe)
 {
-	uint32_t index = ring_index_of(cqe->user_data);
-
 	switch (ring_kind_of(cqe->user_data)) {
 	case RING_UBLK:
-		fetch_completed(queue, index, cqe->res);
-		break;
-	case RING_SEND:
-		send_completed(&queue->connections[index], cqe->res);
-		break;
-	case RING_RECEIVE:
-		receive_completed(&queue->connections[index], cqe->res, cqe->flags);
+		tags_completed(&queue->tags, ring_index_of(cqe->user_data), cqe->res);
 		break;
 	case RING_MAILBOX:
 		mailbox_completed(queue);
 		break;
 	case RING_TICK:
-		deadline_completed(queue);
+		tick_completed(queue);
 		break;
 	case RING_CANCEL:
 		break;
+	default:
+		queue->backend->ops->completed(queue->backend, cqe);
 	}
 }
 
@@ -111,57 +139,71 @@ static void reap(struct queue *queue)
 	io_uring_cq_advance(&queue->ring, seen);
 }
 
-/* Arms what should be armed: sends, receives, and the tick while anybody waits for a reply. */
-static void arm_all(struct queue *queue)
+/* The disk cannot go on without a tag's command, whatever else the queue still serves: the main thread is
+ * told at once. */
+static void note_refusal(struct queue *queue)
 {
-	for (uint32_t i = 0; i < queue->connections_count; i++) {
-		send_kick(&queue->connections[i]);
-		receive_arm(&queue->connections[i]);
-	}
-	if (queue->slots_active > 0 || queue->own.parts_open > 0)
-		deadline_arm(queue);
-	if (!queue->mailbox_armed)
-		arm_mailbox(queue);
+	if (!queue->tags.refused || atomic_load_explicit(&queue->failure, memory_order_relaxed))
+		return;
+	atomic_store(&queue->failure, queue->tags.refused);
+	report(queue);
+}
+
+/* The driver sends no more, and nothing that it sent is under way. */
+static bool driver_has_ended(const struct queue *queue)
+{
+	const struct tags *tags = &queue->tags;
+
+	return tags->ended == tags->depth || (atomic_load(&queue->failure) && tags->active == 0);
+}
+
+static void leave_when_ended(struct queue *queue)
+{
+	if (state_of(queue) == QUEUE_SERVING && driver_has_ended(queue))
+		move(queue, QUEUE_LEAVING);
+	if (state_of(queue) == QUEUE_LEAVING && queue->backend->ops->leave(queue->backend))
+		move(queue, QUEUE_DONE);
 }
 
 /* Waits without a deadline for one completion: every request has one, which the tick enforces; without
  * a request there is nothing to wait for but the driver, whose abort ends the queue. */
 static int turn(struct queue *queue)
 {
+	struct block_backend *backend = queue->backend;
+	uint32_t at_once;
 	int ret;
 
-	queue->turns++;
-	queue->completions_at_once = 0;
-	arm_all(queue);
+	backend->turn++;
+	at_once = backend->ops->arm(backend);
+	arm_tick(queue);
+	arm_mailbox(queue);
 	stats_add(&queue->stats.enters, 1);
-	ret = ring_submit_and_wait(&queue->ring, 1 + queue->completions_at_once,
-				   deadline_tick_ms(queue));
+	ret = ring_submit_and_wait(&queue->ring, 1 + at_once, backend->tick_ms);
 	if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 		return ret;
+	queue->look = false;
+	queue->tick_came = false;
 	reap(queue);
-	deadline_look(queue);
-	replace_advance(queue);
-	if (queue->replacing == REPLACE_NONE && queue_state(queue) == QUEUE_SERVING &&
-	    queue->connections_retiring > 0)
-		leave_retiring(queue);
-	if (queue->replacing == REPLACE_NONE)
-		leave_advance(queue);
+	note_refusal(queue);
+	if (queue->tick_came)
+		backend->ops->tick(backend, queue->tick_due_ms);
+	backend->ops->advance(backend, queue->look);
+	leave_when_ended(queue);
 	return 0;
 }
 
 static int open_ring(struct queue *queue)
 {
-	int fds[RING_FILE_CONNECTION + DISK_CONNECTIONS_MAX * RING_FILES_PER_CONNECTION];
+	const struct block_backend *backend = queue->backend;
+	int fds[RING_FILE_BACKEND + RING_BACKEND_FILES_MAX];
 	int ret = ring_open(&queue->ring, queue->shared->depth);
+	uint32_t count;
 
 	if (ret < 0)
 		return ret;
 	fds[RING_FILE_CHAR] = queue->shared->char_fd;
-	for (uint32_t i = 0; i < queue->connections_count; i++) {
-		fds[ring_file_of(i)] = queue->connections[i].transport->fd;
-		fds[ring_file_of(i) + 1] = -1; /* none yet */
-	}
-	ret = ring_register_files(&queue->ring, fds, ring_file_of(queue->connections_count));
+	count = backend->ops->files(backend, &fds[RING_FILE_BACKEND]);
+	ret = ring_register_files(&queue->ring, fds, RING_FILE_BACKEND + count);
 	if (ret < 0)
 		ring_close(&queue->ring);
 	return ret;
@@ -182,19 +224,7 @@ static int submit_all(struct queue *queue)
 /* Whether an operation of the ring may still use memory of ours. */
 static bool ring_holds_memory(const struct queue *queue)
 {
-	for (uint32_t i = 0; i < queue->connections_count; i++)
-		if (connection_is_armed(&queue->connections[i]))
-			return true;
-	return queue->mailbox_armed;
-}
-
-/* The same of the buffers whose addresses the driver has, one for each command that it has. */
-static bool driver_holds_memory(const struct queue *queue)
-{
-	for (uint32_t tag = 0; queue->payload.buffers && tag < queue->shared->depth; tag++)
-		if (queue->slots[tag].state == SLOT_PARKED)
-			return true;
-	return false;
+	return queue->mailbox_armed || queue->backend->ops->holds_memory(queue->backend);
 }
 
 static void note_returned(struct queue *queue)
@@ -203,15 +233,13 @@ static void note_returned(struct queue *queue)
 	unsigned int head, seen = 0;
 
 	io_uring_for_each_cqe(&queue->ring, head, cqe) {
-		uint32_t index = ring_index_of(cqe->user_data);
+		uint32_t kind = ring_kind_of(cqe->user_data);
 
 		seen++;
-		if (ring_kind_of(cqe->user_data) == RING_SEND)
-			queue->connections[index].send_armed = false;
-		else if (ring_kind_of(cqe->user_data) == RING_RECEIVE)
-			queue->connections[index].receive_armed = false;
-		else if (ring_kind_of(cqe->user_data) == RING_MAILBOX)
+		if (kind == RING_MAILBOX)
 			queue->mailbox_armed = false;
+		else if (kind >= RING_BACKEND)
+			queue->backend->ops->returned(queue->backend, cqe);
 	}
 	io_uring_cq_advance(&queue->ring, seen);
 }
@@ -237,14 +265,6 @@ static void drain(struct queue *queue)
 			    queue->id, ret < 0 ? ": " : "", ret < 0 ? strerror(-ret) : "");
 }
 
-void queue_report(struct queue *queue)
-{
-	const uint64_t one = 1;
-
-	if (write(queue->report_fd, &one, sizeof(one)) < 0)
-		log_error("queue %u: cannot report its state: %s", queue->id, strerror(errno));
-}
-
 static void *queue_main(void *argument)
 {
 	struct queue *queue = argument;
@@ -252,13 +272,13 @@ static void *queue_main(void *argument)
 
 	ret = open_ring(queue);
 	if (ret == 0) {
-		queue_move(queue, QUEUE_SERVING);
+		move(queue, QUEUE_SERVING);
 		read_clock(queue);
-		fetch_all(queue);
+		tags_fetch_all(&queue->tags);
 		ret = submit_all(queue);
 		/* With its first commands the driver wanted CAP_SYS_ADMIN; from here on it does not. */
 		process_confine_thread();
-		while (ret == 0 && queue_state(queue) != QUEUE_DONE)
+		while (ret == 0 && state_of(queue) != QUEUE_DONE)
 			ret = turn(queue);
 		drain(queue);
 		ring_close(&queue->ring);
@@ -267,10 +287,10 @@ static void *queue_main(void *argument)
 		trouble_note(&queue->shared->trouble, false, "io_uring failed: %s", strerror(-ret));
 		log_error("queue %u ends: io_uring: %s", queue->id, strerror(-ret));
 		atomic_store(&queue->failure, -ret);
-		if (queue_state(queue) != QUEUE_DONE)
-			queue_move(queue, QUEUE_DONE);
+		if (state_of(queue) != QUEUE_DONE)
+			move(queue, QUEUE_DONE);
 	}
-	queue_report(queue);
+	report(queue);
 	return NULL;
 }
 
@@ -326,100 +346,46 @@ bool queue_join(struct queue *queue, uint32_t timeout_ms)
 
 /* --- open, close --------------------------------------------------------------------------------- */
 
-static int map_descriptors(struct queue *queue)
+/* The driver's side and the backend meet here. */
+static void connect_sides(struct queue *queue)
 {
-	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-	size_t stride_bytes = UBLK_MAX_QUEUE_DEPTH * sizeof(struct ublksrv_io_desc);
-	void *descriptors;
+	struct queue_shared *shared = queue->shared;
+	struct block_backend *backend = queue->backend;
+	struct tags *tags = &queue->tags;
 
-	/* The driver wants exactly this length; each queue's area begins a full area further. */
-	queue->descriptors_bytes = queue->shared->depth * sizeof(struct ublksrv_io_desc);
-	queue->descriptors_bytes = (queue->descriptors_bytes + page_bytes - 1) & ~(page_bytes - 1);
-	stride_bytes = (stride_bytes + page_bytes - 1) & ~(page_bytes - 1);
-	descriptors = mmap(NULL, queue->descriptors_bytes, PROT_READ, MAP_SHARED | MAP_POPULATE,
-			   queue->shared->char_fd,
-			   (off_t)(UBLKSRV_CMD_BUF_OFFSET + queue->id * stride_bytes));
-	if (descriptors == MAP_FAILED)
-		return -errno;
-	queue->descriptors = descriptors;
-	return 0;
-}
-
-uint64_t queue_memory_bytes(const struct queue_shared *shared)
-{
-	uint64_t slot_bytes =
-		sizeof(struct slot) + (uint64_t)shared->parts_max * sizeof(struct wire_request);
-
-	if (shared->payload == DISK_PAYLOAD_MAPPED)
-		slot_bytes += shared->max_io_bytes;
-	return shared->depth * slot_bytes;
-}
-
-static int open_slots(struct queue *queue)
-{
-	const struct queue_shared *shared = queue->shared;
-
-	queue->slots = calloc(shared->depth, sizeof(*queue->slots));
-	queue->parts = calloc((size_t)shared->depth * shared->parts_max + 1, sizeof(*queue->parts));
-	queue->export = malloc(sizeof(*queue->export));
-	if (!queue->slots || !queue->parts || !queue->export)
-		return -ENOMEM;
-	*queue->export = *shared->export;
-	for (uint32_t tag = 0; tag <= shared->depth; tag++) {
-		struct slot *slot = tag == shared->depth ? &queue->own : &queue->slots[tag];
-		uint16_t parts_count;
-
-		slot->tag = (uint16_t)tag;
-		slot->parts = &queue->parts[(size_t)tag * shared->parts_max];
-		parts_count = tag == shared->depth ? 1 : shared->parts_max;
-		for (uint16_t i = 0; i < parts_count; i++) {
-			slot->parts[i].tag = (uint16_t)tag;
-			slot->parts[i].part = i;
-		}
-	}
-	return 0;
-}
-
-static int open_payload(struct queue *queue)
-{
-	struct payload *payload = &queue->payload;
-
-	payload->char_fd = queue->shared->char_fd;
-	payload->queue_id = queue->id;
-	payload->depth = queue->shared->depth;
-	payload->max_io_bytes = queue->shared->max_io_bytes;
-	payload->stats = &queue->stats;
-	if (queue->shared->payload == DISK_PAYLOAD_USER_COPY)
-		return payload_open_user_copy(payload);
-	return payload_open_mapped(payload);
+	*tags = (struct tags){
+		.char_fd = shared->char_fd,
+		.queue_id = queue->id,
+		.depth = shared->depth,
+		.max_io_bytes = shared->max_io_bytes,
+		.size_bytes = &shared->size_bytes,
+		.ring = &queue->ring,
+		.backend = backend,
+		.stats = &queue->stats,
+		.trouble = &shared->trouble,
+	};
+	backend->queue_id = queue->id;
+	backend->ring = &queue->ring;
+	backend->payload = &tags->payload.base;
+	backend->stats = &queue->stats;
+	backend->trouble = &shared->trouble;
+	backend->done = tags_done;
+	backend->submitter = tags;
 }
 
 int queue_open(struct queue *queue, struct queue_shared *shared, uint16_t id,
-	       struct transport **transports, uint32_t transports_count)
+	       struct block_backend *backend)
 {
-	int ret = 0;
-
 	memset(queue, 0, sizeof(*queue));
 	queue->shared = shared;
 	queue->id = id;
+	queue->backend = backend;
+	connect_sides(queue);
 	queue->mailbox_fd = eventfd(0, EFD_CLOEXEC);
 	queue->report_fd = eventfd(0, EFD_CLOEXEC);
-	for (uint32_t i = 0; i < transports_count; i++) {
-		int opened = connection_open(&queue->connections[i], queue, i, transports[i]);
-
-		queue->connections_count++;
-		if (opened < 0)
-			ret = opened;
-	}
 	if (queue->mailbox_fd < 0 || queue->report_fd < 0)
-		ret = -EMFILE;
-	if (ret == 0)
-		ret = open_slots(queue);
-	if (ret == 0)
-		ret = open_payload(queue);
-	if (ret == 0)
-		ret = map_descriptors(queue);
-	return ret;
+		return -EMFILE;
+	return tags_open(&queue->tags, shared->mapped);
 }
 
 bool queue_close(struct queue *queue)
@@ -427,19 +393,7 @@ bool queue_close(struct queue *queue)
 	bool held = ring_holds_memory(queue);
 
 	assert(!queue->thread_started);
-	for (uint32_t i = 0; i < queue->connections_count; i++) {
-		connection_close(&queue->connections[i]);
-		transport_close(queue->incoming[i]);
-		transport_close(queue->outgoing[i]);
-	}
-	if (queue->descriptors)
-		munmap(queue->descriptors, queue->descriptors_bytes);
-	queue->descriptors = NULL;
-	if (!held && !driver_holds_memory(queue))
-		payload_close(&queue->payload);
-	free(queue->export);
-	free(queue->parts);
-	free(queue->slots);
+	tags_close(&queue->tags, held);
 	if (queue->mailbox_fd >= 0)
 		close(queue->mailbox_fd);
 	if (queue->report_fd >= 0)

@@ -4,10 +4,10 @@
  * shrinks: what is mounted on it would lose its end.
  *
  *   asked (INFO) --it has grown--> dialling, one connection after the other --> handed over to the
- *   queues, which replace theirs (replace.c) --> UPDATE_SIZE
+ *   queues, which replace theirs (gateway/nbd/replace.h) --> UPDATE_SIZE
  *
  * A server shows a new size to new connections only; an old one would refuse what lies beyond.
- * Everything that can be refused is refused before the first of the old ones is left: see replace.c.
+ * Everything that can be refused is refused before the first of the old ones is left: see gateway/nbd/replace.h.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/serve.h"
+#include "gateway/nbd/connection.h"
 #include "tls/tls.h"
 
 static void refuse(struct serve *serve, control_client_id client, int error,
@@ -72,16 +73,16 @@ void resize_begin(struct serve *serve, control_client_id client)
 /* The queues are told first: the kernel may use the new blocks as soon as it knows of them. */
 static int grow(struct disk *disk, uint64_t export_bytes, uint64_t size_bytes)
 {
-	uint64_t old_export_bytes = atomic_load(&disk->shared.export_size_bytes);
+	uint64_t old_export_bytes = atomic_load(&disk->client_shared.export_size_bytes);
 	uint64_t old_bytes = atomic_load(&disk->shared.size_bytes);
 	int ret;
 
-	atomic_store(&disk->shared.export_size_bytes, export_bytes);
+	atomic_store(&disk->client_shared.export_size_bytes, export_bytes);
 	atomic_store(&disk->shared.size_bytes, size_bytes);
 	ret = ublk_control_update_size(disk->control, disk->info.dev_id, size_bytes >> 9);
 	if (ret < 0) {
 		atomic_store(&disk->shared.size_bytes, old_bytes);
-		atomic_store(&disk->shared.export_size_bytes, old_export_bytes);
+		atomic_store(&disk->client_shared.export_size_bytes, old_export_bytes);
 	}
 	return ret;
 }
@@ -151,7 +152,7 @@ static uint32_t connections_count(const struct disk *disk)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < disk->queues_count; i++)
-		count += disk->queues[i].connections_count;
+		count += disk->clients[i].connections_count;
 	return count;
 }
 
@@ -162,14 +163,14 @@ static void hand_over(struct serve *serve)
 
 	serve->resize_troubles = trouble_count(&disk->shared.trouble);
 	for (uint32_t q = 0; q < disk->queues_count; q++) {
-		struct queue *queue = &disk->queues[q];
+		struct nbd_client *client = &disk->clients[q];
 
-		for (uint32_t i = 0; i < queue->connections_count; i++, next++) {
-			queue->incoming[i] = serve->resize_transports[next];
+		for (uint32_t i = 0; i < client->connections_count; i++, next++) {
+			client->incoming[i] = serve->resize_transports[next];
 			serve->resize_transports[next] = NULL;
 		}
-		atomic_store(&queue->replaced, 0);
-		queue_request(queue, QUEUE_REQUEST_REPLACE);
+		nbd_client_ask_replace(client);
+		queue_request(&disk->queues[q], QUEUE_REQUEST_LOOK);
 	}
 	serve->resize_handed_over = true;
 }
@@ -192,9 +193,9 @@ static const struct connection *next_place(const struct serve *serve)
 	const struct disk *disk = serve->disk;
 	uint32_t left = serve->resize_transports_count, q = 0;
 
-	while (left >= disk->queues[q].connections_count)
-		left -= disk->queues[q++].connections_count;
-	return &disk->queues[q].connections[left];
+	while (left >= disk->clients[q].connections_count)
+		left -= disk->clients[q++].connections_count;
+	return &disk->clients[q].connections[left];
 }
 
 static void describe_kind(const struct transport *transport, char *out, size_t out_bytes)
@@ -281,17 +282,18 @@ void resize_finish(struct serve *serve)
 }
 
 /* The queue's outcome: 1, a negative errno, or 0 as long as it has none. What it let go is closed. */
-static int take_outcome(struct queue *queue)
+static int take_outcome(struct disk *disk, uint32_t q)
 {
-	int outcome = atomic_load(&queue->replaced);
+	struct nbd_client *client = &disk->clients[q];
+	int outcome = atomic_load(&client->replaced);
 
-	if (!outcome && atomic_load(&queue->state) == QUEUE_DONE)
+	if (!outcome && atomic_load(&disk->queues[q].state) == QUEUE_DONE)
 		outcome = -ECANCELED;
-	for (uint32_t i = 0; outcome && i < queue->connections_count; i++) {
-		transport_close(queue->outgoing[i]);
-		transport_close(queue->incoming[i]);
-		queue->outgoing[i] = NULL;
-		queue->incoming[i] = NULL;
+	for (uint32_t i = 0; outcome && i < client->connections_count; i++) {
+		transport_close(client->outgoing[i]);
+		transport_close(client->incoming[i]);
+		client->outgoing[i] = NULL;
+		client->incoming[i] = NULL;
 	}
 	return outcome;
 }
@@ -306,7 +308,7 @@ void resize_look(struct serve *serve)
 	if (!serve->resize_handed_over)
 		return;
 	for (uint32_t q = 0; q < disk->queues_count; q++) {
-		int outcome = take_outcome(&disk->queues[q]);
+		int outcome = take_outcome(disk, q);
 
 		if (outcome == 0)
 			return;

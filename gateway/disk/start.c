@@ -20,6 +20,7 @@
 #include "gateway/disk/memory_room.h"
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
+#include "gateway/nbd/connection.h"
 
 #define CHAR_NODE_WAIT_MS  5000
 #define ATTEND_POLL_MS	   250
@@ -270,7 +271,7 @@ static bool choose_payload(struct disk *disk)
 		return disk_fail(disk, EXIT_CODE_SYSTEM,
 				 "this kernel's ublk driver has no user copy (6.5 has): use "
 				 "--payload mapped");
-	disk->shared.payload = user_copy ? DISK_PAYLOAD_USER_COPY : DISK_PAYLOAD_MAPPED;
+	disk->shared.mapped = !user_copy;
 	return true;
 }
 
@@ -359,20 +360,22 @@ static bool open_char_device(struct disk *disk)
 /* Connections q, q + queues, q + 2 queues ... belong to queue q. */
 static int open_queue(struct disk *disk, uint16_t id)
 {
+	struct nbd_client *client = &disk->clients[id];
 	struct transport *own[DISK_CONNECTIONS_MAX];
 	uint32_t own_count = 0;
-	int ret;
+	int ret, opened;
 
 	for (uint32_t i = id; i < disk->transports_count; i += disk->info.nr_hw_queues) {
 		own[own_count++] = disk->transports[i];
 		disk->transports[i] = NULL;
 	}
-	ret = queue_open(&disk->queues[id], &disk->shared, id, own, own_count);
+	ret = nbd_client_open(client, &disk->client_shared, own, own_count);
+	opened = queue_open(&disk->queues[id], &disk->shared, id, &client->base);
 	disk->queues_count++;
 	for (uint32_t i = 0; i < own_count; i++)
-		snprintf(disk->queues[id].connections[i].peer_text, sizeof(disk->peer_text), "%s",
+		snprintf(client->connections[i].peer_text, sizeof(disk->peer_text), "%s",
 			 disk->peer_text);
-	return ret;
+	return ret < 0 ? ret : opened;
 }
 
 /* The limit that stands against it, and what to do about it. */
@@ -388,8 +391,13 @@ static void describe_limit(const struct memory_room *room, char *out, size_t out
 /* All of it will be locked: what does not fit would bring the OOM killer, the machine's or a group's. */
 static bool check_budget(struct disk *disk)
 {
-	uint64_t needed_bytes = disk->info.nr_hw_queues * queue_memory_bytes(&disk->shared) +
-				disk->transports_count * connection_memory_bytes_max(&disk->shared);
+	const struct queue_shared *shared = &disk->shared;
+	uint64_t queue_bytes =
+		tags_memory_bytes(shared->depth, shared->max_io_bytes, shared->mapped) +
+		nbd_client_memory_bytes(&disk->client_shared);
+	uint64_t needed_bytes =
+		disk->info.nr_hw_queues * queue_bytes +
+		disk->transports_count * connection_memory_bytes_max(&disk->client_shared);
 	struct memory_room room;
 	char limit[700];
 
@@ -407,25 +415,36 @@ static bool check_budget(struct disk *disk)
 		limit, disk->config.payload == DISK_PAYLOAD_MAPPED ? ", or --payload auto" : "");
 }
 
-static bool open_queues(struct disk *disk)
+static void share(struct disk *disk)
 {
 	struct queue_shared *shared = &disk->shared;
+	struct nbd_client_shared *client = &disk->client_shared;
 
-	shared->export = disk->export;
-	atomic_store(&shared->export_size_bytes, disk->export->size_bytes);
-	atomic_store(&shared->size_bytes, disk->geometry.size_bytes);
-	stale_init(&shared->stale);
 	trouble_init(&shared->trouble);
+	atomic_store(&shared->size_bytes, disk->geometry.size_bytes);
 	shared->char_fd = disk->char_fd;
 	shared->depth = disk->info.queue_depth;
-	shared->parts_max = disk->geometry.parts_max;
 	shared->max_io_bytes = disk->geometry.max_io_bytes;
-	shared->timeout_ms = disk->config.timeout_ms;
-	shared->fua_always = disk->geometry.fua_always;
+
+	stale_init(&client->stale);
+	atomic_store(&client->export_size_bytes, disk->export->size_bytes);
+	client->export = disk->export;
+	client->depth = shared->depth;
+	client->max_io_bytes = shared->max_io_bytes;
+	client->in_place = shared->mapped;
+	client->parts_max = disk->geometry.parts_max;
+	client->timeout_ms = disk->config.timeout_ms;
+	client->fua_always = disk->geometry.fua_always;
+}
+
+static bool open_queues(struct disk *disk)
+{
+	share(disk);
 	if (!check_budget(disk))
 		return false;
 	disk->queues = calloc(disk->info.nr_hw_queues, sizeof(*disk->queues));
-	if (!disk->queues)
+	disk->clients = calloc(disk->info.nr_hw_queues, sizeof(*disk->clients));
+	if (!disk->queues || !disk->clients)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "out of memory");
 	for (uint16_t id = 0; id < disk->info.nr_hw_queues; id++) {
 		int ret = open_queue(disk, id);

@@ -80,10 +80,10 @@ static json_t *connections(const struct disk *disk)
 	json_t *list = json_array();
 
 	for (uint32_t q = 0; q < disk->queues_count; q++) {
-		const struct queue *queue = &disk->queues[q];
+		const struct nbd_client *client = &disk->clients[q];
 
-		for (uint32_t i = 0; i < queue->connections_count; i++) {
-			const struct connection *connection = &queue->connections[i];
+		for (uint32_t i = 0; i < client->connections_count; i++) {
+			const struct connection *connection = &client->connections[i];
 			bool lost = atomic_load(&connection->state) != CONNECTION_LIVE;
 			json_t *object = json_pack(
 				"{s:i, s:s, s:s, s:s, s:I, s:s}", "queue", (int)q, "transport",
@@ -121,8 +121,8 @@ static uint32_t live_connections(const struct disk *disk)
 	uint32_t live = 0;
 
 	for (uint32_t q = 0; q < disk->queues_count; q++)
-		for (uint32_t i = 0; i < disk->queues[q].connections_count; i++)
-			live += atomic_load(&disk->queues[q].connections[i].state) ==
+		for (uint32_t i = 0; i < disk->clients[q].connections_count; i++)
+			live += connection_state(&disk->clients[q].connections[i]) ==
 				CONNECTION_LIVE;
 	return live;
 }
@@ -179,9 +179,8 @@ static void add_geometry(const struct disk *disk, json_t *status)
 	json_object_set_new(status, "max_io_bytes", json_integer(geometry->max_io_bytes));
 	json_object_set_new(status, "queues", json_integer(disk->queues_count));
 	json_object_set_new(status, "queue_depth", json_integer(disk->info.queue_depth));
-	json_object_set_new(
-		status, "payload",
-		json_string(disk->shared.payload == DISK_PAYLOAD_MAPPED ? "mapped" : "user-copy"));
+	json_object_set_new(status, "payload",
+			    json_string(disk->shared.mapped ? "mapped" : "user-copy"));
 }
 
 /* The last failure, and how long ago it was; null and null where nothing ever failed. */

@@ -130,16 +130,21 @@ static void end_queues(struct disk *disk)
 			log_error("queue %u does not end: leaving the kernel to tidy up", i);
 			_exit(EXIT_CODE_FAILURE);
 		}
-		error = atomic_load(&queue->flush_error);
+		error = atomic_load(&disk->clients[i].flush_error);
 		if (error && !disk->flush_errno)
 			note_flush_failure(disk, error);
 		released &= queue_close(queue);
+		nbd_client_close(&disk->clients[i]);
 	}
-	if (released)
+	if (released) {
 		free(disk->queues);
-	else
+		free(disk->clients);
+	} else {
 		disk->queues_held = disk->queues;
+		disk->clients_held = disk->clients;
+	}
 	disk->queues = NULL;
+	disk->clients = NULL;
 	disk->queues_count = 0;
 }
 

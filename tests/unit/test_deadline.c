@@ -2,8 +2,8 @@
 /*
  * Goal: a daemon that did not run for a while condemns nobody for that; a silent server is condemned all
  * the same, however often the daemon is stopped; what waits in a socket is read before.
- * Method: a queue without a thread: one request of its own on one end of a socket pair, and a clock
- * that the test sets. Ticks come when the test says so.
+ * Method: a client without a queue: one request of its connection's own on one end of a socket pair, and
+ * a clock that the test sets. Ticks come when the test says so.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,17 +15,25 @@
 
 #include <cmocka.h>
 
-#include "gateway/disk/queue.h"
+#include "gateway/nbd/client.h"
+#include "gateway/nbd/connection.h"
+#include "gateway/nbd/deadline.h"
+#include "gateway/nbd/patience.h"
+#include "gateway/nbd/send.h"
 
 #define TIMEOUT_MS 2000
 #define TICK_MS	   200
 #define START_MS   1000000
 
 static struct nbd_export export = { .size_bytes = 1 << 20, .block_minimum_bytes = 1 };
-static struct queue_shared shared;
-static struct queue queue;
-static struct wire_request part;
+static struct nbd_client_shared shared;
+static struct nbd_client client;
+static struct stats stats;
+static struct trouble trouble;
+static int64_t tick_due_ms;
 static int peer_fd;
+
+#define connection (&client.connections[0])
 
 static int setup(void **state)
 {
@@ -33,68 +41,66 @@ static int setup(void **state)
 	struct transport *transport;
 
 	(void)state;
-	memset(&queue, 0, sizeof(queue));
-	memset(&part, 0, sizeof(part));
+	memset(&stats, 0, sizeof(stats));
+	trouble_init(&trouble);
 	shared.export = &export;
 	shared.timeout_ms = TIMEOUT_MS;
-	shared.depth = 0; /* so that the queue's own slot is all there is */
-	queue.shared = &shared;
-	queue.now_ms = START_MS;
-	queue.own.parts = &part;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
 	peer_fd = pair[1];
-	queue.connections_count = 1;
-	assert_int_equal(connection_open(&queue.connections[0], &queue, 0, transport), 0);
+	assert_int_equal(nbd_client_open(&client, &shared, &transport, 1), 0);
+	assert_int_equal(client.base.tick_ms, TICK_MS);
+	client.base.stats = &stats;
+	client.base.trouble = &trouble;
+	client.base.now_ms = START_MS;
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	connection_close(&queue.connections[0]);
+	nbd_client_close(&client);
 	close(peer_fd);
 	return 0;
 }
 
 static void send_request(void)
 {
-	leave_send_own(&queue, &queue.connections[0], NBD_CMD_READ);
-	queue.tick_due_ms = queue.now_ms + TICK_MS;
+	send_own(connection, NBD_CMD_READ);
+	tick_due_ms = client.base.now_ms + TICK_MS;
 }
 
 /* The server's answer comes: to a request that is gone already, or to another one. */
 static void answer(void)
 {
-	struct wire_request other = { .sequence = part.sequence + 1 };
+	struct wire_request other = { .sequence = connection->request.sequence + 1 };
 
-	deadline_answered(&queue.connections[0], &other);
+	patience_answered(connection, &other);
 }
 
 /* The tick that was armed comes so long after its time. */
 static void tick(int64_t late_ms)
 {
-	queue.now_ms = queue.tick_due_ms + late_ms;
-	deadline_completed(&queue);
-	deadline_look(&queue);
-	queue.tick_due_ms = queue.now_ms + TICK_MS;
+	client.base.now_ms = tick_due_ms + late_ms;
+	deadline_look(&client, tick_due_ms);
+	tick_due_ms = client.base.now_ms + TICK_MS;
 }
 
 static bool lives(void)
 {
-	return connection_works(&queue.connections[0]);
+	return connection_works(connection);
 }
 
 /* Ticks in time until the connection is condemned: how long that takes. */
 static int64_t ticks_until_condemned(void)
 {
-	int64_t began_ms = queue.now_ms;
+	int64_t began_ms = client.base.now_ms;
 
 	while (lives()) {
-		assert_true(queue.now_ms < began_ms + 100 * TIMEOUT_MS);
+		assert_true(client.base.now_ms < began_ms + 100 * TIMEOUT_MS);
 		tick(0);
 	}
-	return queue.now_ms - began_ms;
+	return client.base.now_ms - began_ms;
 }
 
 static void silence_is_condemned_in_time(void **state)
@@ -102,7 +108,7 @@ static void silence_is_condemned_in_time(void **state)
 	(void)state;
 	send_request();
 	assert_in_range(ticks_until_condemned(), TIMEOUT_MS - 2 * TICK_MS, TIMEOUT_MS);
-	assert_int_equal(stats_read(&queue.stats.timeouts), 1);
+	assert_int_equal(stats_read(&stats.timeouts), 1);
 }
 
 static void an_absence_is_not_the_servers(void **state)
@@ -118,12 +124,12 @@ static void an_absence_is_not_the_servers(void **state)
 
 static void many_absences_are_one(void **state)
 {
-	int64_t sent_ms = queue.now_ms, stopped_ms = 0;
+	int64_t sent_ms = client.base.now_ms, stopped_ms = 0;
 
 	(void)state;
 	send_request();
 	while (lives()) {
-		assert_true(queue.now_ms < sent_ms + 100 * TIMEOUT_MS);
+		assert_true(client.base.now_ms < sent_ms + 100 * TIMEOUT_MS);
 		tick(3 * TIMEOUT_MS);
 		stopped_ms += 3 * TIMEOUT_MS;
 	}
@@ -160,11 +166,9 @@ static void a_new_request_has_its_time_alone(void **state)
 {
 	(void)state;
 	send_request();
-	queue.now_ms = queue.tick_due_ms + 50 * TIMEOUT_MS;
-	deadline_begin(&queue, &part);
-	deadline_completed(&queue);
-	deadline_look(&queue);
-	queue.tick_due_ms = queue.now_ms + TICK_MS;
+	client.base.now_ms = tick_due_ms + 50 * TIMEOUT_MS;
+	patience_begin(&client, &connection->request);
+	tick(50 * TIMEOUT_MS);
 	assert_in_range(ticks_until_condemned(), TIMEOUT_MS - 2 * TICK_MS, TIMEOUT_MS);
 }
 
@@ -189,15 +193,15 @@ static void a_trickle_ends_in_spite_of_an_absence(void **state)
 	(void)state;
 	send_request();
 	tick(10 * TIMEOUT_MS);
-	began_ms = queue.now_ms;
+	began_ms = client.base.now_ms;
 	while (lives()) {
-		assert_true(queue.now_ms < began_ms + 100 * TIMEOUT_MS);
-		part.sequence = 10;
-		queue.connections[0].answered_lowest = 5; /* one before it was answered */
-		queue.connections[0].answered_ms = queue.now_ms;
+		assert_true(client.base.now_ms < began_ms + 100 * TIMEOUT_MS);
+		connection->request.sequence = 10;
+		connection->answered_lowest = 5; /* one before it was answered */
+		connection->answered_ms = client.base.now_ms;
 		tick(0);
 	}
-	assert_in_range(queue.now_ms - began_ms, 7 * TIMEOUT_MS, 8 * TIMEOUT_MS);
+	assert_in_range(client.base.now_ms - began_ms, 7 * TIMEOUT_MS, 8 * TIMEOUT_MS);
 }
 
 int main(void)

@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include "gateway/common/params.h"
-#include "gateway/disk/slot.h"
 #include "proto/wire.h"
 
 static struct nbd_export export;

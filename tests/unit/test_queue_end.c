@@ -14,23 +14,25 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "gateway/disk/ring.h"
+#include "gateway/block/ring.h"
+#include "gateway/nbd/client.h"
+#include "gateway/ublk/tags.h"
 
 static int failing_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms);
 
-struct queue;
-static void fetch_nothing(struct queue *queue)
+static void fetch_nothing(struct tags *tags)
 {
-	(void)queue;
+	(void)tags;
 }
 
 #define ring_submit_and_wait failing_wait
-#define fetch_all	     fetch_nothing
+#define tags_fetch_all	     fetch_nothing
 #include "gateway/disk/queue.c" /* NOLINT(bugprone-suspicious-include): its waits are made to fail */
 #undef ring_submit_and_wait
-#undef fetch_all
+#undef tags_fetch_all
 
 #define CANARY	    0x5a
 #define LATE_MS	    200
@@ -58,7 +60,9 @@ static int failing_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms
 }
 
 static struct queue_shared shared;
+static struct nbd_client_shared client_shared;
 static struct queue queue;
+static struct nbd_client client;
 static int server_fd;
 static struct nbd_export export = { .size_bytes = 1u << 20, .framing = NBD_FRAMING_SIMPLE };
 
@@ -75,18 +79,21 @@ static void open_queue(void)
 	int pair[2];
 
 	memset(&shared, 0, sizeof(shared));
-	shared.export = &export;
+	memset(&client_shared, 0, sizeof(client_shared));
 	shared.depth = 4;
-	shared.parts_max = 1;
 	shared.max_io_bytes = 64u << 10;
-	shared.timeout_ms = 30000;
-	shared.payload = DISK_PAYLOAD_USER_COPY;
+	client_shared.export = &export;
+	client_shared.depth = shared.depth;
+	client_shared.parts_max = 1;
+	client_shared.max_io_bytes = shared.max_io_bytes;
+	client_shared.timeout_ms = 30000;
 	shared.char_fd = memfd_create("char", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(shared.char_fd, CHAR_BYTES), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	server_fd = pair[1];
 	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
-	assert_int_equal(queue_open(&queue, &shared, 0, &transport, 1), 0);
+	assert_int_equal(nbd_client_open(&client, &client_shared, &transport, 1), 0);
+	assert_int_equal(queue_open(&queue, &shared, 0, &client.base), 0);
 }
 
 /* Runs the queue until its ring has failed, and closes it. What it returned; *staging: where the receive
@@ -98,7 +105,7 @@ static bool run_and_close(bool poison, uint8_t **staging)
 	poisons = poison;
 	turns = 0;
 	open_queue();
-	*staging = queue.connections[0].staging;
+	*staging = client.connections[0].staging;
 	assert_int_equal(queue_start(&queue), 0);
 	assert_true(queue_join(&queue, 10000));
 	if (atomic_load(&queue.failure) != EBADF) {
@@ -107,6 +114,7 @@ static bool run_and_close(bool poison, uint8_t **staging)
 	}
 	assert_int_equal(turns, FAILS_AFTER);
 	released = queue_close(&queue);
+	nbd_client_close(&client);
 	close(shared.char_fd);
 	return released;
 }
@@ -130,7 +138,7 @@ static void memory_is_given_back_once_the_ring_is_empty(void **state)
 
 	(void)state;
 	assert_true(run_and_close(false, &staging));
-	assert_false(connection_is_armed(&queue.connections[0]));
+	assert_false(connection_is_armed(&client.connections[0]));
 	assert_false(is_mapped(staging));
 	place = mmap(staging, 4096, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -146,9 +154,9 @@ static void memory_stays_where_the_ring_keeps_it(void **state)
 
 	(void)state;
 	assert_false(run_and_close(true, &staging));
-	assert_true(connection_is_armed(&queue.connections[0]));
+	assert_true(connection_is_armed(&client.connections[0]));
 	assert_true(is_mapped(staging));
-	assert_true(is_mapped(queue.connections[0].batch.memory));
+	assert_true(is_mapped(client.connections[0].batch.memory));
 	close(server_fd);
 }
 
@@ -159,11 +167,10 @@ static void buffers_stay_while_the_driver_has_commands(void **state)
 
 	(void)state;
 	open_queue();
-	queue.payload.char_fd = -1;
-	queue.payload.max_io_bytes = shared.max_io_bytes;
-	assert_int_equal(payload_open_mapped(&queue.payload), 0);
-	buffers = queue.payload.buffers;
+	assert_int_equal(tag_payload_open_mapped(&queue.tags.payload), 0);
+	buffers = queue.tags.payload.buffers;
 	assert_true(queue_close(&queue));
+	nbd_client_close(&client);
 	assert_true(is_mapped(buffers));
 	close(server_fd);
 	close(shared.char_fd);

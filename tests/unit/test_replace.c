@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: a healthy queue keeps its connections when new ones cannot take their places, whatever the reason: none
+ * Goal: a healthy client keeps its connections when new ones cannot take their places, whatever the reason: none
  * is left before all that can be refused was.
- * Method: a queue without a thread, on a real ring and socket pairs; replace.c is driven by hand up to the
+ * Method: a client without a queue, on a real ring and socket pairs; replace.c is driven by hand up to the
  * moment when it leaves the first connection, or refuses.
  */
 #include <errno.h>
@@ -16,14 +16,18 @@
 
 #include <cmocka.h>
 
-#include "gateway/disk/queue.h"
+#include "gateway/nbd/client.h"
+#include "gateway/nbd/connection.h"
+#include "gateway/nbd/replace.h"
 
 #define CONNECTIONS 2
 
 static struct nbd_export export = { .size_bytes = 1 << 20, .block_minimum_bytes = 1 };
-static struct queue_shared shared;
-static struct queue queue;
-static struct wire_request part;
+static struct nbd_client_shared shared;
+static struct nbd_client client;
+static struct io_uring ring;
+static struct stats stats;
+static struct trouble trouble;
 static int peers[2 * CONNECTIONS];
 
 static struct transport *open_transport(int *peer)
@@ -39,34 +43,29 @@ static struct transport *open_transport(int *peer)
 
 static int setup(void **state)
 {
+	struct transport *transports[CONNECTIONS];
+
 	(void)state;
-	memset(&queue, 0, sizeof(queue));
-	memset(&part, 0, sizeof(part));
+	memset(&stats, 0, sizeof(stats));
+	trouble_init(&trouble);
 	shared.export = &export;
 	shared.timeout_ms = 1000;
-	shared.depth = 0; /* so that the queue's own slot is all there is */
-	queue.shared = &shared;
-	queue.own.parts = &part;
-	queue.state = QUEUE_SERVING;
-	queue.connections_count = CONNECTIONS;
-	for (uint32_t i = 0; i < CONNECTIONS; i++) {
-		assert_int_equal(connection_open(&queue.connections[i], &queue, i,
-						 open_transport(&peers[i])),
-				 0);
-		queue.incoming[i] = open_transport(&peers[CONNECTIONS + i]);
-	}
-	return ring_open(&queue.ring, 8);
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		transports[i] = open_transport(&peers[i]);
+	assert_int_equal(nbd_client_open(&client, &shared, transports, CONNECTIONS), 0);
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		client.incoming[i] = open_transport(&peers[CONNECTIONS + i]);
+	client.base.ring = &ring;
+	client.base.stats = &stats;
+	client.base.trouble = &trouble;
+	return ring_open(&ring, 8);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	ring_close(&queue.ring);
-	for (uint32_t i = 0; i < CONNECTIONS; i++) {
-		connection_close(&queue.connections[i]);
-		transport_close(queue.incoming[i]);
-		transport_close(queue.outgoing[i]);
-	}
+	ring_close(&ring);
+	nbd_client_close(&client);
 	for (uint32_t i = 0; i < 2 * CONNECTIONS; i++)
 		if (peers[i] >= 0)
 			close(peers[i]);
@@ -76,38 +75,38 @@ static int teardown(void **state)
 /* places: how many of the table of files there are. */
 static void register_files(uint32_t places)
 {
-	int fds[RING_FILE_CONNECTION + CONNECTIONS * RING_FILES_PER_CONNECTION];
+	int fds[RING_FILE_BACKEND + CONNECTIONS * CONNECTION_FILES];
 
 	for (uint32_t i = 0; i < places; i++)
 		fds[i] = -1;
-	for (uint32_t i = 0; i < CONNECTIONS && ring_file_of(i) < places; i++)
-		fds[ring_file_of(i)] = queue.connections[i].transport->fd;
-	assert_int_equal(ring_register_files(&queue.ring, fds, places), 0);
+	for (uint32_t i = 0; i < CONNECTIONS && connection_file_of(i) < places; i++)
+		fds[connection_file_of(i)] = client.connections[i].transport->fd;
+	assert_int_equal(ring_register_files(&ring, fds, places), 0);
 }
 
 static void replace(void)
 {
-	replace_begin(&queue);
-	replace_advance(&queue);
+	replace_begin(&client);
+	replace_advance(&client);
 }
 
 static void assert_refused(int error)
 {
-	assert_int_equal(queue.replaced, error);
-	assert_int_equal(queue.replacing, REPLACE_NONE);
+	assert_int_equal(client.replaced, error);
+	assert_int_equal(client.replacing, REPLACE_NONE);
 	for (uint32_t i = 0; i < CONNECTIONS; i++) {
-		assert_int_equal(connection_state(&queue.connections[i]), CONNECTION_LIVE);
-		assert_false(queue.connections[i].leaving);
-		assert_null(queue.connections[i].waiting_head); /* no DISC */
-		assert_int_equal(queue.connections[i].file, ring_file_of(i));
-		assert_non_null(queue.incoming[i]);
+		assert_int_equal(connection_state(&client.connections[i]), CONNECTION_LIVE);
+		assert_false(client.connections[i].leaving);
+		assert_null(client.connections[i].waiting_head); /* no DISC */
+		assert_int_equal(client.connections[i].file, connection_file_of(i));
+		assert_non_null(client.incoming[i]);
 	}
 }
 
 static void one_that_has_ended_is_refused(void **state)
 {
 	(void)state;
-	register_files(ring_file_of(CONNECTIONS));
+	register_files(connection_file_of(CONNECTIONS));
 	close(peers[CONNECTIONS + 1]);
 	peers[CONNECTIONS + 1] = -1;
 	replace();
@@ -118,7 +117,7 @@ static void one_that_has_ended_is_refused(void **state)
 static void the_rings_refusal_comes_first(void **state)
 {
 	(void)state;
-	register_files(ring_file_of(1) + 1);
+	register_files(connection_file_of(1) + 1);
 	replace();
 	assert_refused(-EINVAL);
 }
@@ -126,24 +125,24 @@ static void the_rings_refusal_comes_first(void **state)
 static void good_ones_are_taken(void **state)
 {
 	(void)state;
-	register_files(ring_file_of(CONNECTIONS));
+	register_files(connection_file_of(CONNECTIONS));
 	replace();
-	assert_int_equal(queue.replacing, REPLACE_LEAVING);
-	assert_true(queue.connections[0].leaving);
-	assert_int_equal(queue.replaced, 0);
+	assert_int_equal(client.replacing, REPLACE_LEAVING);
+	assert_true(client.connections[0].leaving);
+	assert_int_equal(client.replaced, 0);
 }
 
 static void another_kind_does_not_fit(void **state)
 {
-	struct transport other = *queue.incoming[0];
+	struct transport other = *client.incoming[0];
 
 	(void)state;
-	assert_true(connection_fits(&queue.connections[0], &other));
+	assert_true(connection_fits(&client.connections[0], &other));
 	other.direct_rx = false;
-	assert_false(connection_fits(&queue.connections[0], &other));
+	assert_false(connection_fits(&client.connections[0], &other));
 	other.direct_rx = true;
 	other.direct_tx = false;
-	assert_false(connection_fits(&queue.connections[0], &other));
+	assert_false(connection_fits(&client.connections[0], &other));
 }
 
 int main(void)

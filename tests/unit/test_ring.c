@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "gateway/disk/ring.h"
+#include "gateway/block/ring.h"
 
 #define TICK_MS	 20
 #define LIMIT_MS 60
@@ -75,7 +75,7 @@ static void test_tick_before_the_wait(void **state)
 	arm_tick(&ring, &tick);
 	spin_ms(3 * TICK_MS);
 	/* With something to submit the kernel takes note of the tick before it begins to wait. */
-	io_uring_prep_poll_add(ring_sqe(&ring, RING_SEND, 0), silent[0], POLLIN);
+	io_uring_prep_poll_add(ring_sqe(&ring, RING_BACKEND, 0), silent[0], POLLIN);
 	began_ms = now_ms();
 	assert_in_range(ring_submit_and_wait(&ring, 2, LIMIT_MS), 0, 1);
 	assert_in_range(now_ms() - began_ms, 0, LATE_MS);

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "gateway/disk/stale.h"
+#include "gateway/nbd/stale.h"
 
 #define MAP_BYTES 4096u
 

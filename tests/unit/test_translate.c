@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Goal: each block request becomes the NBD requests it must, and none that the export does not
- * allow. Method: tables of descriptors and what has to come out.
+ * allow. Method: tables of the driver's descriptors and what has to come out of both sides.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -11,7 +11,8 @@
 #include <cmocka.h>
 
 #include "gateway/common/params.h"
-#include "gateway/disk/translate.h"
+#include "gateway/nbd/client.h"
+#include "gateway/ublk/tags.h"
 
 #define ALL_FLAGS                                                                                  \
 	(NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_TRIM |       \
@@ -24,22 +25,19 @@ static struct nbd_export export = {
 	.block_preferred_bytes = 4096,
 	.payload_max_bytes = 64 << 10,
 };
-static struct translate_limits limits = {
-	.export = &export,
-	.size_bytes = 1 << 30,
-	.max_io_bytes = 1 << 20,
-	.parts_max = 16,
-};
+static struct nbd_client_shared shared = { .export = &export, .parts_max = 16 };
+static struct block_request request;
 static struct wire_request parts[SLOT_PARTS_MAX];
-static struct slot slot = { .parts = parts };
+static struct split split = { .request = &request, .parts = parts };
 
 static int translate(uint32_t op_flags, uint64_t sector, uint32_t sectors)
 {
 	struct ublksrv_io_desc descriptor = { .op_flags = op_flags,
 					      .start_sector = sector,
 					      .nr_sectors = sectors };
+	int ret = tags_read_descriptor(&descriptor, 1 << 30, 1 << 20, &request);
 
-	return translate_request(&slot, &descriptor, &limits);
+	return ret < 0 ? ret : nbd_client_split_request(&split, &shared);
 }
 
 static void each_operation_has_its_command(void **state)
@@ -64,12 +62,12 @@ static void each_operation_has_its_command(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(translate(cases[i].op_flags, 8, 8), 0);
-		assert_int_equal(slot.parts_count, 1);
+		assert_int_equal(split.parts_count, 1);
 		assert_int_equal(parts[0].nbd.command, cases[i].command);
 		assert_int_equal(parts[0].nbd.flags, cases[i].flags);
 		assert_int_equal(parts[0].nbd.offset_bytes, 4096);
 		assert_int_equal(parts[0].nbd.length_bytes, 4096);
-		assert_int_equal(slot.length_bytes, 4096);
+		assert_int_equal(request.length_bytes, 4096);
 	}
 }
 
@@ -78,7 +76,7 @@ static void a_flush_has_neither_offset_nor_length(void **state)
 	(void)state;
 	assert_int_equal(translate(UBLK_IO_OP_FLUSH, 0, 0), 0);
 	assert_int_equal(translate(UBLK_IO_OP_FLUSH, UINT64_MAX, UINT32_MAX), 0);
-	assert_int_equal(slot.parts_count, 1);
+	assert_int_equal(split.parts_count, 1);
 	assert_int_equal(parts[0].nbd.command, NBD_CMD_FLUSH);
 	assert_int_equal(parts[0].nbd.offset_bytes, 0);
 	assert_int_equal(parts[0].nbd.length_bytes, 0);
@@ -91,12 +89,12 @@ static void fua_is_sent_only_where_it_is_taken(void **state)
 	assert_int_equal(translate(UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 0, 8), 0);
 	assert_int_equal(parts[0].nbd.flags, 0);
 	export.flags = ALL_FLAGS & ~NBD_FLAG_SEND_FLUSH;
-	limits.fua_always = true;
+	shared.fua_always = true;
 	assert_int_equal(translate(UBLK_IO_OP_WRITE, 0, 8), 0);
 	assert_int_equal(parts[0].nbd.flags, NBD_CMD_FLAG_FUA);
 	assert_int_equal(translate(UBLK_IO_OP_READ, 0, 8), 0);
 	assert_int_equal(parts[0].nbd.flags, 0);
-	limits.fua_always = false;
+	shared.fua_always = false;
 	export.flags = ALL_FLAGS;
 }
 
@@ -105,8 +103,8 @@ static void check_parts(uint64_t offset_bytes, uint32_t length_bytes)
 {
 	uint32_t done_bytes = 0;
 
-	for (uint16_t i = 0; i < slot.parts_count; i++) {
-		assert_int_equal(parts[i].slot_offset_bytes, done_bytes);
+	for (uint16_t i = 0; i < split.parts_count; i++) {
+		assert_int_equal(parts[i].payload_offset_bytes, done_bytes);
 		assert_int_equal(parts[i].nbd.offset_bytes, offset_bytes + done_bytes);
 		assert_in_range(parts[i].nbd.length_bytes, 1, export.payload_max_bytes);
 		assert_int_equal(parts[i].nbd.length_bytes % export.block_minimum_bytes, 0);
@@ -124,7 +122,7 @@ static void large_requests_are_split_at_the_servers_maximum(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(sectors) / sizeof(sectors[0]); i++) {
 		assert_int_equal(translate(UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 16, sectors[i]), 0);
-		assert_int_equal(slot.parts_count, (sectors[i] + 127) / 128);
+		assert_int_equal(split.parts_count, (sectors[i] + 127) / 128);
 		check_parts(8192, sectors[i] * 512);
 	}
 	/* A maximum that is no multiple of the minimum is not used to its end. */
@@ -140,10 +138,10 @@ static void trim_and_zeroes_are_not_split(void **state)
 {
 	(void)state;
 	assert_int_equal(translate(UBLK_IO_OP_DISCARD, 0, 1 << 20), 0);
-	assert_int_equal(slot.parts_count, 1);
+	assert_int_equal(split.parts_count, 1);
 	assert_int_equal(parts[0].nbd.length_bytes, 512u << 20);
 	assert_int_equal(translate(UBLK_IO_OP_WRITE_ZEROES, 0, 1 << 21), 0);
-	assert_int_equal(slot.parts_count, 1);
+	assert_int_equal(split.parts_count, 1);
 }
 
 static void what_lies_outside_is_refused(void **state)
@@ -176,10 +174,10 @@ static void what_lies_outside_is_refused(void **state)
 static void no_more_parts_than_there_is_room_for(void **state)
 {
 	(void)state;
-	limits.parts_max = 2;
+	shared.parts_max = 2;
 	assert_int_equal(translate(UBLK_IO_OP_READ, 0, 256), 0);
 	assert_int_equal(translate(UBLK_IO_OP_READ, 0, 257), -EIO);
-	limits.parts_max = 16;
+	shared.parts_max = 16;
 }
 
 int main(void)

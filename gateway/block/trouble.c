@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/block/trouble.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+void trouble_init(struct trouble *trouble)
+{
+	memset(trouble, 0, sizeof(*trouble));
+	pthread_mutex_init(&trouble->lock, NULL);
+}
+
+void trouble_note(struct trouble *trouble, bool server_said, const char *format, ...)
+{
+	struct trouble_note note = { .server_said = server_said };
+	struct timespec now;
+	va_list arguments;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	note.at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	va_start(arguments, format);
+	vsnprintf(note.text, sizeof(note.text), format, arguments);
+	va_end(arguments);
+	pthread_mutex_lock(&trouble->lock);
+	trouble->count++;
+	trouble->last = note;
+	pthread_mutex_unlock(&trouble->lock);
+}
+
+uint64_t trouble_count(struct trouble *trouble)
+{
+	uint64_t count;
+
+	pthread_mutex_lock(&trouble->lock);
+	count = trouble->count;
+	pthread_mutex_unlock(&trouble->lock);
+	return count;
+}
+
+bool trouble_since(struct trouble *trouble, uint64_t count, struct trouble_note *note)
+{
+	bool is_newer;
+
+	pthread_mutex_lock(&trouble->lock);
+	is_newer = trouble->count > count;
+	if (is_newer)
+		*note = trouble->last;
+	pthread_mutex_unlock(&trouble->lock);
+	return is_newer;
+}
