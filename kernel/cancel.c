@@ -166,12 +166,6 @@ void ublk_cancel_round(struct ublk_device *device, u32 round)
 		ublk_cancel_commands(device->queues[id], round);
 }
 
-u32 ublk_cancel_this_round(struct ublk_device *device)
-{
-	/* The first queue's changes last, so an older round's number is never a newer one's. */
-	return READ_ONCE(device->queues[0]->round);
-}
-
 /*
  * STOPPING is set, so nothing more is put back; what lies in the requeue list comes to queues that
  * fail it.

@@ -42,7 +42,6 @@ void ublk_cancel_suspect(struct ublk_device *device, bool gone);
  * locks: never with a mutex of ours held, nor within a command.
  */
 void ublk_cancel_round(struct ublk_device *device, u32 round);
-u32 ublk_cancel_this_round(struct ublk_device *device);
 
 /*
  * Takes back everything of a daemon that is LOST, in a kernel thread, and waits until that is done.

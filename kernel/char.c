@@ -10,13 +10,13 @@
 #include "command.h"
 #include "compat.h"
 #include "copy.h"
-#include "device.h"
 #include "request.h"
+#include "round.h"
 
 static int ublk_char_open(struct inode *inode, struct file *file)
 {
 	struct ublk_device *device = container_of(inode->i_cdev, struct ublk_device, cdev);
-	int result = ublk_device_begin_round(device, file);
+	int result = ublk_round_begin(device, file);
 
 	if (result)
 		return result;
@@ -42,7 +42,7 @@ static int ublk_char_release(struct inode *inode, struct file *file)
 {
 	struct ublk_device *device = file->private_data;
 
-	ublk_device_release_round(device, file);
+	ublk_round_release(device, file);
 	ublk_device_put(device);
 	return 0;
 }

@@ -11,7 +11,7 @@
 #include "cancel.h"
 #include "compat.h"
 #include "control.h"
-#include "device.h"
+#include "devices.h"
 #include "disk.h"
 #include "params.h"
 #include "permission.h"
@@ -91,12 +91,12 @@ static int ublk_control_add(struct ublksrv_ctrl_cmd *command)
 	if (result)
 		return result;
 	ublk_control_add_clamp(&info);
-	device = ublk_device_add(&info, (int)info.dev_id);
+	device = ublk_devices_add(&info, (int)info.dev_id);
 	if (IS_ERR(device))
 		return PTR_ERR(device);
 	info.dev_id = device->info.dev_id;
 	if (copy_to_user(ublk_control_buffer(command), &info, sizeof(info))) {
-		ublk_device_delete(device);
+		ublk_devices_delete(device);
 		result = -EFAULT;
 	}
 	ublk_device_put(device);
@@ -422,7 +422,7 @@ static int ublk_control_quiesce_begin(struct ublk_device *device)
 static bool ublk_control_quiesce_end(struct ublk_device *device, u32 round, int waited)
 {
 	clear_bit(UBLK_DEVICE_QUIESCING, &device->flags);
-	if (device->info.state != UBLK_S_DEV_LIVE || ublk_cancel_this_round(device) != round)
+	if (device->info.state != UBLK_S_DEV_LIVE || ublk_device_this_round(device) != round)
 		return false;
 	if (!waited) {
 		ublk_device_tell_daemon(device);
@@ -446,7 +446,7 @@ static int ublk_control_quiesce(struct ublk_device *device, const struct ublksrv
 	if (!ublk_device_has(device, UBLK_F_QUIESCE))
 		return -EOPNOTSUPP;
 	mutex_lock(&device->mutex);
-	round = ublk_cancel_this_round(device);
+	round = ublk_device_this_round(device);
 	result = ublk_control_quiesce_begin(device);
 	mutex_unlock(&device->mutex);
 	if (result != -EINPROGRESS)
@@ -493,7 +493,7 @@ static int ublk_control_run_on_device(struct ublk_device *device, u32 opcode,
 		return ublk_control_quiesce(device, command);
 	case UBLK_U_CMD_DEL_DEV:
 	case UBLK_U_CMD_DEL_DEV_ASYNC:
-		ublk_device_delete(device);
+		ublk_devices_delete(device);
 		return 0;
 	}
 	return -EOPNOTSUPP;
@@ -509,7 +509,7 @@ static int ublk_control_run(u32 opcode, struct ublksrv_ctrl_cmd *command)
 		return ublk_control_add(command);
 	if (opcode == UBLK_U_CMD_GET_FEATURES)
 		return ublk_control_get_features(command);
-	device = ublk_device_get(command->dev_id);
+	device = ublk_devices_get(command->dev_id);
 	if (!device)
 		return -ENODEV;
 	result = ublk_permission_check(device, opcode, command);
@@ -518,7 +518,7 @@ static int ublk_control_run(u32 opcode, struct ublksrv_ctrl_cmd *command)
 	serial = device->serial;
 	ublk_device_put(device);
 	if (!result && opcode == UBLK_U_CMD_DEL_DEV)
-		result = ublk_device_wait_gone(command->dev_id, serial);
+		result = ublk_devices_wait_gone(command->dev_id, serial);
 	return result;
 }
 

@@ -13,11 +13,6 @@
  * serves it. A device that lost its daemon (UBLK_DEVICE_LOST) takes no commands until the round
  * ends.
  *
- * The file's release may be late: where a kernel thread dropped the last reference, the kernel
- * calls it from one work for all files, which may be at the release of a disk just then, and wait
- * for a page to be written that waits for this device's next daemon. So the watch (cancel.h) ends a
- * round, too.
- *
  * References: the id's (from ADD_DEV to DEL_DEV), each file's of the char device until its release,
  * the disk's (until its free_disk), and short ones of control commands and works. The last put
  * gives the id back.
@@ -82,29 +77,11 @@ struct ublk_device {
  */
 extern struct workqueue_struct *ublk_watches, *ublk_endings;
 
-/* Sets up what all devices share. 0 or a negative errno; the exit waits until none is left. */
-int ublk_devices_init(void);
-void ublk_devices_exit(void);
+/* Before the first device, and after the last. 0 or -ENOMEM. */
+int ublk_device_works_init(void);
+void ublk_device_works_exit(void);
 
-/*
- * Makes a device with this information, which has been checked; id -1 takes any that is free.
- * Returns it with a reference for the caller, its char device there, or an ERR_PTR: -EEXIST the id
- * is taken, -ENOSPC all are, -EACCES an unprivileged user has as many as are allowed, -ENOMEM.
- */
-struct ublk_device *ublk_device_add(const struct ublksrv_ctrl_dev_info *info, int id);
-
-/* The device with a reference for the caller, or NULL. */
-struct ublk_device *ublk_device_get(u32 id);
 void ublk_device_put(struct ublk_device *device);
-
-/* Removes disk and char device. Once is enough; the id is free after the last put. */
-void ublk_device_delete(struct ublk_device *device);
-
-/*
- * Waits until the device that had this id and serial is gone; another may have the id then. 0 or
- * -EINTR.
- */
-int ublk_device_wait_gone(u32 id, unsigned long serial);
 
 /*
  * Waits until every tag was fetched, or the device was deleted. 0 or -EINTR; look again under the
@@ -114,25 +91,19 @@ int ublk_device_wait_ready(struct ublk_device *device);
 bool ublk_device_ready(const struct ublk_device *device);
 
 /*
- * The char device's new file begins a round. 0, -EBUSY: there is one, -ENODEV: the device was
- * deleted.
- */
-int ublk_device_begin_round(struct ublk_device *device, struct file *file);
-
-/*
  * The mutex is held: marks the round's daemon, if there is one, as told to go; ublk_cancel_lost()
  * tells it.
  */
 void ublk_device_tell_daemon(struct ublk_device *device);
 
-/* Whether there is a round that is not being ended, and its number (cancel.h). */
+/* The number of the round that is there, or is to come. */
+u32 ublk_device_this_round(const struct ublk_device *device);
+
+/* Whether there is a round that is not being ended, and its number. */
 bool ublk_device_round(struct ublk_device *device, u32 *round);
 
-/*
- * Ends the file's round, unless that was done: takes back what the daemon had, and decides what
- * becomes of the device. Another may open it afterwards. May sleep for long.
- */
-void ublk_device_release_round(struct ublk_device *device, const struct file *file);
+/* The daemon_lock is held: nobody has the round's file any more. */
+bool ublk_device_round_closed(const struct ublk_device *device);
 
 /* Ends the round, from a work, if nobody has its file any more. Never sleeps. */
 void ublk_device_end_round_later(struct ublk_device *device);

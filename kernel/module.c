@@ -5,14 +5,15 @@
  * Reader's guide. A block request comes in at disk.c and goes to the daemon and back in command.c,
  * with request.c for its description and its end and copy.c for its bytes; slot.h draws the life of
  * a tag, which all that is about, and queue.c has what the tags of a queue share. The daemon's file
- * is char.c. What becomes of it all when the daemon is gone is cancel.c. Devices and their states
- * are device.c, commanded from control.c, with params.c and permission.c for what a command says
- * and who may. compat.h is about kernel versions.
+ * is char.c. What becomes of it all when the daemon is gone is cancel.c. A device and its states
+ * are device.c; a daemon's coming and going, and what that makes of the device, are round.c; all
+ * devices are devices.c, commanded from control.c, with params.c and permission.c for what a
+ * command says and who may. compat.h is about kernel versions.
  */
 #include <linux/module.h>
 
 #include "control.h"
-#include "device.h"
+#include "devices.h"
 #include "disk.h"
 
 static int __init ublk_init(void)
