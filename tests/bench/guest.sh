@@ -108,6 +108,19 @@ open_nbd_ko() {
 	DISK=/dev/nbd0
 }
 
+# The driver's side of ours alone. open_null PAYLOAD
+open_null() {
+	: >/tmp/bench/null
+	null_disk "$1" >/tmp/bench/null 2>&1 &
+	NULL_PID=$!
+	for _ in $(seq 500); do
+		grep -qs ^/dev/ /tmp/bench/null && break
+		sleep 0.02
+	done
+	DISK=$(grep ^/dev/ /tmp/bench/null) || { sed 's/^/# /' /tmp/bench/null && return 1; }
+	echo $NULL_PID >/tmp/bench/daemon
+}
+
 # open_ours PAYLOAD CONNECTIONS [ARGUMENT...]
 open_ours() {
 	payload=$1
@@ -137,6 +150,8 @@ open_target() {
 	null_blk) open_null_blk ;;
 	nbd.ko) open_nbd_ko ;;
 	fio-nbd) : ;;
+	null-copy) open_null user-copy ;;
+	null-mapped) open_null mapped ;;
 	ours-copy-1) open_ours user-copy 1 ;;
 	ours-copy-4) open_ours user-copy 4 ;;
 	ours-mapped-1) open_ours mapped 1 ;;
@@ -156,6 +171,7 @@ close_target() {
 	case $1 in
 	null_blk) rmmod null_blk ;;
 	nbd.ko) nbd-client -d "$DISK" ;;
+	null-*) kill "$NULL_PID" && wait "$NULL_PID" ;;
 	ours-*) ublk-nbd disconnect "$DISK" ;;
 	*) : ;;
 	esac >/dev/null 2>&1 || give_up "$1 cannot be taken down"
