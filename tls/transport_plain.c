@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The NBD stream as it is, on a connected socket. */
+#include "tls/clock.h"
 #include "tls/transport.h"
 
 #include <errno.h>
@@ -7,16 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Waits until the socket is ready for events, or in error (the next call on it will say which).
  * The socket itself is blocking, so each call on it is MSG_DONTWAIT, and here is where we wait. */
@@ -27,7 +19,7 @@ static int plain_wait(int fd, short events, int64_t deadline_ms)
 	int n;
 
 	for (;;) {
-		left_ms = deadline_ms - now_ms();
+		left_ms = deadline_ms - clock_now_ms();
 		if (left_ms <= 0)
 			return -ETIMEDOUT;
 		n = poll(&ready, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);

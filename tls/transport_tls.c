@@ -17,13 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "tls/buffer_bio.h"
+#include "tls/clock.h"
 #include "tls/context.h"
 #include "tls/explain.h"
 #include "tls/session.h"
@@ -43,14 +43,6 @@ struct tls_transport {
 static struct tls_transport *tls_of(const struct transport *transport)
 {
 	return (struct tls_transport *)transport;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void set_blocking(int fd, bool blocking)
@@ -78,7 +70,7 @@ static int wait_for(SSL *ssl, int ret, int64_t deadline_ms)
 	if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
 		return -EPROTO;
 	do {
-		left_ms = deadline_ms - now_ms();
+		left_ms = deadline_ms - clock_now_ms();
 		if (left_ms <= 0)
 			return -ETIMEDOUT;
 	} while (poll(&fd, 1, left_ms > 60000 ? 60000 : (int)left_ms) <= 0);

@@ -4,7 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "tls/clock.h"
 
 void trouble_init(struct trouble *trouble)
 {
@@ -14,12 +15,9 @@ void trouble_init(struct trouble *trouble)
 
 void trouble_note(struct trouble *trouble, bool server_said, const char *format, ...)
 {
-	struct trouble_note note = { .server_said = server_said };
-	struct timespec now;
+	struct trouble_note note = { .server_said = server_said, .at_ms = clock_now_ms() };
 	va_list arguments;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	note.at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	va_start(arguments, format);
 	vsnprintf(note.text, sizeof(note.text), format, arguments);
 	va_end(arguments);

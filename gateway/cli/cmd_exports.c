@@ -13,6 +13,7 @@
 #include "gateway/cli/look.h"
 #include "proto/text.h"
 #include "proto/wire.h"
+#include "tls/clock.h"
 
 /* How many exports with a size of 0, or of which nothing is told, are asked for again, each on a connection
  * of its own. */
@@ -44,7 +45,7 @@ static void forget(struct dial_listed *entry, const char *why)
 static void entry_ask_again(const struct look *look, const struct dial_result *result,
 			    struct dial_listed *entry, int64_t deadline_ms)
 {
-	int64_t left_ms = deadline_ms - dial_now_ms();
+	int64_t left_ms = deadline_ms - clock_now_ms();
 	struct nbd_uri *uri = malloc(sizeof(*uri));
 	const struct dial_options options = {
 		.target = uri,
@@ -217,7 +218,7 @@ static void exports_progress(void *context, enum dial_stage stage, int error, co
 
 static int exports_run(struct look *look, const struct options *options)
 {
-	int64_t deadline_ms = dial_now_ms() + look->connect_timeout_ms;
+	int64_t deadline_ms = clock_now_ms() + look->connect_timeout_ms;
 	struct dial_options dial = {
 		.goal = NBD_GOAL_LIST,
 		.progress = options->verbose ? exports_progress : NULL,

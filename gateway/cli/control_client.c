@@ -8,10 +8,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/control_client.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
+#include "tls/clock.h"
 
 /* A line is at most this long, either way. */
 #define LINE_BYTES_MAX (64u << 10)

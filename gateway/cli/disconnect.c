@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/disconnect.h"
 #include "gateway/cli/driver.h"
@@ -17,6 +16,7 @@
 #include "gateway/common/disk_stop.h"
 #include "gateway/common/holders.h"
 #include "gateway/common/server_tag.h"
+#include "tls/clock.h"
 
 #define VERB		"disconnect"
 

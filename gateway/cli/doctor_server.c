@@ -15,6 +15,7 @@
 #include "gateway/cli/output.h"
 #include "gateway/cli/probe.h"
 #include "proto/error.h"
+#include "tls/clock.h"
 
 /* One after another, each with a deadline of its own; no other is begun once they took so long together. */
 #define READS		16
@@ -215,7 +216,7 @@ static void check_reads(struct checks *checks, const struct dial_result *result,
 	while (length_bytes > 0 && outcome.reads < READS &&
 	       (outcome.reads == 0 || now_us() < enough_us)) {
 		started_us = now_us();
-		outcome.error = probe_read(probe, 0, length_bytes, dial_now_ms() + timeout_ms,
+		outcome.error = probe_read(probe, 0, length_bytes, clock_now_ms() + timeout_ms,
 					   &outcome.server_said);
 		if (outcome.error)
 			break;
@@ -228,7 +229,7 @@ static void check_reads(struct checks *checks, const struct dial_result *result,
 		report_latency(checks, us, outcome.reads);
 	}
 	if (!outcome.error || outcome.server_said)
-		probe_disconnect(probe, dial_now_ms() + DISCONNECT_MS);
+		probe_disconnect(probe, clock_now_ms() + DISCONNECT_MS);
 	free(probe);
 }
 

@@ -13,11 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/driver.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/process.h"
 #include "gateway/common/ublk_control.h"
+#include "tls/clock.h"
 
 #define MODPROBE_TIMEOUT_MS 20000
 #define NODE_TIMEOUT_MS	    2000

@@ -6,8 +6,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/interrupt.h"
+#include "tls/clock.h"
 
 int interrupt_open(void)
 {

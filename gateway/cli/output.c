@@ -9,11 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/output.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/open_files.h"
 #include "proto/text.h"
+#include "tls/clock.h"
 
 #define LINE_BYTES_MAX 2048
 #define LABEL_COLUMNS  18

@@ -11,9 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/process.h"
 #include "gateway/common/server_tag.h"
+#include "tls/clock.h"
 
 /* What is asked of each process of /proc. */
 struct sought {

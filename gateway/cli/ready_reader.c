@@ -4,10 +4,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/ready_reader.h"
+#include "tls/clock.h"
 
 #define LINE_BYTES_MAX (64u << 10)
 

@@ -9,9 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/process.h"
 #include "gateway/common/ublk_control.h"
+#include "tls/clock.h"
 
 /* A helper that waits for the disk's daemon in the kernel ends when that wait does. */
 #define ABANDON_MS 200

@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/runtime_lock.h"
 #include "gateway/common/runtime_dir.h"
+#include "tls/clock.h"
 
 /* flock(2) has no deadline, so it is asked again and again. */
 #define ASK_EVERY_MS 50

@@ -9,9 +9,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/common/udev_rule.h"
+#include "tls/clock.h"
 
 #define LOOK_EVERY_MS 5
 /* An event that the kernel has sent is in udev's queue after this. */

@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/dial.h"
@@ -22,6 +21,7 @@
 #include "gateway/common/open_files.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
+#include "tls/clock.h"
 
 #define LISTEN_BACKLOG	64
 #define LISTEN_FD	3 /* SD_LISTEN_FDS_START */
@@ -345,13 +345,12 @@ bool activation_has_ended(const struct activation *activation, char *sentence,
 /* Whether the minder ended, and was reaped, within timeout_ms. */
 static bool activation_wait(const struct activation *activation, int64_t timeout_ms)
 {
-	const struct timespec nap = { .tv_nsec = PAUSE_MS * 1000000L };
-	int64_t deadline_ms = dial_now_ms() + timeout_ms;
+	int64_t deadline_ms = clock_now_ms() + timeout_ms;
 
 	while (waitpid(activation->pid, NULL, WNOHANG) == 0) {
-		if (dial_now_ms() >= deadline_ms)
+		if (clock_now_ms() >= deadline_ms)
 			return false;
-		nanosleep(&nap, NULL);
+		clock_pause_ms(PAUSE_MS);
 	}
 	return true;
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "proto/request.h"
+#include "tls/clock.h"
 
 /* For DISC, which nobody waits for. */
 #define DIAL_FAREWELL_MS 500
@@ -45,7 +46,7 @@ static int attempt_connect(struct dial *dial, const struct dial_address *address
 			   struct transport **out)
 {
 	struct dial_result *result = dial->result;
-	int64_t started_ms = dial_now_ms();
+	int64_t started_ms = clock_now_ms();
 	char text[DIAL_PEER_TEXT_BYTES + 64];
 	int fd, error;
 
@@ -68,7 +69,7 @@ static int attempt_connect(struct dial *dial, const struct dial_address *address
 						   address, -error));
 	}
 	snprintf(text, sizeof(text), "connected to %s in %lld ms", result->peer_text,
-		 (long long)(dial_now_ms() - started_ms));
+		 (long long)(clock_now_ms() - started_ms));
 	dial_report(dial, DIAL_CONNECT, 0, text);
 	return 0;
 }
@@ -80,7 +81,7 @@ static void attempt_disconnect(struct transport *transport, enum nbd_framing fra
 	uint8_t bytes[NBD_EXTENDED_REQUEST_BYTES];
 
 	transport->ops->write(transport, bytes, nbd_request_encode(&disc, framing, bytes),
-			      dial_now_ms() + DIAL_FAREWELL_MS);
+			      clock_now_ms() + DIAL_FAREWELL_MS);
 }
 
 /* What was negotiated goes to the result; the transport too, if that was the aim. */
@@ -156,7 +157,7 @@ static bool attempt_lacks_info(const struct dial *dial, bool gone)
 static bool attempt_asks_less(struct dial *dial)
 {
 	int error = dial->result->error;
-	bool late = error == ETIMEDOUT && dial_now_ms() < dial->share_ms;
+	bool late = error == ETIMEDOUT && clock_now_ms() < dial->share_ms;
 	bool gone = error == ECONNRESET || error == EPIPE || late;
 
 	if (dial->result->stage != DIAL_HANDSHAKE)
@@ -249,8 +250,8 @@ static int dial_addresses(struct dial *dial, const struct dial_address *addresse
 	int error = 0;
 
 	for (uint32_t i = 0; i < count && verdict == VERDICT_NEXT; i++) {
-		left_ms = dial->deadline_ms - dial_now_ms();
-		dial->share_ms = dial_now_ms() + (left_ms > 0 ? left_ms : 0) / (count - i);
+		left_ms = dial->deadline_ms - clock_now_ms();
+		dial->share_ms = clock_now_ms() + (left_ms > 0 ? left_ms : 0) / (count - i);
 		dial->result->peer = addresses[i];
 		dial_address_text(&addresses[i], dial->result->peer_text,
 				  sizeof(dial->result->peer_text));
@@ -322,7 +323,7 @@ int dial_execute(const struct dial_options *options, struct dial_watch *watch,
 		.no_structured = options->no_structured,
 		.export_name_only = options->export_name_only && options->goal == NBD_GOAL_GO,
 		.goal = options->goal,
-		.deadline_ms = dial_now_ms() + options->timeout_ms,
+		.deadline_ms = clock_now_ms() + options->timeout_ms,
 	};
 	struct dial_address resolved[DIAL_ADDRESSES_MAX];
 	uint32_t count = DIAL_ADDRESSES_MAX;

@@ -144,6 +144,4 @@ bool dial_task_any_runs(void);
 /* Closes the transport and frees the export and the list. */
 void dial_result_clear(struct dial_result *result);
 
-int64_t dial_now_ms(void); /* CLOCK_MONOTONIC */
-
 #endif

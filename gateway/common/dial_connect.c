@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* One address, one connected socket, before a deadline. */
 #include "gateway/common/dial_internal.h"
+#include "tls/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #define KEEPALIVE_IDLE_S     10
@@ -18,14 +18,6 @@
 #define KEEPALIVE_PROBES     3
 /* A unix socket whose queue of connections is full says so instead of letting us wait. */
 #define UNIX_QUEUE_RETRY_MS 20
-
-int64_t dial_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 bool dial_watch_begin(struct dial_watch *watch, int fd)
 {
@@ -109,7 +101,7 @@ int dial_socket_open(const struct dial_address *address, int64_t deadline_ms)
 	if (family == AF_INET || family == AF_INET6)
 		error = connect_set_tcp(fd);
 	else if (family == AF_VSOCK)
-		connect_set_vsock(fd, deadline_ms - dial_now_ms());
+		connect_set_vsock(fd, deadline_ms - clock_now_ms());
 	if (error) {
 		close(fd);
 		return error;
@@ -129,7 +121,7 @@ static int connect_poll(int fd, short events, int64_t deadline_ms)
 	int n;
 
 	do {
-		left_ms = deadline_ms - dial_now_ms();
+		left_ms = deadline_ms - clock_now_ms();
 		if (left_ms <= 0)
 			return -ETIMEDOUT;
 		n = poll(&ready, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
@@ -175,7 +167,7 @@ int dial_socket_connect(int fd, const struct dial_address *address, int64_t dead
 		}
 		if (errno != EAGAIN || sa->sa_family != AF_UNIX)
 			return -errno;
-		if (dial_now_ms() >= deadline_ms)
+		if (clock_now_ms() >= deadline_ms)
 			return -ETIMEDOUT;
 		poll(NULL, 0, UNIX_QUEUE_RETRY_MS);
 	}

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "proto/wire.h"
+#include "tls/clock.h"
 
 #define DIAL_READ_BYTES 4096
 /* For the word of farewell (ABORT), which nobody waits for. */
@@ -75,7 +76,7 @@ static int handshake_receive(struct dial *dial, struct transport *transport)
 	ssize_t n;
 
 	/* Bytes that keep dripping in must not carry us past the deadline. */
-	if (dial_now_ms() >= dial->option_ms)
+	if (clock_now_ms() >= dial->option_ms)
 		return -ETIMEDOUT;
 	n = transport->ops->read(transport, bytes, want < sizeof(bytes) ? want : sizeof(bytes),
 				 dial->option_ms);
@@ -93,7 +94,7 @@ static int handshake_receive(struct dial *dial, struct transport *transport)
  */
 static int64_t option_deadline_ms(const struct dial *dial)
 {
-	int64_t now_ms = dial_now_ms(), left_ms = dial->share_ms - now_ms;
+	int64_t now_ms = clock_now_ms(), left_ms = dial->share_ms - now_ms;
 
 	switch (dial->asked) {
 	case NBD_HS_EXTENDED_HEADERS:
@@ -294,7 +295,7 @@ int dial_handshake(struct dial *dial, struct transport **transport)
 		dial_list_ask(dial, *transport);
 	/* ABORT, or nothing: a server that no longer listens has lost nothing. */
 	if (!error)
-		handshake_send(dial, *transport, dial_now_ms() + DIAL_FAREWELL_MS);
+		handshake_send(dial, *transport, clock_now_ms() + DIAL_FAREWELL_MS);
 	/* An end without a farewell is an end: what it means depends on what was asked. */
 	if (error && error != -ECONNRESET && error != -EPIPE &&
 	    transport_tls_failure(*transport, dial->result->sentence,

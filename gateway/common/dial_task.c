@@ -10,6 +10,7 @@
  * written under the lock, and only while nobody has abandoned the task.
  */
 #include "gateway/common/dial_internal.h"
+#include "tls/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -202,7 +203,7 @@ static int task_late(const struct dial_options *options, struct dial_result *res
 
 int dial_run_bounded(const struct dial_options *options, struct dial_result *result)
 {
-	int64_t deadline_ms = dial_now_ms() + options->timeout_ms + TASK_GRACE_MS, left_ms;
+	int64_t deadline_ms = clock_now_ms() + options->timeout_ms + TASK_GRACE_MS, left_ms;
 	struct dial_task *task;
 	struct pollfd ready = { .events = POLLIN };
 	int n, error = dial_task_start(options, &task);
@@ -217,7 +218,7 @@ int dial_run_bounded(const struct dial_options *options, struct dial_result *res
 	}
 	ready.fd = dial_task_fd(task);
 	do {
-		left_ms = deadline_ms - dial_now_ms();
+		left_ms = deadline_ms - clock_now_ms();
 		if (left_ms > INT_MAX)
 			left_ms = INT_MAX;
 		n = poll(&ready, 1, left_ms > 0 ? (int)left_ms : 0);

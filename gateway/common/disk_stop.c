@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/block_number.h"
 #include "gateway/common/holders.h"
 #include "gateway/common/ublk_control.h"
+#include "tls/clock.h"
 
 /* A day: what this waits for is ended by being made to fail, or abandoned, not by a clock of its own. */
 #define COMMAND_MS (24u * 3600 * 1000)
@@ -104,13 +104,6 @@ static int flush(const struct disk_stop_request *request, struct disk_stop_answe
 
 /* --- the stop -------------------------------------------------------------------------------------------- */
 
-static void pause_in_use(void)
-{
-	const struct timespec nap = { .tv_nsec = IN_USE_PAUSE_MS * 1000000L };
-
-	nanosleep(&nap, NULL);
-}
-
 static int try_stop(const struct disk_stop_request *request, struct ublk_control *control)
 {
 	int ret;
@@ -119,7 +112,7 @@ static int try_stop(const struct disk_stop_request *request, struct ublk_control
 		ret = ublk_control_try_stop(control, request->number, COMMAND_MS);
 		if (ret != -EBUSY || waited_ms >= IN_USE_MS)
 			return ret;
-		pause_in_use();
+		clock_pause_ms(IN_USE_PAUSE_MS);
 	}
 }
 
@@ -136,7 +129,7 @@ static int look_and_stop(const struct disk_stop_request *request, struct ublk_co
 			break;
 		if (holders.lasting || waited_ms >= IN_USE_MS)
 			return -EBUSY;
-		pause_in_use();
+		clock_pause_ms(IN_USE_PAUSE_MS);
 	}
 	return ublk_control_stop(control, request->number, COMMAND_MS);
 }

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/log_ring.h"
 #include "gateway/common/log_writer.h"
+#include "tls/clock.h"
 
 /* A log that is a plain file (no journal on this machine) is not let grow beyond this. */
 #define FILE_BYTES_MAX (4 << 20)
@@ -101,13 +101,11 @@ void log_release_stderr(void)
 
 void log_close(uint32_t wait_ms)
 {
-	const struct timespec nap = { .tv_nsec = CLOSE_PAUSE_MS * 1000000L };
-
 	if (!state.ring)
 		return;
 	for (uint32_t waited_ms = 0; waited_ms < wait_ms && !log_ring_is_empty(state.ring);
 	     waited_ms += CLOSE_PAUSE_MS)
-		nanosleep(&nap, NULL);
+		clock_pause_ms(CLOSE_PAUSE_MS);
 }
 
 void log_set_device(const char *device)
@@ -205,11 +203,8 @@ void log_debug(const char *format, ...)
 
 bool log_limit_pass(struct log_limit *limit, uint32_t *held)
 {
-	struct timespec ts;
-	int64_t now_ms;
+	int64_t now_ms = clock_now_ms();
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	now_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 	if (limit->started_ms == 0 || now_ms - limit->started_ms >= limit->interval_ms) {
 		limit->started_ms = now_ms;
 		limit->used = 0;

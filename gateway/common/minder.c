@@ -14,10 +14,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/dial.h"
+#include "tls/clock.h"
 
 #define PROCESS_NAME "ublk-nbd-minder" /* 15 characters at most */
 /* For the server's first thread to stop, so that its mask can be set. */
@@ -27,13 +27,6 @@
 #define REAP_MS 500
 /* The kernel's, of 64 signals: sigset_t is libc's and larger. */
 #define KERNEL_MASK_BYTES 8
-
-static void pause_ms(uint32_t ms)
-{
-	struct timespec nap = { .tv_nsec = (long)ms * 1000000 };
-
-	nanosleep(&nap, NULL);
-}
 
 void minder_blocked(sigset_t *signals)
 {
@@ -48,7 +41,7 @@ void minder_blocked(sigset_t *signals)
 /* Waits until the server is stopped under us, or has ended. It is not reaped. */
 static bool trace_wait(pid_t server, siginfo_t *info)
 {
-	int64_t deadline_ms = dial_now_ms() + TRACE_MS;
+	int64_t deadline_ms = clock_now_ms() + TRACE_MS;
 
 	do {
 		memset(info, 0, sizeof(*info));
@@ -56,8 +49,8 @@ static bool trace_wait(pid_t server, siginfo_t *info)
 			return false;
 		if (info->si_pid == server)
 			return info->si_code == CLD_TRAPPED || info->si_code == CLD_STOPPED;
-		pause_ms(PAUSE_MS);
-	} while (dial_now_ms() < deadline_ms);
+		clock_pause_ms(PAUSE_MS);
+	} while (clock_now_ms() < deadline_ms);
 	return false;
 }
 
@@ -116,7 +109,7 @@ static bool server_ask(pid_t server)
 /* Whether it ended within timeout_ms; *report says how. It is not reaped, so its pid stays its own. */
 static bool server_wait(pid_t server, uint32_t timeout_ms, struct minder_report *report)
 {
-	int64_t deadline_ms = dial_now_ms() + timeout_ms;
+	int64_t deadline_ms = clock_now_ms() + timeout_ms;
 	siginfo_t info;
 
 	for (;;) {
@@ -127,9 +120,9 @@ static bool server_wait(pid_t server, uint32_t timeout_ms, struct minder_report 
 			*report = (struct minder_report){ info.si_code, info.si_status };
 			return true;
 		}
-		if (dial_now_ms() >= deadline_ms)
+		if (clock_now_ms() >= deadline_ms)
 			return false;
-		pause_ms(PAUSE_MS);
+		clock_pause_ms(PAUSE_MS);
 	}
 }
 
@@ -147,7 +140,7 @@ static void server_end(pid_t server)
 	for (uint32_t waited_ms = 0; waited_ms < REAP_MS; waited_ms += PAUSE_MS) {
 		if (waitpid(server, NULL, WNOHANG) != 0)
 			break;
-		pause_ms(PAUSE_MS);
+		clock_pause_ms(PAUSE_MS);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/common/uring_compat.h"
+#include "tls/clock.h"
 
 /* Commands that only look something up are answered at once; this is for a wedged kernel. */
 #define QUICK_TIMEOUT_MS 10000
@@ -26,14 +27,6 @@ struct ublk_control {
 	uint64_t features;
 	bool stuck; /* a command timed out: its buffer may still be written to */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static int open_failed(int error, char *sentence, size_t sentence_bytes)
 {
@@ -112,11 +105,11 @@ static int submit(struct ublk_control *control, uint32_t op, const struct ublksr
 /* The newest command's result, waiting up to timeout_ms (0: not at all, -EAGAIN). */
 static int result(struct ublk_control *control, uint32_t timeout_ms)
 {
-	int64_t deadline_ms = now_ms() + timeout_ms;
+	int64_t deadline_ms = clock_now_ms() + timeout_ms;
 
 	for (;;) {
 		struct io_uring_cqe *cqe = NULL;
-		int64_t left_ms = deadline_ms - now_ms();
+		int64_t left_ms = deadline_ms - clock_now_ms();
 		struct __kernel_timespec ts;
 		uint64_t sequence;
 		int ret, res;
@@ -262,16 +255,15 @@ int ublk_control_try_stop(struct ublk_control *control, uint32_t dev_id, uint32_
 static int await_deletion(struct ublk_control *control, const struct ublksrv_ctrl_dev_info *old,
 			  int64_t deadline_ms)
 {
-	const struct timespec nap = { .tv_nsec = DELETE_POLL_MS * 1000000L };
 	struct ublksrv_ctrl_dev_info info;
 	int ret;
 
 	while ((ret = ublk_control_get_info(control, old->dev_id, &info)) == 0) {
 		if (info.ublksrv_flags != old->ublksrv_flags)
 			return 0;
-		if (now_ms() >= deadline_ms)
+		if (clock_now_ms() >= deadline_ms)
 			return 1;
-		nanosleep(&nap, NULL);
+		clock_pause_ms(DELETE_POLL_MS);
 	}
 	return ret == -ENODEV ? 0 : ret;
 }
@@ -279,7 +271,7 @@ static int await_deletion(struct ublk_control *control, const struct ublksrv_ctr
 int ublk_control_delete(struct ublk_control *control, uint32_t dev_id, uint32_t timeout_ms)
 {
 	struct ublksrv_ctrl_cmd cmd = command_for(dev_id, NULL, 0);
-	int64_t deadline_ms = now_ms() + timeout_ms;
+	int64_t deadline_ms = clock_now_ms() + timeout_ms;
 	struct ublksrv_ctrl_dev_info old;
 	int ret = ublk_control_get_info(control, dev_id, &old);
 

@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/disk_stop.h"
@@ -22,6 +21,7 @@
 #include "gateway/common/ublk_control.h"
 #include "gateway/disk/partition_table.h"
 #include "gateway/disk/process.h"
+#include "tls/clock.h"
 
 /* A day: what the attendant waits for is ended by being made to fail, not by a clock of its own. */
 #define COMMAND_MS	  (24u * 3600 * 1000)
@@ -31,13 +31,6 @@
 #define END_PAUSE_MS	  5
 #define FIRST_BLOCK_BYTES 4096
 #define IO_TIMEOUT_MS	  1000
-
-static void pause_ms(uint32_t ms)
-{
-	struct timespec nap = { .tv_nsec = (long)ms * 1000000 };
-
-	nanosleep(&nap, NULL);
-}
 
 /* --- the attendant's side: start and probe ------------------------------------------------------- */
 
@@ -104,7 +97,7 @@ static int open_node(const struct attendant_request *request, struct attendant_a
 					  errno == ENOENT
 						  ? "the node has not appeared; " UBLK_DEV_REMEDY
 						  : "cannot be opened");
-		pause_ms(NODE_PAUSE_MS);
+		clock_pause_ms(NODE_PAUSE_MS);
 	}
 }
 
@@ -331,7 +324,7 @@ void attendant_close(struct attendant *attendant)
 		if (waitpid(attendant->pid, NULL, WNOHANG) != 0)
 			attendant->pid = 0;
 		else
-			pause_ms(END_PAUSE_MS);
+			clock_pause_ms(END_PAUSE_MS);
 	}
 	attendant->pid = 0;
 }

@@ -14,6 +14,7 @@
 #include "gateway/common/dial.h"
 #include "gateway/common/log.h"
 #include "gateway/common/runtime_dir.h"
+#include "tls/clock.h"
 
 /* From connecting to a whole line, and from the answer to its having been read. */
 #define CLIENT_TIMEOUT_MS 10000
@@ -113,7 +114,7 @@ static bool has_line(const struct client *client)
  * being served; who knocks then waits in the socket's backlog. */
 static struct client *find_place(struct control_server *server)
 {
-	int64_t idle_ms = dial_now_ms() + CLIENT_TIMEOUT_MS - CLIENT_IDLE_MS;
+	int64_t idle_ms = clock_now_ms() + CLIENT_TIMEOUT_MS - CLIENT_IDLE_MS;
 	struct client *place = NULL;
 
 	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
@@ -146,7 +147,7 @@ static void accept_client(struct control_server *server)
 		drop(client);
 	client->fd = fd;
 	client->generation++;
-	client->deadline_ms = dial_now_ms() + CLIENT_TIMEOUT_MS;
+	client->deadline_ms = clock_now_ms() + CLIENT_TIMEOUT_MS;
 }
 
 static control_client_id id_of(const struct control_server *server, const struct client *client)
@@ -201,7 +202,7 @@ void control_server_reply(struct control_server *server, control_client_id id, j
 		return;
 	}
 	client->waiting = false;
-	client->deadline_ms = dial_now_ms() + CLIENT_TIMEOUT_MS;
+	client->deadline_ms = clock_now_ms() + CLIENT_TIMEOUT_MS;
 	client->out = text;
 	client->out_bytes = strlen(text) + 1;
 	client->out_sent_bytes = 0;
@@ -357,7 +358,7 @@ void control_server_stop_listening(struct control_server *server)
 
 void control_server_close(struct control_server *server, uint32_t wait_ms)
 {
-	int64_t deadline_ms = dial_now_ms() + wait_ms;
+	int64_t deadline_ms = clock_now_ms() + wait_ms;
 
 	if (!server)
 		return;
@@ -365,7 +366,7 @@ void control_server_close(struct control_server *server, uint32_t wait_ms)
 	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *client = &server->clients[i];
 
-		while (client->fd >= 0 && client->out && dial_now_ms() < deadline_ms) {
+		while (client->fd >= 0 && client->out && clock_now_ms() < deadline_ms) {
 			struct pollfd fd = { .fd = client->fd, .events = POLLOUT };
 
 			poll(&fd, 1, 100);

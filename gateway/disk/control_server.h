@@ -41,7 +41,7 @@ void control_server_poll_take(struct control_server *server, const struct pollfd
 bool control_server_has_lines(const struct control_server *server);
 /* The daemon did not run for so long: clients have so much more time. */
 void control_server_forgive(struct control_server *server, int64_t absence_ms);
-/* Drops clients that are too slow at now_ms (dial_now_ms()); to be called at least each second while there
+/* Drops clients that are too slow at now_ms (clock_now_ms()); to be called at least each second while there
  * are any. True when there are. */
 bool control_server_expire(struct control_server *server, int64_t now_ms);
 

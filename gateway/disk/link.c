@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/runtime_dir.h"
 #include "gateway/disk/ready.h"
+#include "tls/clock.h"
 
 /* Of its own: who connects with --idempotent holds "lock" until we are usable. It is held for an instant. */
 #define LOCK_NAME     "links.lock"
@@ -124,7 +124,6 @@ static int file_write(uint32_t number, const struct link_file *file)
 /* A descriptor, or -errno. */
 static int lock_take(void)
 {
-	struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
 	char path[PATH_MAX];
 	int fd, error = runtime_dir_join(path, sizeof(path), LOCK_NAME);
 
@@ -139,7 +138,7 @@ static int lock_take(void)
 			close(fd);
 			return error;
 		}
-		nanosleep(&pause, NULL);
+		clock_pause_ms(LOCK_PAUSE_MS);
 	}
 	return fd;
 }

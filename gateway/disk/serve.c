@@ -19,6 +19,7 @@
 #include "gateway/disk/ready.h"
 #include "gateway/disk/serve.h"
 #include "gateway/disk/status.h"
+#include "tls/clock.h"
 
 #define IDLE_POLL_MS 1000
 /* Queues tell nobody that they have replaced their connections. */
@@ -175,7 +176,7 @@ static void note_time(struct serve *serve, int wait_ms)
 {
 	int64_t before_ms = serve->now_ms;
 
-	serve->now_ms = dial_now_ms();
+	serve->now_ms = clock_now_ms();
 	if (wait_ms < 0 || serve->now_ms - before_ms - wait_ms < LATE_MS)
 		return;
 	stopping_forgive(serve, serve->now_ms - before_ms - wait_ms);
@@ -226,7 +227,7 @@ bool serve_open(struct serve *serve, struct disk *disk)
 
 	memset(serve, 0, sizeof(*serve));
 	serve->disk = disk;
-	serve->now_ms = dial_now_ms();
+	serve->now_ms = clock_now_ms();
 	serve->swaps_fd = open(SWAPS_PATH, O_RDONLY | O_CLOEXEC);
 	ret = control_server_open(&disk->control_server, disk->info.dev_id, take_request, serve);
 	if (ret < 0)

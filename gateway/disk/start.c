@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/log.h"
@@ -21,8 +20,10 @@
 #include "gateway/disk/process.h"
 #include "gateway/disk/ready.h"
 #include "gateway/nbd/connection.h"
+#include "tls/clock.h"
 
 #define CHAR_NODE_WAIT_MS  5000
+#define CHAR_NODE_PAUSE_MS 2
 #define ATTEND_POLL_MS	   250
 #define ATTEND_PROGRESS_MS 5000
 /* After a dial's own deadline: for its thread to say so. */
@@ -122,7 +123,7 @@ static bool dial_first(struct disk *disk)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "no thread to dial with: %s",
 				 strerror(-ret));
 	if (!disk_wait(disk, dial_task_fd(task),
-		       dial_now_ms() + options.timeout_ms + DIAL_GRACE_MS)) {
+		       clock_now_ms() + options.timeout_ms + DIAL_GRACE_MS)) {
 		dial_task_abandon(task);
 		if (disk->stop_requested)
 			return disk_fail(disk, EXIT_CODE_INTERRUPTED, "interrupted while dialling");
@@ -194,7 +195,7 @@ static bool dial_further(struct disk *disk, int64_t first_ms)
 		.addresses_count = 1,
 	};
 	struct dial_task *tasks[DISK_CONNECTIONS_MAX];
-	int64_t deadline_ms = dial_now_ms() + options.timeout_ms + DIAL_GRACE_MS;
+	int64_t deadline_ms = clock_now_ms() + options.timeout_ms + DIAL_GRACE_MS;
 	uint32_t wanted = disk->geometry.connections - 1, started = 0;
 	bool good = true;
 
@@ -337,21 +338,20 @@ static bool char_device_failed(struct disk *disk, const char *path, int error)
 
 static bool open_char_device(struct disk *disk)
 {
-	int64_t deadline_ms = dial_now_ms() + CHAR_NODE_WAIT_MS;
-	struct timespec nap = { .tv_nsec = 2000000 };
+	int64_t deadline_ms = clock_now_ms() + CHAR_NODE_WAIT_MS;
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/ublkc%u", disk->info.dev_id);
 	for (;;) {
 		/* Looked at before the node is: it may have come while this daemon did not run. */
-		bool late = dial_now_ms() > deadline_ms;
+		bool late = clock_now_ms() > deadline_ms;
 
 		disk->char_fd = open(path, O_RDWR | O_CLOEXEC);
 		if (disk->char_fd >= 0)
 			return true;
 		if ((errno != ENOENT && errno != ENXIO) || late)
 			return char_device_failed(disk, path, errno);
-		nanosleep(&nap, NULL);
+		clock_pause_ms(CHAR_NODE_PAUSE_MS);
 	}
 }
 
@@ -497,13 +497,13 @@ static void condemn_queues(struct disk *disk)
 /* Until the attendant's answer is there. false: a queue failed. */
 static bool await_answer(struct disk *disk, const char *what)
 {
-	int64_t progress_ms = dial_now_ms() + ATTEND_PROGRESS_MS;
+	int64_t progress_ms = clock_now_ms() + ATTEND_PROGRESS_MS;
 	struct pollfd answered = { .fd = disk->attendant.fd, .events = POLLIN };
 	bool condemned = false;
 
 	for (;;) {
 		if (!condemned &&
-		    disk_wait(disk, disk->attendant.fd, dial_now_ms() + ATTEND_POLL_MS))
+		    disk_wait(disk, disk->attendant.fd, clock_now_ms() + ATTEND_POLL_MS))
 			return true;
 		if (condemned && poll(&answered, 1, ATTEND_POLL_MS) > 0)
 			return true;
@@ -513,9 +513,9 @@ static bool await_answer(struct disk *disk, const char *what)
 			condemn_queues(disk);
 			condemned = true;
 		}
-		if (dial_now_ms() >= progress_ms) {
+		if (clock_now_ms() >= progress_ms) {
 			ready_progress(disk, "waiting for %s", what);
-			progress_ms = dial_now_ms() + ATTEND_PROGRESS_MS;
+			progress_ms = clock_now_ms() + ATTEND_PROGRESS_MS;
 		}
 	}
 }
@@ -593,9 +593,9 @@ bool disk_start(struct disk *disk)
 	process_prepare(&disk->config);
 	if (!start_attendant(disk))
 		return false;
-	began_ms = dial_now_ms();
+	began_ms = clock_now_ms();
 	if (!dial_first(disk) || !derive_geometry(disk) ||
-	    !dial_further(disk, dial_now_ms() - began_ms))
+	    !dial_further(disk, clock_now_ms() - began_ms))
 		return false;
 	if (!add_device(disk) || !set_params(disk) || !open_char_device(disk) || !open_queues(disk))
 		return false;

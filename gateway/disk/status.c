@@ -6,6 +6,7 @@
 #include "gateway/common/server_tag.h"
 #include "gateway/common/tls_json.h"
 #include "proto/wire.h"
+#include "tls/clock.h"
 #include "tls/tls.h"
 
 static const char *state_name(const struct disk *disk)
@@ -191,7 +192,7 @@ static void add_last_error(struct disk *disk, json_t *status)
 
 	json_object_set_new(status, "last_error", any ? json_string(note.text) : json_null());
 	json_object_set_new(status, "last_error_age_ms",
-			    any ? json_integer(dial_now_ms() - note.at_ms) : json_null());
+			    any ? json_integer(clock_now_ms() - note.at_ms) : json_null());
 }
 
 json_t *status_build(struct disk *disk)

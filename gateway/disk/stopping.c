@@ -11,6 +11,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/serve.h"
+#include "tls/clock.h"
 
 /* So long after a signal, or after it was said that the disk is in use, a signal forces its end. */
 #define SIGNAL_AGAIN_MS 5000
@@ -99,7 +100,7 @@ static void refuse(struct serve *serve)
 	reply_busy_all(serve, flush);
 	if (!serve->stop_signalled)
 		return;
-	serve->refused_ms = dial_now_ms();
+	serve->refused_ms = clock_now_ms();
 	log_warning("asked to end while the disk is in use: it goes on; unmount it first, "
 		    "or send SIGTERM again within %d s to end it by force",
 		    SIGNAL_AGAIN_MS / 1000);
@@ -130,7 +131,7 @@ static uint64_t receives(const struct disk *disk)
 
 static void go_on(struct serve *serve, bool force)
 {
-	int64_t deadline_ms = dial_now_ms() + FORCED_STOP_MS;
+	int64_t deadline_ms = clock_now_ms() + FORCED_STOP_MS;
 
 	serve->stop_forced |= force;
 	serve->stop_hurried |= force;
@@ -159,12 +160,12 @@ static void begin(struct serve *serve, bool force)
 		cannot_begin(serve, -ret);
 		return;
 	}
-	serve->stop_began_ms = dial_now_ms();
+	serve->stop_began_ms = clock_now_ms();
 	serve->stop_forced = force;
 	serve->stop_hurried = force || hurried;
 	serve->stop_overdue = 0;
 	serve->stop_deadline_ms =
-		dial_now_ms() + (serve->stop_hurried ? FORCED_STOP_MS : gentle_patience_ms(disk));
+		clock_now_ms() + (serve->stop_hurried ? FORCED_STOP_MS : gentle_patience_ms(disk));
 	serve->stop_receives = receives(disk);
 	serve->stop_forgiven_ms = 0;
 }
@@ -213,7 +214,7 @@ static bool is_insisting(const struct serve *serve, int64_t now_ms)
 
 void stopping_signal(struct serve *serve)
 {
-	int64_t now_ms = dial_now_ms(), before_ms = serve->signal_ms;
+	int64_t now_ms = clock_now_ms(), before_ms = serve->signal_ms;
 	bool force;
 
 	if (before_ms && now_ms - before_ms < SIGNAL_GAP_MS)
@@ -234,7 +235,7 @@ void stopping_untaken(struct serve *serve)
 	stopping_begin(serve, false, 0);
 	serve->stop_insisted = true;
 	serve->stop_hurried = true;
-	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
+	serve->stop_deadline_ms = clock_now_ms() + FORCED_STOP_MS;
 }
 
 static bool queues_are_done(const struct disk *disk)
@@ -258,7 +259,7 @@ static void begin_leaving(struct serve *serve)
 {
 	serve->stop_overdue = 0;
 	if (!serve->stop_hurried)
-		serve->stop_deadline_ms = dial_now_ms() +
+		serve->stop_deadline_ms = clock_now_ms() +
 					  8 * (int64_t)serve->disk->config.timeout_ms +
 					  LEAVE_GRACE_MS;
 }
@@ -270,7 +271,7 @@ static void look_at_leaving(struct serve *serve)
 	if (++serve->stop_overdue <= LEAVE_OVERDUE_MAX)
 		log_error("the last flush takes too long: it fails now");
 	force_stop(serve);
-	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
+	serve->stop_deadline_ms = clock_now_ms() + FORCED_STOP_MS;
 }
 
 /* What waits for the server when the deadline comes fails. Unforced, that is not done as long as the
@@ -286,7 +287,7 @@ void stopping_look(struct serve *serve)
 		return;
 	if (!serve->stop_hurried && now_receives != serve->stop_receives) {
 		serve->stop_receives = now_receives;
-		serve->stop_deadline_ms = dial_now_ms() + gentle_patience_ms(disk);
+		serve->stop_deadline_ms = clock_now_ms() + gentle_patience_ms(disk);
 		return;
 	}
 	if (++serve->stop_overdue > STOP_OVERDUE_MAX) {
@@ -297,7 +298,7 @@ void stopping_look(struct serve *serve)
 	}
 	log_error("stopping takes too long: what waits for the server fails now");
 	force_stop(serve);
-	serve->stop_deadline_ms = dial_now_ms() + FORCED_STOP_MS;
+	serve->stop_deadline_ms = clock_now_ms() + FORCED_STOP_MS;
 }
 
 void stopping_attendant_ended(struct serve *serve)

@@ -7,23 +7,16 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/common/udev_rule.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/link.h"
 #include "gateway/disk/ready.h"
+#include "tls/clock.h"
 
 #define UDEV_WAIT_MS 5000
 #define PAUSE_MS     5
-
-static void pause_ms(uint32_t ms)
-{
-	struct timespec nap = { .tv_nsec = (long)ms * 1000000 };
-
-	nanosleep(&nap, NULL);
-}
 
 /* udevd keeps this file while it has events to handle; the system's other devices may keep it
  * busy, so there is an end to it. */
@@ -35,7 +28,7 @@ static void settle_udev(struct disk *disk)
 		disk_read_signals(disk);
 		if (disk->stop_requested || access("/run/udev/queue", F_OK) < 0)
 			return;
-		pause_ms(PAUSE_MS);
+		clock_pause_ms(PAUSE_MS);
 	}
 }
 
@@ -52,7 +45,7 @@ void disk_wait_link(struct disk *disk)
 		disk_read_signals(disk);
 		if (disk->stop_requested || access(link, F_OK) == 0)
 			break;
-		pause_ms(PAUSE_MS);
+		clock_pause_ms(PAUSE_MS);
 	}
 	settle_udev(disk);
 }

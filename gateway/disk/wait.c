@@ -14,6 +14,7 @@
 #include "gateway/common/log.h"
 #include "gateway/common/open_files.h"
 #include "gateway/disk/disk.h"
+#include "tls/clock.h"
 
 bool disk_fail(struct disk *disk, enum exit_code exit_code, const char *format, ...)
 {
@@ -47,7 +48,7 @@ bool disk_wait(struct disk *disk, int fd, int64_t deadline_ms)
 			{ .fd = disk->signal_fd, .events = POLLIN },
 			{ .fd = disk->ready_fd }, /* its end only; -1 is passed over */
 		};
-		int64_t left_ms = deadline_ms < 0 ? 60000 : deadline_ms - dial_now_ms();
+		int64_t left_ms = deadline_ms < 0 ? 60000 : deadline_ms - clock_now_ms();
 
 		if (left_ms < 0)
 			left_ms = 0;
@@ -57,7 +58,7 @@ bool disk_wait(struct disk *disk, int fd, int64_t deadline_ms)
 			return true;
 		if (fds[1].revents || fds[2].revents)
 			disk_read_signals(disk);
-		else if (deadline_ms >= 0 && dial_now_ms() >= deadline_ms)
+		else if (deadline_ms >= 0 && clock_now_ms() >= deadline_ms)
 			return false;
 	}
 	return false;

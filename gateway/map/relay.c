@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gateway/map/relay.h"
+#include "tls/clock.h"
 
 #define RELAY_BYTES 65536
 
@@ -35,7 +36,7 @@ static int relay_carry(struct relay *relay, struct transport *from, struct trans
 	int error;
 
 	for (;;) {
-		n = from->ops->read(from, relay->bytes, sizeof(relay->bytes), dial_now_ms());
+		n = from->ops->read(from, relay->bytes, sizeof(relay->bytes), clock_now_ms());
 		if (n == -ETIMEDOUT)
 			return 0;
 		if (n <= 0)
@@ -77,7 +78,7 @@ static int relay_both_ways(struct relay *relay)
 	int result = 0;
 
 	while (result == 0) {
-		left_ms = relay->deadline_ms - dial_now_ms();
+		left_ms = relay->deadline_ms - clock_now_ms();
 		if (left_ms <= 0)
 			return -ETIMEDOUT;
 		if (poll(ends, 2, left_ms > INT_MAX ? INT_MAX : (int)left_ms) < 0 && errno != EINTR)

@@ -5,13 +5,14 @@
 
 #include "gateway/cli/output.h"
 #include "gateway/map/session.h"
+#include "tls/clock.h"
 
 enum exit_code session_open(struct session *session, struct look *look, uint32_t timeout_ms)
 {
 	memset(session, 0, sizeof(*session));
 	session->look = look;
 	session->timeout_ms = timeout_ms;
-	session->deadline_ms = dial_now_ms() + timeout_ms;
+	session->deadline_ms = clock_now_ms() + timeout_ms;
 	session->nbd = nbd_create();
 	if (session->nbd && !nbd_set_opt_mode(session->nbd, true) &&
 	    !nbd_set_full_info(session->nbd, true) &&
@@ -34,7 +35,7 @@ static const char *session_reason(void)
 
 static uint32_t session_patience_ms(const struct session *session)
 {
-	int64_t left_ms = session->deadline_ms - dial_now_ms();
+	int64_t left_ms = session->deadline_ms - clock_now_ms();
 
 	if (left_ms < 1)
 		return 1;
@@ -95,7 +96,8 @@ enum exit_code session_connect(struct session *session)
 		output_error(look->verb, "%s", opened.sentence);
 		return opened.exit_code;
 	}
-	error = relay_start(&session->relay, &opened, dial_now_ms() + session_patience_ms(session));
+	error = relay_start(&session->relay, &opened,
+			    clock_now_ms() + session_patience_ms(session));
 	if (error) {
 		output_error(look->verb, "cannot start to relay: %s", strerror(-error));
 		dial_result_clear(&opened);

@@ -35,6 +35,7 @@
 #define assert_int_equal(one, other) must((one) == (other))
 
 #include "tests/unit/tls_peer.h"
+#include "tls/clock.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes);
@@ -101,7 +102,7 @@ static int connect_on(int fd, bool verify, struct transport **client)
 		snprintf(options.hostname, sizeof(options.hostname), "n%u.disk.lab", names++);
 		snprintf(options.ca, sizeof(options.ca), "%s", ca_path);
 	}
-	ret = transport_tls_open(fd, &options, tls_peer_now_ms() + HANDSHAKE_MS, client, sentence);
+	ret = transport_tls_open(fd, &options, clock_now_ms() + HANDSHAKE_MS, client, sentence);
 	must(ret <= 0 && memchr(sentence, '\0', sizeof(sentence)));
 	if (ret < 0) {
 		must(*sentence && fcntl(fd, F_GETFD) >= 0);

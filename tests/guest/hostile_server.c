@@ -53,11 +53,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/guest/hostile/reply.h"
 #include "tests/guest/hostile/wrong.h"
+#include "tls/clock.h"
 
 #define GATHER_MAX	  64
 #define GATHER_WINDOW_MS  3
@@ -184,14 +184,6 @@ static uint32_t random_below(struct connection *c, uint32_t limit)
 }
 
 /* --- bytes --------------------------------------------------------------------------------------- */
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void sleep_ms(uint32_t ms)
 {
@@ -716,7 +708,7 @@ static bool do_wrong(struct connection *c)
 		if (!wrong_apply(c->wrong, &context))
 			continue;
 		c->wrong_name = c->wrong->name;
-		c->wrong_ms = now_ms();
+		c->wrong_ms = clock_now_ms();
 		c->wrong = NULL;
 		printf("wrong %s\n", c->wrong_name);
 		return send_wrong(c, &context);
@@ -799,7 +791,7 @@ static void *serve(void *argument)
 		while (gather(c) && answer(c))
 			;
 	if (c->wrong_name)
-		printf("end %s %" PRId64 "\n", c->wrong_name, now_ms() - c->wrong_ms);
+		printf("end %s %" PRId64 "\n", c->wrong_name, clock_now_ms() - c->wrong_ms);
 	close(c->fd);
 	for (uint32_t i = 0; i < c->count; i++)
 		reply_clear(&c->replies[i]);

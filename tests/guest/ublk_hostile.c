@@ -26,6 +26,7 @@
 
 #include "tests/guest/ublk/actor.h"
 #include "tests/guest/ublk/control.h"
+#include "tests/guest/ublk/probe.h"
 
 #define ACTORS_MAX	 32u
 #define TURN_US		 20000
@@ -61,14 +62,14 @@ static void kill_group(struct cast *member)
 {
 	if (member->group && !member->killed_ms) {
 		kill(-member->group, SIGKILL);
-		member->killed_ms = actor_now_ms();
+		member->killed_ms = probe_now_ms();
 		atomic_fetch_add(&tally->kills, 1);
 	}
 }
 
 static void spawn(struct cast *member)
 {
-	uint64_t now = actor_now_ms();
+	uint64_t now = probe_now_ms();
 	uint32_t life_ms = LIFE_MIN_MS + dice_below(&dice, LIFE_SPAN_MS);
 	uint32_t role = dice_below(&dice, 10);
 	struct actor actor = {
@@ -216,7 +217,7 @@ static void show_stuck(void)
 /* Kills all and waits until they are gone: without daemons nothing may hang. */
 static void end_all(void)
 {
-	uint64_t end_ms = actor_now_ms() + RESCUE_MS * options.scale;
+	uint64_t end_ms = probe_now_ms() + RESCUE_MS * options.scale;
 
 	for (uint32_t i = 0; i < options.actors; i++)
 		kill_group(&cast[i]);
@@ -226,7 +227,7 @@ static void end_all(void)
 			if (cast[i].group)
 				kill(-cast[i].group, SIGKILL);
 		each_device(delete_if_quiesced);
-		if (actor_now_ms() > end_ms) {
+		if (probe_now_ms() > end_ms) {
 			failure = "somebody hangs though no daemon is left";
 			show_stuck();
 		}
@@ -236,7 +237,7 @@ static void end_all(void)
 
 static void watch(struct cast *member)
 {
-	uint64_t now = actor_now_ms();
+	uint64_t now = probe_now_ms();
 
 	if (!member->group)
 		spawn(member);
@@ -250,7 +251,7 @@ static void watch(struct cast *member)
 
 static void report(uint64_t start_ms)
 {
-	uint64_t ms = actor_now_ms() - start_ms + 1;
+	uint64_t ms = probe_now_ms() - start_ms + 1;
 
 	printf("# %llu commands in %llu s, %llu in a second\n",
 	       (unsigned long long)tally_sent(tally), (unsigned long long)ms / 1000,
@@ -269,10 +270,10 @@ static bool is_enough(uint64_t ms)
 
 static void run(void)
 {
-	uint64_t start_ms = actor_now_ms(), garden_ms = 0, report_ms = start_ms + REPORT_MS;
+	uint64_t start_ms = probe_now_ms(), garden_ms = 0, report_ms = start_ms + REPORT_MS;
 
 	while (!failure) {
-		uint64_t now = actor_now_ms();
+		uint64_t now = probe_now_ms();
 
 		reap();
 		for (uint32_t i = 0; i < options.actors && !failure; i++)
@@ -308,10 +309,10 @@ static void delete_wholly(uint32_t id)
 /* Nobody is there who could have one open: each goes while DEL_DEV waits for it. */
 static void remove_devices(void)
 {
-	uint64_t end_ms = actor_now_ms() + RESCUE_MS * options.scale;
+	uint64_t end_ms = probe_now_ms() + RESCUE_MS * options.scale;
 
 	while (each_device(delete_wholly) && !failure) {
-		if (actor_now_ms() > end_ms)
+		if (probe_now_ms() > end_ms)
 			failure = "a deleted device does not go";
 		usleep(TURN_US);
 	}
@@ -348,10 +349,10 @@ static const char *take_places(void)
  */
 static void check_places(void)
 {
-	uint64_t end_ms = actor_now_ms() + RESCUE_MS * options.scale;
+	uint64_t end_ms = probe_now_ms() + RESCUE_MS * options.scale;
 	const char *wrong;
 
-	while ((wrong = take_places()) && !failure && actor_now_ms() < end_ms)
+	while ((wrong = take_places()) && !failure && probe_now_ms() < end_ms)
 		usleep(PLACES_PAUSE_US);
 	if (!failure)
 		failure = wrong;

@@ -35,8 +35,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tls/clock.h"
 
 #define SECTOR_BYTES	    512u
 #define SECTOR_WORDS	    (SECTOR_BYTES / sizeof(uint64_t))
@@ -86,14 +87,6 @@ static atomic_bool stop;
 static atomic_uint reads, writes, flushes, errors, wrong;
 static _Atomic int64_t slowest_ms, slowest_flush_ms, first_error_ms = -1;
 static atomic_int first_errno;
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* splitmix64 */
 static uint64_t mix(uint64_t x)
@@ -147,7 +140,7 @@ static void check_sector(struct worker *worker, uint32_t at, const uint64_t *wor
 /* most: the slowest of its kind. */
 static void note_result(struct worker *worker, int64_t began_ms, int error, _Atomic int64_t *most)
 {
-	int64_t end_ms = now_ms(), took_ms = end_ms - began_ms;
+	int64_t end_ms = clock_now_ms(), took_ms = end_ms - began_ms;
 	int64_t slowest = atomic_load(most), none = -1;
 
 	while (took_ms > slowest && !atomic_compare_exchange_weak(most, &slowest, took_ms))
@@ -174,7 +167,7 @@ static int error_of(ssize_t n, size_t wanted)
 static void read_some(struct worker *worker, uint32_t at, uint32_t count)
 {
 	size_t bytes = (size_t)count * SECTOR_BYTES;
-	int64_t began_ms = now_ms();
+	int64_t began_ms = clock_now_ms();
 	int error;
 
 	/* What a read that claims success leaves untouched must not look right. */
@@ -199,7 +192,7 @@ static void write_some(struct worker *worker, uint32_t at, uint32_t count)
 		fill_sector(worker->buffer + (size_t)i * SECTOR_WORDS,
 			    worker->first_sector + at + i, worker->versions[at + i].high);
 	}
-	began_ms = now_ms();
+	began_ms = clock_now_ms();
 	error = error_of(pwrite(disk_fd, worker->buffer, bytes,
 				(off_t)(worker->first_sector + at) * SECTOR_BYTES),
 			 bytes);
@@ -211,7 +204,7 @@ static void write_some(struct worker *worker, uint32_t at, uint32_t count)
 
 static void flush_all(struct worker *worker)
 {
-	int64_t began_ms = now_ms();
+	int64_t began_ms = clock_now_ms();
 
 	note_result(worker, began_ms, fdatasync(disk_fd) < 0 ? errno : 0, &slowest_flush_ms);
 	atomic_fetch_add(&flushes, 1);
@@ -226,7 +219,7 @@ static void *work(void *argument)
 		uint32_t count = 1 + random_below(worker, most);
 		uint32_t at;
 
-		if (now_ms() - started_ms >= (int64_t)options.seconds * 1000)
+		if (clock_now_ms() - started_ms >= (int64_t)options.seconds * 1000)
 			break;
 		if (options.until_dead && worker->failed_in_a_row >= FAILED_IN_A_ROW_MAX)
 			break;
@@ -377,7 +370,7 @@ int main(int argc, char **argv)
 	if (!open_disk())
 		return 2;
 	signal(SIGTERM, stop_now);
-	started_ms = now_ms();
+	started_ms = clock_now_ms();
 	while (running < options.threads && start(&workers[running], running))
 		running++;
 	for (uint32_t i = 0; i < running; i++)

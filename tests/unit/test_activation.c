@@ -18,6 +18,7 @@
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "tests/unit/peers.h"
+#include "tls/clock.h"
 
 static char directory[] = "/tmp/test-activation-XXXXXX";
 
@@ -239,9 +240,9 @@ static void test_stubborn(void **state)
 	usleep(300000);
 	assert_false(activation_has_ended(&activation, sentence, sizeof(sentence)));
 	assert_int_equal(poll(&released, 1, 0), 0);
-	started_ms = dial_now_ms();
+	started_ms = clock_now_ms();
 	activation_stop(&activation);
-	assert_in_range(dial_now_ms() - started_ms, MINDER_STOP_MS, MINDER_STOP_MS + 1500);
+	assert_in_range(clock_now_ms() - started_ms, MINDER_STOP_MS, MINDER_STOP_MS + 1500);
 	assert_int_equal(poll(&released, 1, 1000), 1);
 	assert_true(released.revents & POLLHUP);
 	close(held[0]);
@@ -295,9 +296,9 @@ static void test_swept_signals(void **state)
 		}
 		usleep(200000);
 		assert_false(activation_has_ended(&activation, sentence, sizeof(sentence)));
-		started_ms = dial_now_ms();
+		started_ms = clock_now_ms();
 		activation_stop(&activation);
-		assert_in_range(dial_now_ms() - started_ms, 0, MINDER_STOP_MS - 1000);
+		assert_in_range(clock_now_ms() - started_ms, 0, MINDER_STOP_MS - 1000);
 		assert_int_equal(kill(server, 0), -1);
 	}
 	assert_int_equal(unlink(told), 0);

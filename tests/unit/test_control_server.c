@@ -20,6 +20,7 @@
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/dial.h"
 #include "gateway/disk/control_server.h"
+#include "tls/clock.h"
 
 #define FLOOD_LINES 500
 #define IDLE_MS	    800
@@ -41,7 +42,7 @@ static void turn(int wait_ms)
 	struct pollfd fds[CONTROL_POLLFDS_MAX];
 	uint32_t count;
 
-	control_server_expire(server, dial_now_ms());
+	control_server_expire(server, clock_now_ms());
 	count = control_server_poll_fill(server, fds);
 	if (control_server_has_lines(server))
 		wait_ms = 0;

@@ -22,12 +22,12 @@
 
 #include <cmocka.h>
 
-#include "gateway/cli/clock.h"
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/ready_reader.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
+#include "tls/clock.h"
 
 #define NUMBER	   5
 #define TAG	   0x756e0123456789abull

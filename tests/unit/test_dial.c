@@ -20,6 +20,7 @@
 #include "gateway/common/dial_internal.h"
 #include "proto/request.h"
 #include "tests/unit/peers.h"
+#include "tls/clock.h"
 
 /* How much later than its bound a loaded machine may let a dial end. */
 #define SLACK_MS 3000
@@ -89,7 +90,7 @@ static void assert_transmission(const struct dial_result *result)
 	struct transport *transport = result->transport;
 	uint8_t head[32];
 	uint32_t len = nbd_request_encode(&request, result->export->framing, head);
-	int64_t deadline_ms = dial_now_ms() + 3000;
+	int64_t deadline_ms = clock_now_ms() + 3000;
 
 	assert_int_equal(transport->ops->write(transport, head, len, deadline_ms), 0);
 	for (uint32_t at = 0; at < 16; at++)
@@ -122,11 +123,11 @@ static void dial_and_read(const struct dial_address *address, uint64_t size_byte
 static void dial_fails(const struct dial_address *address, uint32_t timeout_ms, int error,
 		       enum exit_code exit_code, const char *words)
 {
-	int64_t started_ms = dial_now_ms(), took_ms;
+	int64_t started_ms = clock_now_ms(), took_ms;
 	struct dial_result result;
 
 	assert_int_equal(dial_to(address, 1, timeout_ms, &result), -error);
-	took_ms = dial_now_ms() - started_ms;
+	took_ms = clock_now_ms() - started_ms;
 	assert_int_equal(result.error, error);
 	assert_int_equal(result.exit_code, exit_code);
 	assert_null(result.transport);
@@ -269,9 +270,9 @@ static void test_vsock(void **state)
 	close(fd);
 	close(client);
 	print_message("no vsock loopback here: only its absence is tested\n");
-	started_ms = dial_now_ms();
+	started_ms = clock_now_ms();
 	assert_true(dial_to(&address, 1, 500, &result) < 0);
-	assert_in_range(dial_now_ms() - started_ms, 0, 500 + SLACK_MS);
+	assert_in_range(clock_now_ms() - started_ms, 0, 500 + SLACK_MS);
 	assert_non_null(strstr(result.sentence, "vsock:1:"));
 	assert_true(result.exit_code == EXIT_CODE_UNREACHABLE ||
 		    result.exit_code == EXIT_CODE_SYSTEM);
@@ -578,9 +579,9 @@ static void test_first_dead(void **state)
 	peer_black_hole(&addresses[0], fds);
 	silent = peer_script(PEER_SILENT, peer_listen(AF_INET, NULL, 8, &addresses[1]));
 	server = peer_exec(nbdkit, peer_listen(AF_INET, NULL, 8, &addresses[2]));
-	started_ms = dial_now_ms();
+	started_ms = clock_now_ms();
 	assert_int_equal(dial_to(addresses, 3, 3000, &result), 0);
-	assert_in_range(dial_now_ms() - started_ms, 1900, 2900);
+	assert_in_range(clock_now_ms() - started_ms, 1900, 2900);
 	assert_memory_equal(&result.peer, &addresses[2], sizeof(result.peer));
 	dial_result_clear(&result);
 	peer_stop(&silent);
@@ -663,7 +664,7 @@ static void test_resolve(void **state)
 static void test_slow_name_is_bounded(void **state)
 {
 	struct dial_options options = { .target = &target, .timeout_ms = 300 };
-	int64_t started_ms = dial_now_ms();
+	int64_t started_ms = clock_now_ms();
 	int before = peer_count_fds();
 	struct dial_result result;
 
@@ -672,7 +673,7 @@ static void test_slow_name_is_bounded(void **state)
 	strcpy(target.port, "10809");
 	resolve_stall_ms = 1500;
 	assert_int_equal(dial_run_bounded(&options, &result), -ETIMEDOUT);
-	assert_in_range(dial_now_ms() - started_ms, 300, 300 + SLACK_MS);
+	assert_in_range(clock_now_ms() - started_ms, 300, 300 + SLACK_MS);
 	assert_int_equal(result.exit_code, EXIT_CODE_UNREACHABLE);
 	assert_non_null(strstr(result.sentence, "\"slow\""));
 	assert_fds(before);
@@ -740,10 +741,10 @@ static void task_abandoned(const struct dial_address *address, uint32_t wait_ms)
 	alive = 1;
 	assert_int_equal(dial_task_start(&options, &task), 0);
 	usleep(wait_ms * 1000);
-	started_ms = dial_now_ms();
+	started_ms = clock_now_ms();
 	dial_task_abandon(task);
 	alive = 0; /* a progress call from now on fails the test */
-	assert_in_range(dial_now_ms() - started_ms, 0, 200);
+	assert_in_range(clock_now_ms() - started_ms, 0, 200);
 }
 
 static void test_abandon_in_resolve(void **state)

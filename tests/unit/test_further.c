@@ -12,6 +12,7 @@
 
 #include "gateway/disk/start.c" /* NOLINT(bugprone-suspicious-include): its private functions */
 #include "tests/unit/peers.h"
+#include "tls/clock.h"
 
 #define CONNECT_TIMEOUT_MS 60000
 /* How much later than its bound a loaded machine may be. */
@@ -79,11 +80,11 @@ static struct peer first_connection(void)
 /* Two more, to the address that is the disk's peer by now: both hang, together for no longer than one. */
 static void further_hang(const char *words)
 {
-	int64_t began_ms = dial_now_ms(), took_ms;
+	int64_t began_ms = clock_now_ms(), took_ms;
 
 	disk.geometry.connections = 3;
 	assert_true(dial_further(&disk, 10));
-	took_ms = dial_now_ms() - began_ms;
+	took_ms = clock_now_ms() - began_ms;
 	assert_int_equal(disk.transports_count, 1);
 	assert_int_equal(count_words(words), 2);
 	assert_in_range(took_ms, FURTHER_MS_MIN - 100, FURTHER_MS_MIN + SLACK_MS);

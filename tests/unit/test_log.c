@@ -17,24 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "gateway/common/log.h"
 #include "gateway/common/log_ring.h"
+#include "tls/clock.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-/* The limit's clock is coarse: it lags by a tick, which may be 10 ms. */
-#define INTERVAL_MS 200
-#define LAG_MS	    50
-
-static void sleep_ms(long ms)
-{
-	struct timespec nap = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
-
-	nanosleep(&nap, NULL);
-}
+#define INTERVAL_MS  200
 
 /* How many of count lines pass; each of them says that held were held back before it. */
 static uint32_t passed(struct log_limit *limit, uint32_t count, uint32_t held_wanted)
@@ -88,7 +79,7 @@ static void the_next_interval_tells_what_was_held(void **state)
 
 		flood(&limit);
 		held_before = limit.held;
-		sleep_ms(INTERVAL_MS + LAG_MS);
+		clock_pause_ms(INTERVAL_MS);
 		assert_int_equal(passed(&limit, 1, held_before), 1);
 	}
 }
@@ -99,7 +90,7 @@ static void silence_is_nothing_held(void **state)
 
 	(void)state;
 	assert_int_equal(passed(&limit, 1, 0), 1);
-	sleep_ms(INTERVAL_MS + LAG_MS);
+	clock_pause_ms(INTERVAL_MS);
 	assert_int_equal(passed(&limit, 1, 0), 1);
 }
 
@@ -331,7 +322,7 @@ static void nobody_waits_for_a_full_pipe(void **state)
 
 	(void)state;
 	for (int i = 0; i < 500 && !has_ended(writer); i++)
-		sleep_ms(10);
+		clock_pause_ms(10);
 	assert_true(has_ended(writer));
 	close(fd);
 }

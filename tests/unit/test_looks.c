@@ -24,6 +24,7 @@
 #include "gateway/map/map.h"
 #include "tests/unit/peers.h"
 #include "tests/unit/verbs.h"
+#include "tls/clock.h"
 
 static char directory[] = "/tmp/test-looks-XXXXXX";
 
@@ -387,7 +388,7 @@ static void test_map_refused(void **state)
 /* What is known by the deadline is shown. */
 static void test_map_partial(void **state)
 {
-	int64_t started_ms = dial_now_ms();
+	int64_t started_ms = clock_now_ms();
 	json_t *object;
 
 	(void)state;
@@ -396,7 +397,7 @@ static void test_map_partial(void **state)
 			     "extents=[ $4 -lt 3145728 ] || sleep 4; echo $4 1M", "]"),
 			 EXIT_CODE_UNREACHABLE);
 	/* nbdkit ends only after its script has: that long it is given. */
-	assert_in_range(dial_now_ms() - started_ms, 3000, 3000 + MINDER_STOP_MS + 1500);
+	assert_in_range(clock_now_ms() - started_ms, 3000, 3000 + MINDER_STOP_MS + 1500);
 	assert_says(complained, "3.0 s");
 	object = json_loads(printed, 0, NULL);
 	assert_int_equal(integer(object, "mapped_bytes"), 3 << 20);
@@ -574,9 +575,9 @@ static void test_all_in_time(void **state)
 
 			if (verbs[verb] == map_command)
 				words[3] = "--timeout=300ms";
-			started_ms = dial_now_ms();
+			started_ms = clock_now_ms();
 			exit_code = run(verbs[verb], words);
-			assert_in_range(dial_now_ms() - started_ms, 300, 1500);
+			assert_in_range(clock_now_ms() - started_ms, 300, 1500);
 			if (verbs[verb] == cmd_doctor)
 				assert_int_not_equal(exit_code, EXIT_CODE_OK);
 			else

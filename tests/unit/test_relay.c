@@ -14,6 +14,7 @@
 
 #include "gateway/map/relay.h"
 #include "tests/unit/peers.h"
+#include "tls/clock.h"
 
 static char *const nbdkit[] = { "nbdkit", "pattern", "64M", NULL };
 static struct nbd_uri target;
@@ -60,7 +61,7 @@ static void test_relayed(void **state)
 
 	(void)state;
 	open_to(&address, &opened);
-	assert_int_equal(relay_start(&relay, &opened, dial_now_ms() + 20000), 0);
+	assert_int_equal(relay_start(&relay, &opened, clock_now_ms() + 20000), 0);
 	assert_null(opened.transport);
 	read_by_libnbd(relay);
 	assert_false(relay_is_late(relay));
@@ -84,11 +85,11 @@ static void test_late(void **state)
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
 		peer = peer_script(scripts[i], peer_listen(AF_INET, NULL, 8, &address));
 		open_to(&address, &opened);
-		started_ms = dial_now_ms();
+		started_ms = clock_now_ms();
 		assert_int_equal(relay_start(&relay, &opened, started_ms + 400), 0);
 		nbd = nbd_create();
 		assert_int_equal(nbd_connect_socket(nbd, relay_take_fd(relay)), -1);
-		assert_in_range(dial_now_ms() - started_ms, 400, 1200);
+		assert_in_range(clock_now_ms() - started_ms, 400, 1200);
 		assert_true(relay_is_late(relay));
 		nbd_close(nbd);
 		relay_stop(relay);
@@ -108,8 +109,8 @@ static void test_extended(void **state)
 
 	(void)state;
 	open_to(&address, &opened);
-	assert_int_equal(relay_start(&relay, &opened, dial_now_ms() + 300), 0);
-	relay_extend(relay, dial_now_ms() + 20000);
+	assert_int_equal(relay_start(&relay, &opened, clock_now_ms() + 300), 0);
+	relay_extend(relay, clock_now_ms() + 20000);
 	assert_int_equal(nbd_connect_socket(nbd, relay_take_fd(relay)), 0);
 	usleep(500000);
 	assert_int_equal(nbd_pread(nbd, bytes, sizeof(bytes), 0, 0), 0);
@@ -131,7 +132,7 @@ static void test_server_ends(void **state)
 
 	(void)state;
 	open_to(&address, &opened);
-	assert_int_equal(relay_start(&relay, &opened, dial_now_ms() + 20000), 0);
+	assert_int_equal(relay_start(&relay, &opened, clock_now_ms() + 20000), 0);
 	assert_int_equal(nbd_connect_socket(nbd, relay_take_fd(relay)), 0);
 	peer_stop(&peer);
 	assert_int_equal(nbd_pread(nbd, bytes, sizeof(bytes), 0, 0), -1);
@@ -153,10 +154,10 @@ static void test_stop(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		open_to(&address, &opened);
-		assert_int_equal(relay_start(&relay, &opened, dial_now_ms() + 20000), 0);
-		started_ms = dial_now_ms();
+		assert_int_equal(relay_start(&relay, &opened, clock_now_ms() + 20000), 0);
+		started_ms = clock_now_ms();
 		relay_stop(relay);
-		assert_in_range(dial_now_ms() - started_ms, 0, 500);
+		assert_in_range(clock_now_ms() - started_ms, 0, 500);
 		assert_int_equal(peer_event(&peer, 1000), 'C');
 		assert_int_equal(peer_event(&peer, 1000), 'E');
 	}

@@ -18,18 +18,11 @@
 #include <cmocka.h>
 
 #include "gateway/block/ring.h"
+#include "tls/clock.h"
 
 #define TICK_MS	 20
 #define LIMIT_MS 60
 #define LATE_MS	 3000
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static struct io_uring open_ring(void)
 {
@@ -57,9 +50,9 @@ static void arm_tick(struct io_uring *ring, struct __kernel_timespec *tick)
 /* Busy all the while: the kernel can post the completion only once it is entered again. */
 static void spin_ms(int64_t ms)
 {
-	int64_t end_ms = now_ms() + ms;
+	int64_t end_ms = clock_now_ms() + ms;
 
-	while (now_ms() < end_ms)
+	while (clock_now_ms() < end_ms)
 		;
 }
 
@@ -76,9 +69,9 @@ static void test_tick_before_the_wait(void **state)
 	spin_ms(3 * TICK_MS);
 	/* With something to submit the kernel takes note of the tick before it begins to wait. */
 	io_uring_prep_poll_add(ring_sqe(&ring, RING_BACKEND, 0), silent[0], POLLIN);
-	began_ms = now_ms();
+	began_ms = clock_now_ms();
 	assert_in_range(ring_submit_and_wait(&ring, 2, LIMIT_MS), 0, 1);
-	assert_in_range(now_ms() - began_ms, 0, LATE_MS);
+	assert_in_range(clock_now_ms() - began_ms, 0, LATE_MS);
 	assert_int_equal(io_uring_cq_ready(&ring), 1);
 	ring_close(&ring);
 	close(silent[0]);
@@ -88,11 +81,11 @@ static void test_tick_before_the_wait(void **state)
 static void test_no_completion_at_all(void **state)
 {
 	struct io_uring ring = open_ring();
-	int64_t began_ms = now_ms();
+	int64_t began_ms = clock_now_ms();
 
 	(void)state;
 	assert_int_equal(ring_submit_and_wait(&ring, 2, LIMIT_MS), 0);
-	assert_in_range(now_ms() - began_ms, LIMIT_MS - 1, LATE_MS);
+	assert_in_range(clock_now_ms() - began_ms, LIMIT_MS - 1, LATE_MS);
 	assert_int_equal(io_uring_cq_ready(&ring), 0);
 	ring_close(&ring);
 }

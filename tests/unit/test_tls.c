@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/tls_peer.h"
+#include "tls/clock.h"
 #include "tls/context.h"
 
 #define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
@@ -185,8 +186,8 @@ static void try(const struct attempt *attempt)
 
 	attempt_options(attempt, &options);
 	tls_peer_start(&peer, &attempt->server);
-	ret = transport_tls_open(peer.client_fd, &options,
-				 tls_peer_now_ms() + TLS_PEER_HANDSHAKE_MS, &transport, sentence);
+	ret = transport_tls_open(peer.client_fd, &options, clock_now_ms() + TLS_PEER_HANDSHAKE_MS,
+				 &transport, sentence);
 	if (ret < 0)
 		close(peer.client_fd); /* it stayed ours */
 	tls_peer_join(&peer);
@@ -305,13 +306,13 @@ static void client_certificate_missing_later(void **state)
 	attempt_options(&attempt, &options);
 	tls_peer_start(&peer, &attempt.server);
 	assert_int_equal(transport_tls_open(peer.client_fd, &options,
-					    tls_peer_now_ms() + TLS_PEER_HANDSHAKE_MS, &transport,
+					    clock_now_ms() + TLS_PEER_HANDSHAKE_MS, &transport,
 					    sentence),
 			 0);
 	tls_peer_join(&peer);
-	assert_int_equal(transport->ops->read(transport, &byte, 1,
-					      tls_peer_now_ms() + TLS_PEER_HANDSHAKE_MS),
-			 -EACCES);
+	assert_int_equal(
+		transport->ops->read(transport, &byte, 1, clock_now_ms() + TLS_PEER_HANDSHAKE_MS),
+		-EACCES);
 	assert_true(transport_tls_failure(transport, sentence, sizeof(sentence)));
 	assert_non_null(strstr(sentence, "--tls-cert"));
 	transport_close(transport);
@@ -426,11 +427,11 @@ static void stalls(void **state)
 	attempt_options(&attempt, &options);
 	tls_peer_start(&peer, &attempt.server);
 	tls_peer_join(&peer);
-	started_ms = tls_peer_now_ms();
+	started_ms = clock_now_ms();
 	assert_int_equal(transport_tls_open(peer.client_fd, &options, started_ms + STALL_MS,
 					    &transport, sentence),
 			 -ETIMEDOUT);
-	took_ms = tls_peer_now_ms() - started_ms;
+	took_ms = clock_now_ms() - started_ms;
 	if (took_ms < STALL_MS || took_ms > STALL_MS + STALL_LATE_MS)
 		fail_msg("took %lld ms", (long long)took_ms);
 	assert_non_null(strstr(sentence, "fell silent"));
@@ -449,9 +450,8 @@ static void sentences_keep_secrets(void **state)
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	strcpy(options.psk_file, lab.psk_path);
-	assert_int_equal(
-		transport_tls_open(fds[0], &options, tls_peer_now_ms(), &transport, sentence),
-		-EINVAL);
+	assert_int_equal(transport_tls_open(fds[0], &options, clock_now_ms(), &transport, sentence),
+			 -EINVAL);
 	assert_null(strstr(sentence, "123"));
 	close(fds[0]);
 	close(fds[1]);

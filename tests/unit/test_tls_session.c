@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/tls_peer.h"
+#include "tls/clock.h"
 
 #define SERVER_NAME "disk.example"
 #define SHORT_S	    3
@@ -91,7 +92,7 @@ static int shake(const struct tls_peer_wish *server, const struct tls_options *o
 	int ret;
 
 	tls_peer_start(&peer, server);
-	ret = transport_tls_open(peer.client_fd, options, tls_peer_now_ms() + TLS_PEER_HANDSHAKE_MS,
+	ret = transport_tls_open(peer.client_fd, options, clock_now_ms() + TLS_PEER_HANDSHAKE_MS,
 				 &transport, sentence);
 	if (ret < 0)
 		close(peer.client_fd);
@@ -104,7 +105,7 @@ static int shake(const struct tls_peer_wish *server, const struct tls_options *o
 		assert_int_equal(tls->resumed, SSL_session_reused(peer.ssl) && !peer.wish.psk);
 		assert_int_equal(SSL_write(peer.ssl, "x", 1), 1);
 		assert_int_equal(transport->ops->read(transport, &byte, 1,
-						      tls_peer_now_ms() + TLS_PEER_HANDSHAKE_MS),
+						      clock_now_ms() + TLS_PEER_HANDSHAKE_MS),
 				 1);
 	}
 	transport_close(transport);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/tls_peer.h"
+#include "tls/clock.h"
 
 #define STREAM_BYTES  (1u << 20)
 #define PLAIN_BYTES   (64u << 10)
@@ -65,7 +66,7 @@ static void link_open(struct link *link, int version, uint32_t rekey_records)
 
 	tls_peer_start(&link->peer, &wish);
 	if (transport_tls_open(link->peer.client_fd, &options,
-			       tls_peer_now_ms() + TLS_PEER_HANDSHAKE_MS, &link->client, sentence))
+			       clock_now_ms() + TLS_PEER_HANDSHAKE_MS, &link->client, sentence))
 		fail_msg("%s", sentence);
 	tls_peer_join(&link->peer);
 	assert_true(link->peer.accepted);

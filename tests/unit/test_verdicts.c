@@ -17,6 +17,7 @@
 #include "tests/unit/peers.h"
 #include "tests/unit/tls_peer.h"
 #include "tests/unit/verbs.h"
+#include "tls/clock.h"
 
 /* What a server does with an option. */
 enum act {
@@ -410,16 +411,16 @@ static const char *complaint(void)
 static int verdict(verb_fn verb, const char *name, const struct quirk *quirk)
 {
 	const char *words[] = { name, "--connect-timeout=1500ms", "-o", "json", uri, NULL, NULL };
-	int64_t started_ms = dial_now_ms();
+	int64_t started_ms = clock_now_ms();
 	int exit_code;
 
 	if (quirk->tls) /* whom it would trust does not matter: it gets no further than STARTTLS */
 		words[5] = "--tls-verify=yes";
 	exit_code = run(verb, words);
 	/* map asks twice where libnbd does not get in, each time no longer. */
-	if (dial_now_ms() - started_ms > 2 * 1500 + 3000)
+	if (clock_now_ms() - started_ms > 2 * 1500 + 3000)
 		fail_msg("%s of \"%s\" took %lld ms", name, quirk->name,
-			 (long long)(dial_now_ms() - started_ms));
+			 (long long)(clock_now_ms() - started_ms));
 	return exit_code;
 }
 

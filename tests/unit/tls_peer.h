@@ -317,12 +317,4 @@ TLS_PEER_UNUSED static void tls_peer_free(struct tls_peer *peer)
 	close(peer->fd);
 }
 
-TLS_PEER_UNUSED static int64_t tls_peer_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/guest/ublk/control.h"
+#include "tests/guest/ublk/probe.h"
 
 #define RING_ENTRIES   256
 #define CONTROL_VOLLEY 24
@@ -39,12 +40,12 @@ void actor_stray(const struct actor *actor, uint64_t seed)
 	struct dice dice = { seed };
 	struct io_uring ring;
 
-	while (actor_now_ms() < actor->end_ms) {
+	while (probe_now_ms() < actor->end_ms) {
 		uint32_t turns = 1 + dice_below(&dice, 200);
 
 		if (io_uring_queue_init(RING_ENTRIES, &ring, volley_ring_flags(&dice)) < 0)
 			return;
-		while (turns-- && actor_now_ms() < actor->end_ms) {
+		while (turns-- && probe_now_ms() < actor->end_ms) {
 			volley_io(&ring, &actor->aim, &dice, STRAY_VOLLEY);
 			actor_submit(&ring, SUBMIT_WAIT_MS);
 			actor_drain(&ring, actor->aim.tally);
@@ -80,7 +81,7 @@ static void stranger(struct actor *actor)
 		return;
 	if (io_uring_queue_init(RING_ENTRIES, &ring, IORING_SETUP_SQE128) < 0)
 		return;
-	while (actor_now_ms() < actor->end_ms) {
+	while (probe_now_ms() < actor->end_ms) {
 		volley_control(&ring, &actor->aim, &actor->dice, CONTROL_VOLLEY);
 		if (actor->aim.char_fd >= 0)
 			volley_io(&ring, &actor->aim, &actor->dice, CONTROL_VOLLEY);

@@ -13,7 +13,6 @@
 #define TESTS_GUEST_UBLK_ACTOR_H
 
 #include <stdint.h>
-#include <time.h>
 
 #include "tests/guest/ublk/volley.h"
 
@@ -26,14 +25,6 @@ struct actor {
 	struct dice dice;
 	uint64_t end_ms; /* it has to stop by itself; may lie behind the moment it is killed */
 };
-
-static inline uint64_t actor_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* In a process of its own. */
 _Noreturn void actor_run(struct actor *actor);

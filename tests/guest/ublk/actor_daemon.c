@@ -17,6 +17,7 @@
 #include "tests/guest/ublk/actor.h"
 #include "tests/guest/ublk/control.h"
 #include "tests/guest/ublk/mischief.h"
+#include "tests/guest/ublk/probe.h"
 
 #define LANES_MAX	8u
 #define QUEUES_MAX	16u
@@ -184,7 +185,7 @@ static void *lane_run(void *argument)
 	lane.fixed = dice_percent(&lane.dice, 30) &&
 		     !io_uring_register_files(&lane.ring, &actor->aim.char_fd, 1);
 	fetch_all(&lane);
-	while (!lane.leaving && actor_now_ms() < actor->end_ms) {
+	while (!lane.leaving && probe_now_ms() < actor->end_ms) {
 		turn(&lane);
 		if (dice_percent(&lane.dice, 3))
 			mischief_do(&lane.mischief, &actor->aim, &lane.dice);
@@ -379,7 +380,7 @@ void actor_daemon(struct actor *actor)
 	tell(&daemon, daemon.recovering ? TALLY_END_RECOVERY : TALLY_START, start);
 	if (io_uring_queue_init(RING_ENTRIES, &ring, IORING_SETUP_SQE128) < 0)
 		return;
-	while (actor_now_ms() < actor->end_ms) {
+	while (probe_now_ms() < actor->end_ms) {
 		if (dice_percent(dice, 20))
 			volley_control(&ring, &actor->aim, dice, CONTROL_VOLLEY);
 		if (dice_percent(dice, 4))

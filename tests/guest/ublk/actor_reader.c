@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/guest/ublk/actor.h"
+#include "tests/guest/ublk/probe.h"
 
 #define BATCH	      16u
 #define BLOCK_BYTES   4096u
@@ -95,7 +96,7 @@ static void one(struct actor *actor, int disk, uint64_t bytes)
 
 void actor_reader(struct actor *actor)
 {
-	while (actor_now_ms() < actor->end_ms) {
+	while (probe_now_ms() < actor->end_ms) {
 		int direct = dice_percent(&actor->dice, 80) ? O_DIRECT : 0;
 		uint32_t turns = 1 + dice_below(&actor->dice, 20);
 		uint64_t bytes = 0;
@@ -109,7 +110,7 @@ void actor_reader(struct actor *actor)
 			continue;
 		}
 		ioctl(disk, BLKGETSIZE64, &bytes);
-		while (turns-- && actor_now_ms() < actor->end_ms) {
+		while (turns-- && probe_now_ms() < actor->end_ms) {
 			if (dice_percent(&actor->dice, 60))
 				batch(actor, disk, bytes);
 			else

@@ -47,14 +47,6 @@ void probe_expect(const char *what, int64_t wanted, int64_t got)
 		  got_name ? got_name : "no error");
 }
 
-uint64_t probe_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 uint32_t probe_scale(void)
 {
 	const char *text = getenv("LAB_SCALE");

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "tests/guest/ublk/control.h"
+#include "tls/clock.h"
 
 #define PROBE_BUFFER_BYTES (128u << 10) /* of each tag, and the largest request */
 #define PROBE_SIZE_BYTES   (16u << 20)	/* of the disk */
@@ -61,7 +62,10 @@ void probe_die(const char *format, ...) __attribute__((noreturn, format(printf, 
 /* Both are errnos (negative) or counts; dies where they differ. */
 void probe_expect(const char *what, int64_t wanted, int64_t got);
 
-uint64_t probe_now_ms(void);
+static inline uint64_t probe_now_ms(void)
+{
+	return (uint64_t)clock_now_ms();
+}
 
 /* How much slower than a plain guest this one is: LAB_SCALE, 1 at least. */
 uint32_t probe_scale(void);
