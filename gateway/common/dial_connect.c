@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: MIT
 /* One address, one connected socket, before a deadline. */
 #include "gateway/common/dial_internal.h"
-#include "tls/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/vm_sockets.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/time.h>
 #include <unistd.h>
 
-#define KEEPALIVE_IDLE_S     10
-#define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_PROBES     3
+#include "gateway/common/tcp.h"
+#include "tls/clock.h"
+
 /* A unix socket whose queue of connections is full says so instead of letting us wait. */
 #define UNIX_QUEUE_RETRY_MS 20
 
@@ -61,26 +58,6 @@ bool dial_watch_is_cut(struct dial_watch *watch)
 	return cut;
 }
 
-static int connect_set_int(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) ? -errno : 0;
-}
-
-static int connect_set_tcp(int fd)
-{
-	int error = connect_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-
-	if (!error)
-		error = connect_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	if (!error)
-		error = connect_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-	if (!error)
-		error = connect_set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-	if (!error)
-		error = connect_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-	return error;
-}
-
 /* vsock gives a connection attempt 2 s of its own; ours is the deadline that counts. Failing to
  * set it leaves those 2 s, so it is no error. */
 static void connect_set_vsock(int fd, int64_t left_ms)
@@ -99,7 +76,7 @@ int dial_socket_open(const struct dial_address *address, int64_t deadline_ms)
 	if (fd < 0)
 		return -errno;
 	if (family == AF_INET || family == AF_INET6)
-		error = connect_set_tcp(fd);
+		error = tcp_set_options(fd);
 	else if (family == AF_VSOCK)
 		connect_set_vsock(fd, deadline_ms - clock_now_ms());
 	if (error) {
@@ -107,11 +84,6 @@ int dial_socket_open(const struct dial_address *address, int64_t deadline_ms)
 		return error;
 	}
 	return fd;
-}
-
-void dial_socket_set_user_timeout(int fd, uint32_t timeout_ms)
-{
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
 static int connect_poll(int fd, short events, int64_t deadline_ms)

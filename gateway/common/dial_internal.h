@@ -69,9 +69,6 @@ int dial_socket_open(const struct dial_address *address, int64_t deadline_ms);
 /* Connects it, before the deadline. 0 or -errno; the caller keeps fd. */
 int dial_socket_connect(int fd, const struct dial_address *address, int64_t deadline_ms);
 
-/* TCP_USER_TIMEOUT; nothing where the socket is no TCP one. */
-void dial_socket_set_user_timeout(int fd, uint32_t timeout_ms);
-
 /* dial_run() on a watched socket. */
 int dial_execute(const struct dial_options *options, struct dial_watch *watch,
 		 struct dial_result *result);

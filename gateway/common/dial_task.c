@@ -10,7 +10,6 @@
  * written under the lock, and only while nobody has abandoned the task.
  */
 #include "gateway/common/dial_internal.h"
-#include "tls/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -23,6 +22,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "tls/clock.h"
 
 /* Enough for getaddrinfo(3) and its modules; the default of 8 MiB would be locked in memory. */
 #define TASK_STACK_BYTES (512u << 10)

@@ -11,6 +11,7 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/serve.h"
+#include "gateway/nbd/patience.h"
 #include "tls/clock.h"
 
 /* So long after a signal, or after it was said that the disk is in use, a signal forces its end. */
@@ -23,14 +24,14 @@
 #define IN_USE_KNOWN_MS 3000
 /* How long a forced stop lets the server answer before its connections are condemned. */
 #define FORCED_STOP_MS 5000
-/* Beyond the longest that the queues' own FLUSH and DISC may take. */
+/* Beyond the time of the queues' own FLUSH, and as much again for the DISCs behind it. */
 #define LEAVE_GRACE_MS 10000
 /* So often the deadline may pass with nothing left that waits for the server: then it is the driver that
  * keeps a request, and only the end of this process makes it let go. */
 #define STOP_OVERDUE_MAX 6
 /* The same once the device is stopped: the queues, whose connections are condemned, do not end. */
 #define LEAVE_OVERDUE_MAX 1
-/* Beyond the longest a flush may take (queue.c), for an unforced stop. */
+/* Beyond the time of a FLUSH, for an unforced stop. */
 #define STOP_GRACE_MS 5000
 
 /* --- who waits ----------------------------------------------------------------------------------- */
@@ -116,7 +117,7 @@ static void force_stop(struct serve *serve)
 
 static int64_t gentle_patience_ms(const struct disk *disk)
 {
-	return 4 * (int64_t)disk->config.timeout_ms + STOP_GRACE_MS;
+	return patience_ms(&disk->client_shared, NBD_CMD_FLUSH) + STOP_GRACE_MS;
 }
 
 /* Grows with whatever the server answers: a block request may have many parts, and zeroes no bytes. */
@@ -259,9 +260,10 @@ static void begin_leaving(struct serve *serve)
 {
 	serve->stop_overdue = 0;
 	if (!serve->stop_hurried)
-		serve->stop_deadline_ms = clock_now_ms() +
-					  8 * (int64_t)serve->disk->config.timeout_ms +
-					  LEAVE_GRACE_MS;
+		serve->stop_deadline_ms =
+			clock_now_ms() +
+			2 * patience_ms(&serve->disk->client_shared, NBD_CMD_FLUSH) +
+			LEAVE_GRACE_MS;
 }
 
 static void look_at_leaving(struct serve *serve)

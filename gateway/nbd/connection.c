@@ -3,9 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "gateway/common/log.h"
+#include "gateway/common/tcp.h"
 #include "gateway/nbd/patience.h"
 #include "gateway/nbd/settle.h"
 #include "tls/tls.h"
@@ -66,10 +64,7 @@ static struct nbd_request *find_request(void *context, uint64_t cookie)
  * Fails harmlessly on other families. */
 static void set_user_timeout(const struct nbd_client *client, int fd)
 {
-	int64_t ms = patience_ms(client->shared, NBD_CMD_FLUSH);
-	unsigned int timeout_ms = ms > INT_MAX ? INT_MAX : (unsigned int)ms;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	tcp_set_user_timeout(fd, patience_ms(client->shared, NBD_CMD_FLUSH));
 }
 
 static void *allocate(uint32_t bytes)
