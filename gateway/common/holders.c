@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "gateway/common/block_number.h"
+#include "gateway/common/proc_text.h"
 
 /* A disk and the most partitions that the kernel gives it (DISK_MAX_PARTS). */
 #define NODES_MAX 257
@@ -130,24 +131,6 @@ static bool is_node_stat(const struct search *search, const struct stat *st)
 
 /* --- mounts, swap, block devices ------------------------------------------------------------------------ */
 
-/* "\040" of /proc's files becomes a space, in place. */
-static void unescape_octal(char *text)
-{
-	char *out = text;
-
-	while (*text) {
-		if (text[0] == '\\' && isdigit((unsigned char)text[1]) &&
-		    isdigit((unsigned char)text[2]) && isdigit((unsigned char)text[3])) {
-			*out++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
-					(text[3] - '0'));
-			text += 4;
-		} else {
-			*out++ = *text++;
-		}
-	}
-	*out = '\0';
-}
-
 /* proc(5), mountinfo: "36 35 98:0 /root /mount/point options ... - type source options". where: "", or
  * what is said behind the place. */
 static void find_mounts(struct search *search, const char *path, const char *where)
@@ -167,7 +150,7 @@ static void find_mounts(struct search *search, const char *path, const char *whe
 			sscanf(rest, " - %*s %4095s", source);
 		if (!is_node_dev(search, dev) && !is_node_path(search, source))
 			continue;
-		unescape_octal(point);
+		proc_unescape(point);
 		snprintf(text, sizeof(text), "%s%s", point, where);
 		found(search, "mounted on ", text);
 	}
@@ -184,7 +167,7 @@ static void find_swaps(struct search *search)
 	while (file && fgets(line, sizeof(line), file)) {
 		if (sscanf(line, "%4095s", path) != 1)
 			continue;
-		unescape_octal(path);
+		proc_unescape(path);
 		if (is_node_path(search, path) || (!stat(path, &st) && is_node_stat(search, &st)))
 			found(search, "swap space on ", path);
 	}

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/disk/mounts.h"
+#include "gateway/common/proc_text.h"
 
 #define PATH_BYTES 4096
 
@@ -172,8 +172,8 @@ static bool take_mount(char *line, struct hierarchy *hierarchy)
 	if (sscanf(line, "%*s %*s %*s %4095s %4095s", hierarchy->mounted_root, hierarchy->point) !=
 	    2)
 		return false;
-	mounts_unescape(hierarchy->mounted_root);
-	mounts_unescape(hierarchy->point);
+	proc_unescape(hierarchy->mounted_root);
+	proc_unescape(hierarchy->point);
 	return true;
 }
 

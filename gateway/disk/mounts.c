@@ -22,6 +22,7 @@
 #include <sys/mount.h>
 
 #include "gateway/common/log.h"
+#include "gateway/common/proc_text.h"
 
 /* More mounts than this are looked at in the next round, while any was let go of. */
 #define MOUNTS_MAX 1024
@@ -51,22 +52,6 @@ static bool is_needed(const char *mount, const char *const *paths)
 	return is_within("/run", mount);
 }
 
-void mounts_unescape(char *text)
-{
-	char *to = text;
-
-	for (const char *from = text; *from; to++) {
-		bool escaped = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' &&
-			       from[2] >= '0' && from[2] <= '7' && from[3] >= '0' && from[3] <= '7';
-
-		*to = escaped ? (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 |
-				       (from[3] - '0'))
-			      : *from;
-		from += escaped ? 4 : 1;
-	}
-	*to = '\0';
-}
-
 /* The mount point in a line of mountinfo, its fifth word; owned by the caller. NULL: no such line. */
 static char *mount_point(const char *line)
 {
@@ -74,7 +59,7 @@ static char *mount_point(const char *line)
 
 	if (sscanf(line, "%*s %*s %*s %*s %ms", &point) != 1)
 		return NULL;
-	mounts_unescape(point);
+	proc_unescape(point);
 	return point;
 }
 

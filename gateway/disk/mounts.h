@@ -17,7 +17,4 @@
  */
 void mounts_leave(const char *const *paths);
 
-/* proc(5): blank, tab, newline and backslash are written as three octal digits. In place. */
-void mounts_unescape(char *text);
-
 #endif
