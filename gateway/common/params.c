@@ -155,3 +155,10 @@ void params_fill(struct ublk_params *params, const struct disk_geometry *geometr
 	if (zeroes)
 		discard->max_write_zeroes_sectors = ZEROES_BYTES_MAX / SECTOR_BYTES;
 }
+
+bool params_same_terms(const struct nbd_export *a, const struct nbd_export *b)
+{
+	return a->flags == b->flags && a->framing == b->framing &&
+	       a->block_minimum_bytes == b->block_minimum_bytes &&
+	       a->payload_max_bytes == b->payload_max_bytes;
+}

@@ -35,6 +35,10 @@ struct disk_geometry {
 int params_derive(struct disk_geometry *geometry, const struct nbd_export *export,
 		  const struct disk_config *config, uint32_t cpus, char *error, size_t error_bytes);
 
+/* Whether a disk that is built on a may use a connection that was granted b: flags, framing and limits are the
+ * same. The size may differ (a resize wants another one), and so may what is only preferred or shown. */
+bool params_same_terms(const struct nbd_export *a, const struct nbd_export *b);
+
 /* The driver's parameters for this geometry. */
 void params_fill(struct ublk_params *params, const struct disk_geometry *geometry,
 		 const struct nbd_export *export);

@@ -175,18 +175,6 @@ static void hand_over(struct serve *serve)
 	serve->resize_handed_over = true;
 }
 
-/* What the disk is built on must be granted again. */
-static bool is_as_before(const struct disk *disk, const struct nbd_export *export,
-			 uint64_t size_bytes)
-{
-	const struct nbd_export *before = disk->export;
-
-	return export->size_bytes == size_bytes && export->flags == before->flags &&
-	       export->framing == before->framing &&
-	       export->block_minimum_bytes == before->block_minimum_bytes &&
-	       export->payload_max_bytes == before->payload_max_bytes;
-}
-
 /* Whose place the next transport is to take. */
 static const struct connection *next_place(const struct serve *serve)
 {
@@ -239,7 +227,8 @@ static void take_connection(struct serve *serve, struct dial_result *result)
 {
 	struct disk *disk = serve->disk;
 
-	if (!is_as_before(disk, result->export, serve->resize_bytes)) {
+	if (result->export->size_bytes != serve->resize_bytes ||
+	    !params_same_terms(result->export, disk->export)) {
 		refuse(serve, serve->resize_client, EPROTO, EXIT_CODE_REFUSED,
 		       "the server grants a new connection other flags, limits or another size: "
 		       "the disk stays as it is");

@@ -143,14 +143,6 @@ static bool dial_first(struct disk *disk)
 	return true;
 }
 
-/* Whether a further connection got what the first one got: the disk is built on that. */
-static bool same_export(const struct nbd_export *a, const struct nbd_export *b)
-{
-	return a->size_bytes == b->size_bytes && a->flags == b->flags && a->framing == b->framing &&
-	       a->block_minimum_bytes == b->block_minimum_bytes &&
-	       a->payload_max_bytes == b->payload_max_bytes;
-}
-
 static uint32_t further_ms(const struct disk *disk, int64_t first_ms)
 {
 	int64_t ms = 2 * first_ms;
@@ -169,7 +161,8 @@ static bool take_further(struct disk *disk, struct dial_result *result)
 		ready_warning(disk, "one connection less: %s", result->sentence);
 		return true;
 	}
-	if (!same_export(result->export, disk->export)) {
+	if (result->export->size_bytes != disk->export->size_bytes ||
+	    !params_same_terms(result->export, disk->export)) {
 		dial_result_clear(result);
 		return disk_fail(disk, EXIT_CODE_REFUSED,
 				 "%s promises that connections may be mixed (CAN_MULTI_CONN), but "

@@ -196,6 +196,28 @@ static void several_connections_only_where_they_may_be_mixed(void **state)
 	assert_int_equal(geometry.connections, 2);
 }
 
+static void terms_are_the_same_but_for_size_and_what_is_shown(void **state)
+{
+	struct nbd_export other = export;
+
+	(void)state;
+	other.size_bytes *= 2;
+	other.block_preferred_bytes *= 2;
+	strcpy(other.description, "another day");
+	assert_true(params_same_terms(&export, &other));
+	other.flags ^= NBD_FLAG_SEND_FUA;
+	assert_false(params_same_terms(&export, &other));
+	other = export;
+	other.framing++;
+	assert_false(params_same_terms(&export, &other));
+	other = export;
+	other.block_minimum_bytes *= 2;
+	assert_false(params_same_terms(&export, &other));
+	other = export;
+	other.payload_max_bytes /= 2;
+	assert_false(params_same_terms(&export, &other));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup(attributes_follow_the_flags, reset),
 		cmocka_unit_test_setup(discard_is_what_was_advertised, reset),
 		cmocka_unit_test_setup(several_connections_only_where_they_may_be_mixed, reset),
+		cmocka_unit_test_setup(terms_are_the_same_but_for_size_and_what_is_shown, reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
