@@ -28,6 +28,7 @@
 #include "gateway/cli/udev_wait.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/runtime_dir.h"
+#include "gateway/common/target_text.h"
 
 #define VERB "connect"
 
@@ -287,7 +288,8 @@ static int name_is_taken(const char *name, uint32_t number)
 	char error[400], target[400] = "";
 
 	if (!disk_record_load(number, &record, error, sizeof(error))) {
-		disk_config_describe(&record.config, target, sizeof(target));
+		target_describe(&record.config.target, record.config.command, target,
+				sizeof(target));
 		disk_record_clear(&record);
 	}
 	output_error(VERB,

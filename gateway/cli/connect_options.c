@@ -7,6 +7,7 @@
 #include "gateway/cli/device_name.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/owner.h"
+#include "gateway/cli/server_command.h"
 #include "gateway/cli/target.h"
 #include "gateway/cli/target_tls.h"
 
@@ -73,28 +74,14 @@ static const struct option longs[] = {
 
 /* --- "[ PROGRAM ARGUMENT... ]" --------------------------------------------------------------------------- */
 
-static int word_find(int argc, char **argv, const char *word, bool last)
-{
-	int found = -1;
-
-	for (int i = 1; i < argc && (found < 0 || last); i++) {
-		if (!strcmp(argv[i], word))
-			found = i;
-	}
-	return found;
-}
-
-static bool command_copy(struct connect_options *wanted, char **words, int count)
+static bool command_take(struct connect_options *wanted, int *argc, char **argv)
 {
 	const char *verb = wanted->common.verb;
+	char *words[DISK_COMMAND_ARGS_MAX + 1];
 
-	if (count < 1 || count > DISK_COMMAND_ARGS_MAX) {
-		output_error(verb,
-			     "between '[' and ']' stand %d words: the program and up to %d more",
-			     count, DISK_COMMAND_ARGS_MAX - 1);
+	if (!server_command_take(verb, words, argc, argv))
 		return false;
-	}
-	for (int i = 0; i < count; i++) {
+	for (int i = 0; words[i]; i++) {
 		json_t *text = json_string(words[i]);
 
 		json_decref(text);
@@ -108,28 +95,6 @@ static bool command_copy(struct connect_options *wanted, char **words, int count
 			return false;
 		}
 	}
-	return true;
-}
-
-/* Takes the bracketed words out of argv before getopt sees them: their options are not ours. */
-static bool command_cut(struct connect_options *wanted, int *argc, char **argv)
-{
-	int open = word_find(*argc, argv, "[", false);
-	int close = word_find(*argc, argv, "]", true);
-
-	if (open < 0 && close < 0)
-		return true;
-	if (open < 0 || close < open) {
-		output_error(wanted->common.verb,
-			     "'%s' without its '%s': a server to start is written "
-			     "[ PROGRAM ARGUMENT... ], with spaces",
-			     open < 0 ? "]" : "[", open < 0 ? "[" : "]");
-		return false;
-	}
-	if (!command_copy(wanted, argv + open + 1, close - open - 1))
-		return false;
-	memmove(argv + open, argv + close + 1, sizeof(*argv) * (size_t)(*argc - close));
-	*argc -= close - open + 1;
 	return true;
 }
 
@@ -295,7 +260,7 @@ int connect_options_read(struct connect_options *wanted, int argc, char **argv)
 	wanted->common = (struct options){ .verb = "connect", .help = help, .longs = longs };
 	disk_config_init(&wanted->config);
 	target_options_init(&target);
-	if (!command_cut(wanted, &argc, argv))
+	if (!command_take(wanted, &argc, argv))
 		return exit_with(wanted, EXIT_CODE_USAGE);
 	while ((option = options_next(&wanted->common, argc, argv)) >= 0) {
 		if (!target_option_take(&wanted->common, &target, option) ||

@@ -12,6 +12,7 @@
 #include "gateway/cli/reap.h"
 #include "gateway/common/link_file.h"
 #include "gateway/common/server_tag.h"
+#include "gateway/common/target_text.h"
 
 /* For each of the disks of a list. Whoever asks about one disk waits as long as its daemon may take. */
 #define LIST_TIMEOUT_MS 2000
@@ -75,7 +76,7 @@ static json_t *state_of_record(const struct disk_record *record)
 {
 	char target[16384];
 
-	disk_config_describe(&record->config, target, sizeof(target));
+	target_describe(&record->config.target, record->config.command, target, sizeof(target));
 	return json_pack("{s:s, s:s, s:o, s:s, s:I, s:b}", "name", record->config.name, "target",
 			 target, "export",
 			 output_json_text(record->config.target.export_name,

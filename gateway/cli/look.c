@@ -7,60 +7,21 @@
 
 #include "gateway/cli/look.h"
 #include "gateway/cli/output.h"
+#include "gateway/cli/server_command.h"
 #include "gateway/cli/target_tls.h"
 #include "gateway/common/server_tag.h"
+#include "gateway/common/target_text.h"
 
 /* A server that refuses its own arguments closes the connection before it has ended. */
 #define LOOK_END_MS 300
 
-static bool is_word(const char *word, const char *bracket)
-{
-	return !strcmp(word, bracket);
-}
-
 enum exit_code look_take_command(struct look *look, const struct options *options, int *argc,
 				 char **argv)
 {
-	int first = 1, last = *argc - 1, words;
-
 	memset(look, 0, sizeof(*look));
 	look->verb = options->verb;
-	while (first < *argc && !is_word(argv[first], "["))
-		first++;
-	if (first == *argc)
-		return EXIT_CODE_OK;
-	while (last > first && !is_word(argv[last], "]"))
-		last--;
-	words = last - first - 1;
-	if (words < 1 || words > DISK_COMMAND_ARGS_MAX) {
-		output_error(
-			look->verb,
-			"a server to start is written as [ COMMAND WORD... ], %d words at most, "
-			"each bracket a word of its own",
-			DISK_COMMAND_ARGS_MAX);
-		return EXIT_CODE_USAGE;
-	}
-	memcpy(look->command, argv + first + 1, (size_t)words * sizeof(argv[0]));
-	memmove(argv + first, argv + last + 1, (size_t)(*argc - last) * sizeof(argv[0]));
-	*argc -= words + 2;
-	return EXIT_CODE_OK;
-}
-
-static void look_describe(struct look *look)
-{
-	size_t used = 0, room = sizeof(look->described);
-
-	if (!look->command[0]) {
-		if (nbd_uri_format(&look->uri, look->described, sizeof(look->described)))
-			snprintf(look->described, sizeof(look->described), "%s", look->uri.host);
-		return;
-	}
-	used = (size_t)snprintf(look->described, room, "[");
-	for (int i = 0; look->command[i] && used < room; i++)
-		used += (size_t)snprintf(look->described + used, room - used, " %s",
-					 look->command[i]);
-	if (used < room)
-		snprintf(look->described + used, room - used, " ]");
+	return server_command_take(look->verb, look->command, argc, argv) ? EXIT_CODE_OK
+									  : EXIT_CODE_USAGE;
 }
 
 /* The server that is running, whose socket nobody but us removes. */
@@ -118,7 +79,7 @@ enum exit_code look_open(struct look *look, const struct options *options,
 	look->tls = wanted->tls.options;
 	if (exit_code == EXIT_CODE_OK && look->command[0])
 		exit_code = look_start(look);
-	look_describe(look);
+	target_describe(&look->uri, look->command, look->described, sizeof(look->described));
 	return exit_code;
 }
 

@@ -544,7 +544,7 @@ int disk_config_from_json(struct disk_config *config, const json_t *object, char
 	return -EINVAL;
 }
 
-/* --- comparing and showing ------------------------------------------------------------------------- */
+/* --- comparing ------------------------------------------------------------------------- */
 
 static bool same_command(char *const *a, char *const *b)
 {
@@ -620,30 +620,4 @@ bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_c
 		return false;
 	return same_server(wanted, there) && same_tls(&wanted->tls, &there->tls) &&
 	       same_options(wanted, there);
-}
-
-/* A word as a person would have to type it. */
-static const char *word_quote(const char *word)
-{
-	return !word[0] || strpbrk(word, " \t\n\"'\\$`*?;&|<>()") ? "'" : "";
-}
-
-void disk_config_describe(const struct disk_config *config, char *out, size_t out_bytes)
-{
-	size_t used;
-
-	if (!config->command[0]) {
-		if (nbd_uri_format(&config->target, out, (unsigned int)out_bytes))
-			snprintf(out, out_bytes, "(a target too long to show)");
-		return;
-	}
-	used = (size_t)snprintf(out, out_bytes, "[");
-	for (size_t i = 0; config->command[i] && used < out_bytes; i++) {
-		const char *quote = word_quote(config->command[i]);
-
-		used += (size_t)snprintf(out + used, out_bytes - used, " %s%s%s", quote,
-					 config->command[i], quote);
-	}
-	if (used < out_bytes)
-		snprintf(out + used, out_bytes - used, " ]");
 }

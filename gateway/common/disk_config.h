@@ -92,7 +92,4 @@ int disk_config_from_json(struct disk_config *config, const json_t *object, char
  * wanted; the number if both name one): what --idempotent asks. */
 bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_config *there);
 
-/* The target for people: a canonical URI, or "[ nbdkit memory 1G ]". */
-void disk_config_describe(const struct disk_config *config, char *out, size_t out_bytes);
-
 #endif

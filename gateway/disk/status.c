@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "gateway/common/server_tag.h"
+#include "gateway/common/target_text.h"
 #include "gateway/common/tls_json.h"
 #include "proto/wire.h"
 #include "tls/clock.h"
@@ -133,7 +134,7 @@ static void add_identity(const struct disk *disk, json_t *status)
 	char target[NBD_STRING_BYTES_MAX * 4], identity[SERVER_TAG_TEXT_BYTES];
 
 	server_tag_format(disk->tag, identity);
-	disk_config_describe(&disk->config, target, sizeof(target));
+	target_describe(&disk->config.target, disk->config.command, target, sizeof(target));
 	json_object_set_new(status, "device", json_string(disk->device_path));
 	json_object_set_new(status, "number", json_integer(disk->info.dev_id));
 	json_object_set_new(status, "identity", json_string(identity));

@@ -134,6 +134,11 @@ refused 2 "--queue-depth: '0'" connect [ nbdkit --nonsense -x memory 1G ] --queu
 refused 2 "--queue-depth: '0'" connect --queue-depth 0 [ nbdkit --timeout=x memory 1G ]
 # shellcheck disable=SC2046
 refused 2 "stand 65 words" connect [ $(seq 65) ]
+# A verb that only looks reads them alike.
+refused 2 "'[' without its ']'" info [ nbdkit memory 1G
+# shellcheck disable=SC2171
+refused 2 "']' without its '['" info nbdkit memory 1G ]
+refused 2 "stand 0 words" exports [ ]
 
 # --- control characters do not reach the terminal
 call connect $'nbd://\e[31mred/'

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "gateway/common/disk_config.h"
+#include "gateway/common/target_text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -473,16 +474,16 @@ static void test_describe(void **state)
 	char out[64], small[12];
 
 	(void)state;
-	disk_config_describe(&config, out, sizeof(out));
+	target_describe(&config.target, config.command, out, sizeof(out));
 	assert_string_equal(out, "[ nbdkit '--opt=a b' ]");
-	disk_config_describe(&config, small, sizeof(small));
+	target_describe(&config.target, config.command, small, sizeof(small));
 	assert_true(strlen(small) < sizeof(small));
 	disk_config_clear(&config);
 	disk_config_init(&config);
 	strcpy(config.target.host, "::1");
 	strcpy(config.target.port, "10809");
 	strcpy(config.target.export_name, "a b");
-	disk_config_describe(&config, out, sizeof(out));
+	target_describe(&config.target, config.command, out, sizeof(out));
 	assert_string_equal(out, "nbd://[::1]/a%20b");
 	disk_config_clear(&config);
 }
