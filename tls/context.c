@@ -12,8 +12,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "tls/early_secret.h"
 #include "tls/file.h"
-#include "tls/key_schedule.h"
 #include "tls/protect.h"
 #include "tls/psk.h"
 #include "tls/session.h"
@@ -429,9 +429,9 @@ void tls_context_forget(SSL *ssl, struct tls_handshake *handshake)
 	if (ssl) {
 		SSL_set_ex_data(ssl, ssl_handshake_index(), NULL);
 		SSL_certs_clear(ssl);
-		/* Before the session's, which one of them may come from. */
-		tls_key_schedule_wipe(ssl, handshake->psk_session, handshake->psk,
-				      handshake->psk_bytes);
+		if (handshake->psk_bytes > 0)
+			tls_early_secret_wipe(ssl, handshake->psk_session, handshake->psk,
+					      handshake->psk_bytes);
 		tls_session_wipe(SSL_get_session(ssl)); /* a PSK, or 1.2's master secret */
 		wipe_exchange(ssl);
 	}

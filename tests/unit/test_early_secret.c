@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: after a TLS 1.3 handshake the early and the handshake secret are found and overwritten, and
- * the stream goes on, new keys and tickets included. Method: client and server in this process, joined
- * by memory; by certificate, by an external PSK, and resumed; a second wipe must find nothing any more.
+ * Goal: after a handshake with a PSK its early secret is found and overwritten, and the stream goes on, new
+ * keys and tickets included. Method: client and server in this process, joined by memory; the server takes
+ * the PSK, or knows TLS 1.2 alone; a second wipe must find nothing any more.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,10 +14,10 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include "tls/key_schedule.h"
+#include "tls/early_secret.h"
 
 static const uint8_t key[32] = "thirty-two bytes that are shared";
-static SSL_SESSION *ticket; /* the client's last */
+static SSL_SESSION *offered; /* the client's PSK, dressed as a session */
 
 struct pair {
 	SSL_CTX *client_context, *server_context;
@@ -44,7 +44,9 @@ static int use_psk(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t 
 	*id = (const unsigned char *)"alice";
 	*id_bytes = 5;
 	*session = make_psk_session(ssl);
-	return 1;
+	SSL_SESSION_free(offered);
+	offered = *session;
+	return SSL_SESSION_up_ref(offered);
 }
 
 static int find_psk(SSL *ssl, const unsigned char *id, size_t id_bytes, SSL_SESSION **session)
@@ -52,14 +54,6 @@ static int find_psk(SSL *ssl, const unsigned char *id, size_t id_bytes, SSL_SESS
 	(void)id;
 	(void)id_bytes;
 	*session = make_psk_session(ssl);
-	return 1;
-}
-
-static int keep_ticket(SSL *ssl, SSL_SESSION *session)
-{
-	(void)ssl;
-	SSL_SESSION_free(ticket);
-	ticket = session;
 	return 1;
 }
 
@@ -104,31 +98,25 @@ static void open_ends(struct pair *pair)
 	SSL_set_accept_state(pair->server);
 }
 
-static void open_pair(struct pair *pair, const char *suites)
+static void open_pair(struct pair *pair)
 {
 	pair->client_context = SSL_CTX_new(TLS_client_method());
 	pair->server_context = SSL_CTX_new(TLS_server_method());
-	SSL_CTX_set_session_cache_mode(pair->client_context,
-				       SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(pair->client_context, keep_ticket);
-	if (suites)
-		assert_int_equal(SSL_CTX_set_ciphersuites(pair->server_context, suites), 1);
+	SSL_CTX_set_psk_use_session_callback(pair->client_context, use_psk);
+	SSL_CTX_set_psk_find_session_callback(pair->server_context, find_psk);
+	assert_int_equal(SSL_CTX_set_ciphersuites(pair->server_context, "TLS_AES_128_GCM_SHA256"),
+			 1);
 	set_certificate(pair->server_context);
-}
-
-static void close_ends(struct pair *pair)
-{
-	SSL_free(pair->client);
-	SSL_free(pair->server);
 }
 
 static void close_pair(struct pair *pair)
 {
-	close_ends(pair);
+	SSL_free(pair->client);
+	SSL_free(pair->server);
 	SSL_CTX_free(pair->client_context);
 	SSL_CTX_free(pair->server_context);
-	SSL_SESSION_free(ticket);
-	ticket = NULL;
+	SSL_SESSION_free(offered);
+	offered = NULL;
 }
 
 /* Both ways, with keys renewed by both; tickets come along. */
@@ -149,84 +137,47 @@ static void stream_works(struct pair *pair)
 
 /* --- tests -------------------------------------------------------------------------------------- */
 
-static void wiped_once(struct pair *pair, const uint8_t *psk, size_t psk_bytes)
+static void wiped_once(struct pair *pair)
 {
-	assert_int_equal(SSL_version(pair->client), TLS1_3_VERSION);
-	assert_true(tls_key_schedule_wipe(pair->client, NULL, psk, psk_bytes));
-	assert_false(tls_key_schedule_wipe(pair->client, NULL, psk, psk_bytes));
-	stream_works(pair);
+	assert_false(tls_early_secret_wipe(pair->client, offered, (const uint8_t *)"another", 7));
+	assert_true(tls_early_secret_wipe(pair->client, offered, key, sizeof(key)));
+	assert_false(tls_early_secret_wipe(pair->client, offered, key, sizeof(key)));
 }
 
-static void by_certificate(void **state)
-{
-	static const char *const suites[] = { NULL, "TLS_AES_128_GCM_SHA256" };
-	struct pair pair;
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		open_pair(&pair, suites[i]);
-		open_ends(&pair);
-		shake_hands(&pair);
-		wiped_once(&pair, NULL, 0);
-		close_pair(&pair);
-	}
-}
-
-static void by_psk(void **state)
+static void of_a_psk_that_was_taken(void **state)
 {
 	struct pair pair;
 
 	(void)state;
-	open_pair(&pair, "TLS_AES_128_GCM_SHA256");
-	SSL_CTX_set_psk_use_session_callback(pair.client_context, use_psk);
-	SSL_CTX_set_psk_find_session_callback(pair.server_context, find_psk);
+	open_pair(&pair);
 	open_ends(&pair);
 	shake_hands(&pair);
-	assert_true(SSL_session_reused(pair.client)); /* the PSK was taken */
-	assert_false(tls_key_schedule_wipe(pair.client, NULL, (const uint8_t *)"another", 7));
-	wiped_once(&pair, key, sizeof(key));
-	close_pair(&pair);
-}
-
-static void resumed(void **state)
-{
-	struct pair pair;
-
-	(void)state;
-	open_pair(&pair, NULL);
-	open_ends(&pair);
-	shake_hands(&pair);
-	stream_works(&pair);
-	assert_non_null(ticket);
-	close_ends(&pair);
-	open_ends(&pair);
-	assert_int_equal(SSL_set_session(pair.client, ticket), 1);
-	shake_hands(&pair);
+	assert_int_equal(SSL_version(pair.client), TLS1_3_VERSION);
 	assert_true(SSL_session_reused(pair.client));
-	wiped_once(&pair, NULL, 0);
+	wiped_once(&pair);
+	stream_works(&pair);
 	close_pair(&pair);
 }
 
-static void not_before_tls_1_3(void **state)
+static void of_a_psk_that_was_only_offered(void **state)
 {
 	struct pair pair;
 
 	(void)state;
-	open_pair(&pair, NULL);
-	SSL_CTX_set_max_proto_version(pair.client_context, TLS1_2_VERSION);
+	open_pair(&pair);
+	SSL_CTX_set_max_proto_version(pair.server_context, TLS1_2_VERSION);
 	open_ends(&pair);
 	shake_hands(&pair);
-	assert_true(tls_key_schedule_wipe(pair.client, NULL, NULL, 0));
+	assert_int_equal(SSL_version(pair.client), TLS1_2_VERSION);
+	wiped_once(&pair);
 	close_pair(&pair);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(by_certificate),
-		cmocka_unit_test(by_psk),
-		cmocka_unit_test(resumed),
-		cmocka_unit_test(not_before_tls_1_3),
+		cmocka_unit_test(of_a_psk_that_was_taken),
+		cmocka_unit_test(of_a_psk_that_was_only_offered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
