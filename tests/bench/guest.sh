@@ -8,6 +8,9 @@
 #
 #     cell TRANSPORT TARGET ROW IOS TOTAL SERVER DAEMON IDLE SENDS RECEIVES ENTERS COPIED
 #
+# The row connect takes the accounts around the command that makes the target's disk, each time from its start
+# to its return, less what they cost with nothing in between.
+#
 # TOTAL, SERVER and DAEMON are instructions per I/O, IDLE is in percent of the time, the last four
 # are the daemon's own counters per I/O ("-" where there is no daemon). From the environment:
 # BENCH_TRANSPORT (tcp, unix, tls: TLS 1.3 over tcp, tls12: TLS 1.2), BENCH_TARGETS and BENCH_ROWS (names), BENCH_REPEAT.
@@ -16,6 +19,8 @@ SIZE_MB=64
 PORT=10809
 SOCKET=/tmp/bench/nbd.sock
 DISK=
+# While connects are measured: where the accounts of the next one go.
+CONNECT=
 PKI=/tmp/bench/pki
 
 say() { echo "# $*"; }
@@ -25,9 +30,10 @@ give_up() {
 	exit 1
 }
 
-# rows COMMAND...: the command for each wanted row, with the row's fields after its own words.
+# rows COMMAND...: the command for each wanted row of fio's, with the row's fields after its own words.
 rows() {
 	while read -r name rw kib depth ios; do
+		[ "$rw" != - ] || continue
 		case " $BENCH_ROWS " in
 		*" $name "*) "$@" "$name" "$rw" "$kib" "$depth" "$ios" ;;
 		esac
@@ -85,6 +91,19 @@ start_server() {
 
 # --- targets: each sets DISK, and /tmp/bench/daemon when there is one ------------------------------
 
+# timed COMMAND...: the command that makes a disk.
+timed() {
+	if [ -z "$CONNECT" ]; then
+		"$@"
+		return
+	fi
+	/bench/snap "$CONNECT.before"
+	"$@"
+	timed_code=$?
+	/bench/snap "$CONNECT.after"
+	return $timed_code
+}
+
 open_null_blk() {
 	modprobe null_blk nr_devices=1 gb=1 queue_mode=2 irqmode=0 || return 1
 	DISK=/dev/nullb0
@@ -101,7 +120,7 @@ open_nbd_ko() {
 			-certfile $PKI/client-cert.pem -keyfile $PKI/client-key.pem
 		;;
 	esac
-	nbd-client "$@" /dev/nbd0 -b 512 >/tmp/bench/nbd-client.log 2>&1 || {
+	timed nbd-client "$@" /dev/nbd0 -b 512 >/tmp/bench/nbd-client.log 2>&1 || {
 		sed 's/^/# /' /tmp/bench/nbd-client.log
 		return 1
 	}
@@ -129,10 +148,10 @@ open_ours() {
 	case $BENCH_TRANSPORT in
 	tls*) set -- "$@" --tls-certificates $PKI ;;
 	esac
-	DISK=$(ublk-nbd connect --payload "$payload" --connections "$connections" "$@" "$(uri)") || return 1
+	DISK=$(timed ublk-nbd connect --payload "$payload" --connections "$connections" "$@" "$(uri)") || return 1
 	ublk-nbd status -o json "$DISK" >/tmp/bench/status
 	jq -r .pid /tmp/bench/status >/tmp/bench/daemon
-	say "$target: $(jq -c '[.payload, .queues, (.connections | length), .framing, .connections[0].tls]' /tmp/bench/status)"
+	[ -n "$CONNECT" ] || say "$target: $(jq -c '[.payload, .queues, (.connections | length), .framing, .connections[0].tls]' /tmp/bench/status)"
 }
 
 # open_kernel_tls CONNECTIONS on|auto: 3 where the kernel was given neither direction.
@@ -267,8 +286,41 @@ calibrate() {
 	fi
 }
 
+# connects TARGET TURNS: sets mean, what each turn cost. The first is not counted: it finds the caches cold.
+connects() {
+	mean=0
+	for turn in $(seq 0 "$2"); do
+		sleep 0.2 # what the last one left behind ends
+		echo >/tmp/bench/daemon
+		CONNECT=/tmp/bench/connect
+		if [ "$1" = nothing ]; then
+			timed :
+		else
+			open_target "$1"
+		fi
+		CONNECT=
+		[ "$1" = nothing ] || close_target "$1"
+		[ "$turn" = 0 ] || mean=$((mean + $(used connect cpu)))
+	done
+	mean=$((mean / $2))
+}
+
+# measure_connects TARGET
+measure_connects() {
+	case $1 in null_blk | fio-nbd) return ;; esac
+	while read -r name _ _ _ turns; do
+		[ "$name" != connect ] || break
+	done </bench/rows
+	connects nothing "$turns"
+	accounts=$mean
+	connects "$1" "$turns"
+	echo "cell $BENCH_TRANSPORT $1 connect $turns $((mean - accounts)) - - 0.0 - - - -"
+}
+
 # measure TARGET
 measure() {
+	case " $BENCH_ROWS " in *" connect "*) measure_connects "$1" ;; esac
+	case " $BENCH_ROWS " in " connect ") return ;; esac
 	open_target "$1" || {
 		echo "skip $BENCH_TRANSPORT $1: the kernel is given neither direction of this version of TLS"
 		return

@@ -23,13 +23,13 @@ function counter(value) {
 }
 
 END {
-	print "Thousand instructions per I/O, all of the guest (server and fio too), Linux " kernel
+	print "Thousand instructions per I/O (or connect), all of the guest (server and fio too), Linux " kernel
 	printf "%-16s %-14s %8s %7s %7s %7s  %6s %6s %6s %7s %6s\n", "row", "target", "whole", \
 		"/nbd.ko", "server", "daemon", "sends", "recvs", "enters", "copied", "spread"
 	for (g = 1; g <= groups; g++) {
 		group = order[g]
 		split(group, name, " ")
-		printf "--- %s, %s (%d I/Os)\n", name[2], name[1], ios[group]
+		printf "--- %s, %s (%d %s)\n", name[2], name[1], ios[group], name[2] == "connect" ? "times" : "I/Os"
 		for (i = 1; i <= lines[group]; i++) {
 			split(line[group, i], f, " ")
 			ratio = group in rival && f[3] != "null_blk" ? sprintf("%.2f", f[6] / rival[group]) : "-"
