@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-#   make          build the three programs into $(BUILD)/bin and $(BUILD)/libexec
+#   make          build the programs into $(BUILD)/bin and $(BUILD)/libexec
 #   make run      install what is missing, build, and do the main job (URI=nbd://... for your server)
 #   make test     install what is missing, then every test; ends with "N passed, N failed, N skipped"
 #   make check    the quick part: unit tests, lint, a short fuzz of each parser
@@ -33,16 +33,20 @@ ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -fno-strict-aliasing -fno-omit-fr
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=undefined, \
 	-D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE) \
 	-D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"' -I. $(CPPFLAGS)
-ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) $(LDFLAGS)
+ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) $(LDFLAGS)
+PIE := $(if $(SAN),,-pie)
 
 # Which libraries each part may use; nothing else may be linked.
-LIBS_disk := -luring -lssl -lcrypto -ljansson -lpthread
-LIBS_cli  := -luriparser -ljansson -luring -lssl -lcrypto -lpthread
-LIBS_map  := -lnbd -luriparser -ljansson -lssl -lcrypto -lpthread
-LIBS_test := -lnbd $(LIBS_cli)
+LIBS_disk := -luring -ljansson -lpthread
+LIBS_cli  := -luriparser -ljansson -luring -lpthread
+LIBS_map  := -lnbd -luriparser -ljansson -lpthread
+LIBS_tls  := -lssl -lcrypto -lpthread
+LIBS_test := -lnbd $(LIBS_cli) $(LIBS_tls)
 
 PROTO_SRCS  := $(wildcard proto/*.c)
 TLS_SRCS    := $(wildcard tls/*.c)
+# What of it needs no OpenSSL, and is in each program.
+PLAIN_SRCS  := tls/address.c tls/protect.c tls/tls.c tls/transport_plain.c
 COMMON_SRCS := $(wildcard gateway/common/*.c)
 CLI_SRCS    := $(wildcard gateway/cli/*.c)
 MAP_SRCS    := $(wildcard gateway/map/*.c)
@@ -52,7 +56,7 @@ DISK_PROTO_SRCS := $(filter-out proto/uri.c,$(PROTO_SRCS))
 
 objs = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-PROGRAMS := $(BUILD)/bin/ublk-nbd $(BUILD)/libexec/ublk-nbd-disk $(BUILD)/libexec/ublk-nbd-map
+PROGRAMS := $(BUILD)/bin/ublk-nbd $(BUILD)/libexec/ublk-nbd-disk $(BUILD)/libexec/ublk-nbd-map $(BUILD)/libexec/ublk-nbd-tls.so
 
 all: $(PROGRAMS)
 
@@ -60,28 +64,36 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/bin/ublk-nbd: $(call objs,$(CLI_SRCS) $(COMMON_SRCS) $(PROTO_SRCS) $(TLS_SRCS))
+$(BUILD)/bin/ublk-nbd: $(call objs,$(CLI_SRCS) $(COMMON_SRCS) $(PROTO_SRCS) $(PLAIN_SRCS))
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
+	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
 
-$(BUILD)/libexec/ublk-nbd-disk: $(call objs,$(DISK_SRCS) $(COMMON_SRCS) $(DISK_PROTO_SRCS) $(TLS_SRCS))
+$(BUILD)/libexec/ublk-nbd-disk: $(call objs,$(DISK_SRCS) $(COMMON_SRCS) $(DISK_PROTO_SRCS) $(PLAIN_SRCS))
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_disk)
+	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_disk)
 
 # What a verb that is a program of its own takes of the command line: of an archive, only that is linked.
-$(BUILD)/gateway/verb.a: $(call objs,$(filter-out gateway/cli/main.c,$(CLI_SRCS)) $(COMMON_SRCS) $(PROTO_SRCS) $(TLS_SRCS))
+$(BUILD)/gateway/verb.a: $(call objs,$(filter-out gateway/cli/main.c,$(CLI_SRCS)) $(COMMON_SRCS) $(PROTO_SRCS) $(PLAIN_SRCS))
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar qcs $@ $^
 
 $(BUILD)/libexec/ublk-nbd-map: $(call objs,$(MAP_SRCS)) $(BUILD)/gateway/verb.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_map)
+	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_map)
+
+# Loaded by whoever speaks TLS (gateway/common/tls_library.c); it shows one symbol.
+$(BUILD)/tls/%.o: ALL_CFLAGS += -fPIC -fvisibility=hidden
+
+$(BUILD)/libexec/ublk-nbd-tls.so: $(call objs,$(TLS_SRCS))
+	@mkdir -p $(@D)
+	$(CC) -shared $(ALL_LDFLAGS) -o $@ $^ $(LIBS_tls)
 
 # --- unit tests: one program per tests/unit/test_*.c, linked with all but the main()s ---------
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRCS))
-TESTED_OBJS := $(call objs,$(PROTO_SRCS) $(TLS_SRCS) $(COMMON_SRCS) \
+TESTED_OBJS := $(call objs,$(PROTO_SRCS) $(TLS_SRCS) tests/tls_library.c \
+	$(filter-out gateway/common/tls_library.c,$(COMMON_SRCS)) \
 	$(filter-out %/main.c,$(CLI_SRCS) $(MAP_SRCS) $(DISK_SRCS)))
 
 $(BUILD)/tests/tested.a: $(TESTED_OBJS)
@@ -90,7 +102,7 @@ $(BUILD)/tests/tested.a: $(TESTED_OBJS)
 	ar qcs $@ $^
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/tested.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_test)
+	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_test)
 
 # --- test programs that run inside the guest: one per tests/guest/*.c ------------------------------
 GUEST_SRCS := $(wildcard tests/guest/*.c)
@@ -98,7 +110,7 @@ GUEST_BINS := $(patsubst tests/guest/%.c,$(BUILD)/tests/guest/%,$(GUEST_SRCS))
 
 $(BUILD)/tests/guest/%: $(BUILD)/tests/guest/%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
+	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
 
 # Those that test a ublk driver by itself share tests/guest/ublk/.
 UBLK_TEST_OBJS := $(call objs,$(wildcard tests/guest/ublk/*.c))
@@ -108,14 +120,14 @@ UBLK_TEST_BINS := $(filter $(BUILD)/tests/guest/ublk_%,$(GUEST_BINS))
 # A static rule: of two pattern rules make takes the one whose objects are there already.
 $(UBLK_TEST_BINS): $(BUILD)/tests/guest/%: $(BUILD)/tests/guest/%.o $(UBLK_TEST_OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
+	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
 
 # The TLS server of the tests is made of tests/guest/tls/.
 TLS_TEST_OBJS := $(call objs,$(wildcard tests/guest/tls/*.c))
 
 $(BUILD)/tests/guest/tls_%: $(BUILD)/tests/guest/tls_%.o $(TLS_TEST_OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
+	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
 
 guest-programs: $(PROGRAMS) $(GUEST_BINS)
 
@@ -125,7 +137,7 @@ FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRCS))
 FUZZ_SECONDS ?= 60
 
 FUZZ_CC := clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	-D_GNU_SOURCE -I.
+	-D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I.
 
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(PROTO_SRCS) $(wildcard proto/*.h)
 	@mkdir -p $(@D)
@@ -203,6 +215,7 @@ install: $(PROGRAMS)
 	install -D -m 755 $(BUILD)/bin/ublk-nbd $(DESTDIR)$(BINDIR)/ublk-nbd
 	install -D -m 755 $(BUILD)/libexec/ublk-nbd-disk $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-disk
 	install -D -m 755 $(BUILD)/libexec/ublk-nbd-map $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-map
+	install -D -m 755 $(BUILD)/libexec/ublk-nbd-tls.so $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-tls.so
 	install -D -m 644 gateway/54-ublk-nbd.rules $(DESTDIR)$(UDEVDIR)/54-ublk-nbd.rules
 	set -e; for page in gateway/man/*.1; do \
 		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man1/$${page##*/}; done

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "tls/address.h"
 #include "tls/context.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,13 +24,6 @@
 static const unsigned char psk_cipher_id[] = { 0x13, 0x01 }; /* TLS_AES_128_GCM_SHA256 */
 
 #define CIPHER_NAMES_BYTES 2000
-
-bool tls_is_address(const char *text)
-{
-	struct in6_addr address;
-
-	return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
-}
 
 /* OpenSSL's own words for its last error, shortened to the reason. */
 static const char *openssl_reason(void)

@@ -9,6 +9,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "tls/address.h"
+
 /* A certificate's text is the server's: what is not plain ASCII is not repeated. */
 static void make_plain(char *text)
 {

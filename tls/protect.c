@@ -1,60 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "tls/protect.h"
 
-#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-
 /* More than a handshake is deep. */
 #define STACK_BYTES (64u << 10)
-
-/*
- * OpenSSL wipes keys, but not the text and DER they came as, nor each buffer they went through. So
- * whatever it frees is wiped. Nothing is freed for a record of data, so the I/O path does not pay.
- */
-static void wipe_and_free(void *memory, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	if (!memory)
-		return;
-	OPENSSL_cleanse(memory, malloc_usable_size(memory));
-	free(memory);
-}
-
-static void *allocate(size_t bytes, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	return malloc(bytes);
-}
-
-/* realloc(3) would leave the old place as it was. */
-static void *reallocate(void *memory, size_t bytes, const char *file, int line)
-{
-	size_t had_bytes = memory ? malloc_usable_size(memory) : 0;
-	void *moved;
-
-	if (!bytes) {
-		wipe_and_free(memory, file, line);
-		return NULL;
-	}
-	moved = malloc(bytes);
-	if (!moved)
-		return NULL;
-	if (memory)
-		memcpy(moved, memory, had_bytes < bytes ? had_bytes : bytes);
-	wipe_and_free(memory, file, line);
-	return moved;
-}
 
 /* Whether this process may lock whatever it has. Tried, since CAP_IPC_LOCK counts for nothing in a user
  * namespace, though it is there. */
@@ -90,12 +46,11 @@ void tls_protect_process(void)
 {
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	lock_memory();
-	CRYPTO_set_mem_functions(allocate, reallocate, wipe_and_free);
 }
 
 void __attribute__((noinline)) tls_wipe_stack(void)
 {
 	uint8_t below[STACK_BYTES];
 
-	OPENSSL_cleanse(below, sizeof(below));
+	explicit_bzero(below, sizeof(below));
 }

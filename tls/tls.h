@@ -68,10 +68,6 @@ struct tls_description {
 int transport_tls_open(int fd, const struct tls_options *options, int64_t deadline_ms,
 		       struct transport **out, char *sentence);
 
-/* Whether text is an IPv4 or IPv6 address (without brackets, without a zone). Such a one is never sent as
- * the server's name, and only an IP address of the certificate's subjectAltName counts for it. */
-bool tls_is_address(const char *text);
-
 /* NULL for a transport that is no TLS. */
 const struct tls_description *transport_tls_describe(const struct transport *transport);
 

@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 struct transport;
+struct tls_description;
 
 /* A TLS record with all around it; answers to KeyUpdates (30 bytes each) that wait for the next send;
  * what n bytes can become when sealed, those before them. */
@@ -46,6 +47,9 @@ struct transport_ops {
 	 * still given: over is set then, and returned from the next call on. Queue thread. */
 	ssize_t (*open)(struct transport *transport, const void *buf, size_t len, void *out,
 			size_t out_bytes);
+	/* Both NULL where there is no TLS: transport_tls_describe() and transport_tls_failure() (tls.h). */
+	const struct tls_description *(*describe)(const struct transport *transport);
+	bool (*failure)(const struct transport *transport, char *sentence, size_t room);
 	/* Frees the transport and closes its socket. Any thread, once no other uses it. */
 	void (*close)(struct transport *transport);
 };

@@ -259,6 +259,19 @@ static int tls_detach(struct transport *transport)
 
 /* --- the handshake -------------------------------------------------------------------------------- */
 
+static const struct tls_description *tls_describe(const struct transport *transport)
+{
+	return &tls_of(transport)->description;
+}
+
+static bool tls_failure(const struct transport *transport, char *sentence, size_t room)
+{
+	if (!*tls_of(transport)->failure)
+		return false;
+	snprintf(sentence, room, "%s", tls_of(transport)->failure);
+	return true;
+}
+
 static const struct transport_ops tls_ops = {
 	.name = "tls",
 	.read = tls_read,
@@ -266,6 +279,8 @@ static const struct transport_ops tls_ops = {
 	.detach = tls_detach,
 	.seal = tls_seal,
 	.open = tls_open,
+	.describe = tls_describe,
+	.failure = tls_failure,
 	.close = tls_close,
 };
 
@@ -423,17 +438,4 @@ int transport_tls_open(int fd, const struct tls_options *options, int64_t deadli
 	describe(tls);
 	*out = &tls->base;
 	return 0;
-}
-
-const struct tls_description *transport_tls_describe(const struct transport *transport)
-{
-	return transport->ops == &tls_ops ? &tls_of(transport)->description : NULL;
-}
-
-bool transport_tls_failure(const struct transport *transport, char *sentence, size_t room)
-{
-	if (transport->ops != &tls_ops || !*tls_of(transport)->failure)
-		return false;
-	snprintf(sentence, room, "%s", tls_of(transport)->failure);
-	return true;
 }

@@ -10,7 +10,7 @@
 
 #include "gateway/cli/commands.h"
 #include "gateway/cli/output.h"
-#include "gateway/cli/program.h"
+#include "gateway/common/program.h"
 
 #define MAP_NAME "ublk-nbd-map"
 

@@ -17,7 +17,7 @@
 #include "gateway/cli/daemon.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/process.h"
-#include "gateway/cli/program.h"
+#include "gateway/common/program.h"
 #include "gateway/cli/reap.h"
 #include "gateway/cli/systemd.h"
 #include "gateway/common/open_files.h"

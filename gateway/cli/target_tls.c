@@ -10,6 +10,8 @@
 
 #include "gateway/cli/output.h"
 #include "gateway/common/disk_config.h"
+#include "gateway/common/tls_library.h"
+#include "tls/address.h"
 #include "tls/protect.h"
 
 static bool take_text(const struct options *options, const char *option, char *out,
@@ -289,6 +291,7 @@ enum exit_code target_tls_complete(const struct options *options, struct target_
 				   struct nbd_uri *uri)
 {
 	struct tls_options *tls = &wanted->options;
+	char sentence[TLS_SENTENCE_BYTES];
 
 	uri->tls |= wanted->required;
 	if (!uri->tls) {
@@ -304,6 +307,10 @@ enum exit_code target_tls_complete(const struct options *options, struct target_
 	    !settle_files(options, tls) || !settle_verification(options, wanted, uri) ||
 	    !settle_hostname(options, tls, uri))
 		return EXIT_CODE_USAGE;
+	if (!tls_library_load(sentence)) {
+		output_error(options->verb, "%s", sentence);
+		return EXIT_CODE_TLS;
+	}
 	tls_protect_process();
 	return EXIT_CODE_OK;
 }

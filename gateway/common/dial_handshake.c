@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/common/tls_library.h"
 #include "proto/wire.h"
 #include "tls/clock.h"
 
@@ -247,8 +248,12 @@ static int handshake_secure(struct dial *dial, struct transport **transport)
 	const struct tls_description *tls = &result->tls;
 	struct transport *secured;
 	char text[480], sentence[TLS_SENTENCE_BYTES];
-	int error = transport_tls_open((*transport)->fd, dial->options->tls, dial->share_ms,
-				       &secured, sentence);
+	const struct tls_module *module = tls_library_load(sentence);
+	int error = -ENOENT;
+
+	if (module)
+		error = module->open((*transport)->fd, dial->options->tls, dial->share_ms, &secured,
+				     sentence);
 
 	if (error) {
 		snprintf(result->sentence, sizeof(result->sentence), "%s: %s", result->peer_text,

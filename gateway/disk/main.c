@@ -20,6 +20,7 @@
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "gateway/common/strays.h"
+#include "gateway/common/tls_library.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/link.h"
 #include "gateway/disk/mounts.h"
@@ -105,6 +106,8 @@ static bool read_config(int fd, struct disk *disk)
 	json_decref(object);
 	if (ret < 0)
 		return disk_fail(disk, EXIT_CODE_USAGE, "%s", sentence);
+	if (disk->config.target.tls && !tls_library_load(sentence))
+		return disk_fail(disk, EXIT_CODE_TLS, "%s", sentence);
 	return true;
 }
 

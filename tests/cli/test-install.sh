@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Goal: `make install` puts everything, and nothing else, where DESTDIR and PREFIX say, also when the
-# programs were built for another PREFIX; what is installed runs, also without the program that needs libnbd.
+# programs were built for another PREFIX; what is installed runs, also without what needs libnbd or OpenSSL.
 # Method: two prefixes into scratch folders, the list of files compared, the program called there.
 # (That it finds its daemon there needs a disk: tests/system/connect-verbs.sh, "moved elsewhere".)
 
@@ -25,6 +25,7 @@ wanted() {
 		echo "755 ${1#/}/bin/ublk-nbd"
 		echo "755 ${1#/}/libexec/ublk-nbd/ublk-nbd-disk"
 		echo "755 ${1#/}/libexec/ublk-nbd/ublk-nbd-map"
+		echo "755 ${1#/}/libexec/ublk-nbd/ublk-nbd-tls.so"
 		echo "644 $2/54-ublk-nbd.rules"
 		for page in "" -connect -disconnect -doctor -exports -info -list -map -resize -status; do
 			echo "644 ${1#/}/share/man/man1/ublk-nbd$page.1"
@@ -45,17 +46,30 @@ installs_in() {
 installs_in /opt/x etc/udev/rules.d
 installs_in /usr usr/lib/udev/rules.d
 
-# What needs libnbd may be left out: its verb says so, and the others do not mind.
+# What needs libnbd or OpenSSL may be left out: who asks for it is told so, and the others do not mind.
 PROGRAM=$ROOT/usr/bin/ublk-nbd
+PARTS=$ROOT/usr/libexec/ublk-nbd
 answers "1 MiB" map [ nbdkit memory 1M ]
-mv "$ROOT/usr/libexec/ublk-nbd/ublk-nbd-map" "$SCRATCH/ublk-nbd-map"
-fallback=$(strings -a "$PROGRAM" | sed -n 's|/%s$|/ublk-nbd-map|p' | grep -m 1 libexec)
+refused 3 "connection refused" info nbds://127.0.0.1:1
+refused 3 "connection refused" map nbds://127.0.0.1:1
+: >"$PARTS/ublk-nbd-tls.so"
+for verb in connect info map; do
+	refused 9 "TLS needs $ROOT/usr/" $verb nbds://127.0.0.1:1
+	refused 9 "cannot be loaded" $verb nbds://127.0.0.1:1
+done
+rm "$PARTS/ublk-nbd-tls.so" "$PARTS/ublk-nbd-map"
+fallback=$(strings -a "$PROGRAM" | grep -m 1 '/libexec/.*/%s$')
+fallback=${fallback%/%s}
 if [ -e "$fallback" ]; then
-	printf 'skip map without its program: %s is installed\n' "$fallback"
+	printf 'skip an installation without the other parts: %s is there\n' "$fallback"
 else
 	for words in "[ nbdkit memory 1M ]" --help "--no-such-option host"; do
 		# shellcheck disable=SC2086 # a list of words
-		refused 5 "ublk-nbd: map: its program $fallback cannot be run: No such file or directory; install it" map $words
+		refused 5 "ublk-nbd: map: its program $fallback/ublk-nbd-map cannot be run: No such file or directory; install it" map $words
+	done
+	for verb in connect info; do
+		refused 9 "TLS needs $fallback/ublk-nbd-tls.so, which cannot be loaded: No such file or directory; install it" \
+			$verb nbds://127.0.0.1:1
 	done
 fi
 answers "1 MiB" info [ nbdkit memory 1M ]

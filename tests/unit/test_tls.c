@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/tls_peer.h"
+#include "tls/address.h"
 #include "tls/clock.h"
 #include "tls/context.h"
 
