@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "gateway/common/disk_config.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
@@ -7,121 +9,138 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gateway/common/disk_config.h"
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-#define DISK_TIMEOUT_MS_MIN	    100u
-#define DISK_TIMEOUT_MS_MAX	    (24u * 3600 * 1000)
-#define DISK_CONNECT_TIMEOUT_MS_MAX (3600u * 1000)
-#define DISK_DEVICE_MAX		    65535
-#define DISK_BLOCK_BYTES_MIN	    512u
-#define DISK_MAX_IO_BYTES_MIN	    4096u
-#define DISK_MAX_IO_BYTES_MAX	    (32u << 20)
-
-/* --- the tables: one line for each field, in the order it is written ------------------------------ */
-
-struct number_field {
-	struct disk_limit limit;
-	size_t offset;
-};
-
-#define NUMBER(name, low, high, two, zero)                                                         \
-	{                                                                                          \
-		{ #name, low, high, two, zero }, offsetof(struct disk_config, name)                \
-	}
-
-static const struct number_field number_fields[] = {
-	NUMBER(connections, 1, DISK_CONNECTIONS_MAX, false, true),
-	NUMBER(queue_depth, 1, DISK_QUEUE_DEPTH_MAX, false, false),
-	NUMBER(block_size_bytes, DISK_BLOCK_BYTES_MIN, 1u << 16, true, true),
-	NUMBER(max_io_bytes, DISK_MAX_IO_BYTES_MIN, DISK_MAX_IO_BYTES_MAX, true, false),
-	NUMBER(timeout_ms, DISK_TIMEOUT_MS_MIN, DISK_TIMEOUT_MS_MAX, false, false),
-	NUMBER(dead_timeout_ms, 0, 0, false, false),
-	NUMBER(connect_timeout_ms, DISK_TIMEOUT_MS_MIN, DISK_CONNECT_TIMEOUT_MS_MAX, false, false),
-};
-
-struct bool_field {
-	const char *name;
-	size_t offset;
-	bool same_disk; /* it makes another disk */
-};
-
-#define BOOL(name, same_disk)                                                                      \
-	{                                                                                          \
-#name, offsetof(struct disk_config, name), same_disk                               \
-	}
-
-static const struct bool_field bool_fields[] = {
-	BOOL(read_only, true),
-	BOOL(no_structured, true),
-	BOOL(foreground, false),
-	BOOL(verbose, false),
-};
-
-struct string_field {
-	const char *name;
-	size_t offset;
-	size_t bytes; /* room, with the NUL */
-};
-
-#define STRING(name)                                                                               \
-	{                                                                                          \
-#name, offsetof(struct nbd_uri, name), sizeof(((struct nbd_uri *)0)->name)         \
-	}
-
-static const struct string_field target_strings[] = {
-	STRING(host),	      STRING(port),	STRING(socket_path),
-	STRING(export_name),  STRING(user),	STRING(tls_certificates),
-	STRING(tls_psk_file), STRING(tls_type), STRING(tls_hostname),
-};
-
-#define TLS_STRING(name)                                                                           \
-	{                                                                                          \
-#name, offsetof(struct tls_options, name), sizeof(((struct tls_options *)0)->name) \
-	}
-
-static const struct string_field tls_strings[] = {
-	TLS_STRING(hostname), TLS_STRING(ca),		TLS_STRING(crl),
-	TLS_STRING(cert),     TLS_STRING(key),		TLS_STRING(passphrase_file),
-	TLS_STRING(psk_file), TLS_STRING(psk_identity),
-};
+/* --- the table of fields ---------------------------------------------------------------------------- */
 
 static const char *const ktls_names[] = {
 	[TLS_KTLS_AUTO] = "auto",
 	[TLS_KTLS_ON] = "on",
 	[TLS_KTLS_OFF] = "off",
+	NULL,
 };
 
 static const char *const transport_names[] = {
 	[NBD_TRANSPORT_TCP] = "tcp",
 	[NBD_TRANSPORT_UNIX] = "unix",
 	[NBD_TRANSPORT_VSOCK] = "vsock",
+	NULL,
 };
 
 static const char *const payload_names[] = {
 	[DISK_PAYLOAD_AUTO] = "auto",
 	[DISK_PAYLOAD_MAPPED] = "mapped",
 	[DISK_PAYLOAD_USER_COPY] = "user-copy",
+	NULL,
 };
 
-#define COUNT(array)		 (sizeof(array) / sizeof((array)[0]))
+enum kind {
+	WORDS,	/* char *[DISK_COMMAND_ARGS_MAX + 1], owned */
+	TEXT,	/* char[] */
+	BOOL,	/* bool */
+	NUMBER, /* uint32_t, within limit */
+	CHOICE, /* int32_t, within limit; or -1: none */
+	NAME,	/* an enum, the size of an unsigned int; by its name */
+};
 
-#define FIELD(type, base, field) ((type *)(void *)((char *)(base) + (field)->offset))
-#define CONST_FIELD(type, base, field)                                                             \
-	((const type *)(const void *)((const char *)(base) + (field)->offset))
+/* When a field that differs makes another disk. */
+enum matters {
+	ALWAYS,
+	ADDRESS, /* unless the server is started for the disk: it then listens somewhere else each time */
+	WANTED, /* where one is wanted */
+	CHOSEN, /* where both name one */
+	NEVER,
+};
 
-/* --- limits ---------------------------------------------------------------------------------------- */
+struct field {
+	const char *object; /* that it stands in: "target", "tls"; NULL: the configuration itself */
+	const char *name;
+	size_t offset, bytes; /* in struct disk_config */
+	enum kind kind;
+	enum matters matters;
+	struct disk_limit limit;
+	const char *const *names; /* of a NAME, NULL at the end */
+	bool may_lack;
+};
 
-struct disk_limit disk_config_limit(const char *field)
+#define PLACE(in, member)                                                                          \
+	.name = #member, .offset = offsetof(struct disk_config, in member),                        \
+	.bytes = sizeof(((struct disk_config *)NULL)->in member)
+#define OWN(member)	      PLACE(, member)
+#define TARGET(member)	      .object = "target", PLACE(target., member)
+#define TLS(member)	      .object = "tls", PLACE(tls., member)
+#define LIMIT(low, high, ...) .limit = { .minimum = (low), .maximum = (high), __VA_ARGS__ }
+
+/* In the order in which they are written, and complained about. */
+/* clang-format off */
+static const struct field fields[] = {
+	{ TARGET(transport),	    NAME,   ADDRESS, .names = transport_names },
+	{ TARGET(tls),		    BOOL,   ALWAYS },
+	{ TARGET(vsock_cid),	    NUMBER, ADDRESS, LIMIT(0, UINT32_MAX) },
+	{ TARGET(vsock_port),	    NUMBER, ADDRESS, LIMIT(0, UINT32_MAX) },
+	{ TARGET(tls_verify_peer),  CHOICE, ADDRESS, LIMIT(0, 1) },
+	{ TARGET(host),		    TEXT,   ADDRESS },
+	{ TARGET(port),		    TEXT,   ADDRESS },
+	{ TARGET(socket_path),	    TEXT,   ADDRESS },
+	{ TARGET(export_name),	    TEXT,   ALWAYS },
+	{ TARGET(user),		    TEXT,   ADDRESS },
+	{ TARGET(tls_certificates), TEXT,   ADDRESS },
+	{ TARGET(tls_psk_file),	    TEXT,   ADDRESS },
+	{ TARGET(tls_type),	    TEXT,   ADDRESS },
+	{ TARGET(tls_hostname),	    TEXT,   ADDRESS },
+	{ TLS(no_verify),	    BOOL,   ALWAYS },
+	{ TLS(ktls),		    NAME,   ALWAYS, .names = ktls_names },
+	{ TLS(rekey_records),	    NUMBER, ALWAYS, LIMIT(0, TLS_REKEY_RECORDS_MAX) },
+	{ TLS(hostname),	    TEXT,   ALWAYS },
+	{ TLS(ca),		    TEXT,   ALWAYS },
+	{ TLS(crl),		    TEXT,   ALWAYS },
+	{ TLS(cert),		    TEXT,   ALWAYS },
+	{ TLS(key),		    TEXT,   ALWAYS },
+	{ TLS(passphrase_file),	    TEXT,   ALWAYS },
+	{ TLS(psk_file),	    TEXT,   ALWAYS },
+	{ TLS(psk_identity),	    TEXT,   ALWAYS },
+	{ OWN(command),		    WORDS,  ALWAYS },
+	{ OWN(owner),		    TEXT,   WANTED },
+	{ OWN(name),		    TEXT,   WANTED, .may_lack = true }, /* version 0.1.0 knew none */
+	{ OWN(device),		    CHOICE, CHOSEN, LIMIT(0, 65535) },
+	{ OWN(payload),		    NAME,   ALWAYS, .names = payload_names },
+	{ OWN(connections),	    NUMBER, ALWAYS, LIMIT(1, DISK_CONNECTIONS_MAX, .zero_too = true) },
+	{ OWN(queue_depth),	    NUMBER, ALWAYS, LIMIT(1, DISK_QUEUE_DEPTH_MAX) },
+	/* limit_of() knows better how large a block may be. */
+	{ OWN(block_size_bytes),    NUMBER, ALWAYS, LIMIT(512, 0, .power_of_two = true, .zero_too = true) },
+	{ OWN(max_io_bytes),	    NUMBER, ALWAYS, LIMIT(4096, 32u << 20, .power_of_two = true) },
+	{ OWN(timeout_ms),	    NUMBER, ALWAYS, LIMIT(100, 24 * 3600 * 1000) },
+	{ OWN(dead_timeout_ms),	    NUMBER, ALWAYS, LIMIT(0, 0) },
+	{ OWN(connect_timeout_ms),  NUMBER, ALWAYS, LIMIT(100, 3600 * 1000) },
+	{ OWN(read_only),	    BOOL,   ALWAYS },
+	{ OWN(no_structured),	    BOOL,   ALWAYS },
+	{ OWN(foreground),	    BOOL,   NEVER },
+	{ OWN(verbose),		    BOOL,   NEVER },
+};
+/* clang-format on */
+
+static const void *value_of(const struct field *field, const struct disk_config *config)
 {
-	for (size_t i = 0; i < COUNT(number_fields); i++) {
-		struct disk_limit limit = number_fields[i].limit;
+	return (const char *)config + field->offset;
+}
 
-		if (strcmp(limit.field, field))
-			continue;
-		if (number_fields[i].offset == offsetof(struct disk_config, block_size_bytes))
-			limit.maximum = (uint32_t)sysconf(_SC_PAGESIZE);
-		return limit;
-	}
+/* --- limits and names ------------------------------------------------------------------------------- */
+
+static struct disk_limit limit_of(const struct field *field)
+{
+	struct disk_limit limit = field->limit;
+
+	limit.field = field->name;
+	if (field->offset == offsetof(struct disk_config, block_size_bytes))
+		limit.maximum = (uint32_t)sysconf(_SC_PAGESIZE);
+	return limit;
+}
+
+struct disk_limit disk_config_limit(const char *name)
+{
+	for (size_t i = 0; i < COUNT(fields); i++)
+		if (fields[i].kind == NUMBER && !strcmp(fields[i].name, name))
+			return limit_of(&fields[i]);
 	assert(!"a field that exists");
 	abort();
 }
@@ -135,25 +154,24 @@ bool disk_limit_allows(const struct disk_limit *limit, uint64_t value)
 	return !limit->power_of_two || (value & (value - 1)) == 0;
 }
 
-/* The index of name among count names, or -1. */
-static int name_find(const char *const *names, size_t count, const char *name)
+/* The index of name among names, or -1. */
+static int name_find(const char *const *names, const char *name)
 {
-	for (size_t i = 0; name && i < count; i++) {
+	for (int i = 0; name && names[i]; i++)
 		if (!strcmp(names[i], name))
-			return (int)i;
-	}
+			return i;
 	return -1;
 }
 
 const char *disk_payload_name(enum disk_payload payload)
 {
-	assert((size_t)payload < COUNT(payload_names));
+	assert((size_t)payload < COUNT(payload_names) - 1);
 	return payload_names[payload];
 }
 
 int disk_ktls_parse(const char *name, enum tls_ktls *ktls)
 {
-	int index = name_find(ktls_names, COUNT(ktls_names), name);
+	int index = name_find(ktls_names, name);
 
 	if (index < 0)
 		return -EINVAL;
@@ -163,7 +181,7 @@ int disk_ktls_parse(const char *name, enum tls_ktls *ktls)
 
 int disk_payload_parse(const char *name, enum disk_payload *payload)
 {
-	int index = name_find(payload_names, COUNT(payload_names), name);
+	int index = name_find(payload_names, name);
 
 	if (index < 0)
 		return -EINVAL;
@@ -196,7 +214,7 @@ void disk_config_clear(struct disk_config *config)
 /* --- to JSON ---------------------------------------------------------------------------------------- */
 
 /* A string; what is no UTF-8 (an export's name may be any bytes) as {"hex": "ff61"}. */
-static json_t *bytes_to_json(const char *text)
+static json_t *text_to_json(const char *text)
 {
 	json_t *string = json_string(text);
 	size_t count = strlen(text);
@@ -212,64 +230,13 @@ static json_t *bytes_to_json(const char *text)
 	return string;
 }
 
-static json_t *target_to_json(const struct nbd_uri *target)
-{
-	json_t *object = json_object();
-	int error = 0;
-
-	if (!object)
-		return NULL;
-	error |= json_object_set_new(object, "transport",
-				     json_string(transport_names[target->transport]));
-	error |= json_object_set_new(object, "tls", json_boolean(target->tls));
-	error |= json_object_set_new(object, "vsock_cid", json_integer(target->vsock_cid));
-	error |= json_object_set_new(object, "vsock_port", json_integer(target->vsock_port));
-	error |= json_object_set_new(object, "tls_verify_peer",
-				     json_integer(target->tls_verify_peer));
-	for (size_t i = 0; i < COUNT(target_strings); i++) {
-		const struct string_field *field = &target_strings[i];
-
-		error |= json_object_set_new(object, field->name,
-					     bytes_to_json(CONST_FIELD(char, target, field)));
-	}
-	if (error) {
-		json_decref(object);
-		return NULL;
-	}
-	return object;
-}
-
-/* Names of files, never what is in them. */
-static json_t *tls_to_json(const struct tls_options *tls)
-{
-	json_t *object = json_object();
-	int error = 0;
-
-	if (!object)
-		return NULL;
-	error |= json_object_set_new(object, "no_verify", json_boolean(tls->no_verify));
-	error |= json_object_set_new(object, "ktls", json_string(ktls_names[tls->ktls]));
-	error |= json_object_set_new(object, "rekey_records", json_integer(tls->rekey_records));
-	for (size_t i = 0; i < COUNT(tls_strings); i++) {
-		const struct string_field *field = &tls_strings[i];
-
-		error |= json_object_set_new(object, field->name,
-					     json_string(CONST_FIELD(char, tls, field)));
-	}
-	if (error) {
-		json_decref(object);
-		return NULL;
-	}
-	return object;
-}
-
-static json_t *command_to_json(char *const *command)
+static json_t *words_to_json(char *const *words)
 {
 	json_t *array = json_array();
 	int error = array ? 0 : -1;
 
-	for (size_t i = 0; !error && command[i]; i++)
-		error = json_array_append_new(array, json_string(command[i]));
+	for (size_t i = 0; !error && words[i]; i++)
+		error = json_array_append_new(array, json_string(words[i]));
 	if (error) {
 		json_decref(array);
 		return NULL;
@@ -277,347 +244,250 @@ static json_t *command_to_json(char *const *command)
 	return array;
 }
 
+static json_t *field_to_json(const struct field *field, const void *value)
+{
+	switch (field->kind) {
+	case WORDS:
+		return words_to_json(value);
+	case TEXT:
+		return text_to_json(value);
+	case BOOL:
+		return json_boolean(*(const bool *)value);
+	case NUMBER:
+		return json_integer(*(const uint32_t *)value);
+	case CHOICE:
+		return json_integer(*(const int32_t *)value);
+	case NAME:
+		return json_string(field->names[*(const unsigned int *)value]);
+	}
+	return NULL;
+}
+
+/* The object that the field stands in, made when its first field comes; NULL without memory. */
+static json_t *object_for(const struct field *field, json_t *all)
+{
+	json_t *object = field->object ? json_object_get(all, field->object) : all;
+
+	if (object)
+		return object;
+	json_object_set_new(all, field->object, json_object());
+	return json_object_get(all, field->object);
+}
+
 json_t *disk_config_to_json(const struct disk_config *config)
 {
-	json_t *object = json_object();
-	int error = 0;
+	json_t *all = json_object();
+	int error = all ? 0 : -1;
 
-	if (!object)
-		return NULL;
-	error |= json_object_set_new(object, "target", target_to_json(&config->target));
-	error |= json_object_set_new(object, "tls", tls_to_json(&config->tls));
-	error |= json_object_set_new(object, "command", command_to_json(config->command));
-	error |= json_object_set_new(object, "owner", json_string(config->owner));
-	error |= json_object_set_new(object, "name", json_string(config->name));
-	error |= json_object_set_new(object, "device", json_integer(config->device));
-	error |= json_object_set_new(object, "payload",
-				     json_string(disk_payload_name(config->payload)));
-	for (size_t i = 0; i < COUNT(number_fields); i++) {
-		const struct number_field *field = &number_fields[i];
+	for (size_t i = 0; !error && i < COUNT(fields); i++) {
+		json_t *value = field_to_json(&fields[i], value_of(&fields[i], config));
 
-		error |= json_object_set_new(object, field->limit.field,
-					     json_integer(*CONST_FIELD(uint32_t, config, field)));
-	}
-	for (size_t i = 0; i < COUNT(bool_fields); i++) {
-		const struct bool_field *field = &bool_fields[i];
-
-		error |= json_object_set_new(object, field->name,
-					     json_boolean(*CONST_FIELD(bool, config, field)));
+		error = json_object_set_new(object_for(&fields[i], all), fields[i].name, value);
 	}
 	if (error) {
-		json_decref(object);
+		json_decref(all);
 		return NULL;
 	}
-	return object;
+	return all;
 }
 
 /* --- from JSON --------------------------------------------------------------------------------------- */
 
-/* Where a reader keeps its complaint. Each take_*() returns true, or false having written one. */
-struct reader {
-	const json_t *object;
-	char *error;
-	size_t error_bytes;
-};
+/* Each take_*() returns NULL, or what is wrong with the field. */
 
-static bool complain(const struct reader *reader, const char *field, const char *what)
-{
-	snprintf(reader->error, reader->error_bytes, "the disk's configuration: %s %s", field,
-		 what);
-	return false;
-}
-
-static bool take_integer(const struct reader *reader, const char *field, json_int_t *value)
-{
-	const json_t *item = json_object_get(reader->object, field);
-
-	if (!json_is_integer(item))
-		return complain(reader, field, "is missing or is no whole number");
-	*value = json_integer_value(item);
-	return true;
-}
-
-static bool take_ranged(const struct reader *reader, const char *field, json_int_t low,
-			json_int_t high, json_int_t *value)
-{
-	if (!take_integer(reader, field, value))
-		return false;
-	if (*value < low || *value > high)
-		return complain(reader, field, "is out of range");
-	return true;
-}
-
-static bool take_bool(const struct reader *reader, const char *field, bool *value)
-{
-	const json_t *item = json_object_get(reader->object, field);
-
-	if (!json_is_boolean(item))
-		return complain(reader, field, "is missing or neither true nor false");
-	*value = json_is_true(item);
-	return true;
-}
-
-/* As bytes_to_json() writes it. */
-static bool take_hex(const struct reader *reader, const char *field, const char *hex, char *out,
-		     size_t out_bytes)
+/* As text_to_json() writes it. */
+static const char *take_hex(const char *hex, char *out, size_t out_bytes)
 {
 	static const char digits[] = "0123456789abcdef";
 	size_t count = strlen(hex) / 2;
 
 	if (strlen(hex) % 2 || strspn(hex, digits) != 2 * count)
-		return complain(reader, field, "is no text in hex");
+		return "is no text in hex";
 	if (count >= out_bytes)
-		return complain(reader, field, "is too long");
+		return "is too long";
 	for (size_t i = 0; i < count; i++) {
 		out[i] = (char)((strchr(digits, hex[2 * i]) - digits) * 16 +
 				(strchr(digits, hex[2 * i + 1]) - digits));
 		if (!out[i])
-			return complain(reader, field, "holds a NUL");
+			return "holds a NUL";
 	}
 	out[count] = '\0';
-	return true;
+	return NULL;
 }
 
-static bool take_string(const struct reader *reader, const char *field, char *out, size_t out_bytes)
+static const char *take_text(const json_t *item, char *out, size_t out_bytes)
 {
-	const json_t *item = json_object_get(reader->object, field);
 	const char *hex = json_string_value(json_object_get(item, "hex"));
 
 	if (hex)
-		return take_hex(reader, field, hex, out, out_bytes);
+		return take_hex(hex, out, out_bytes);
 	if (!json_is_string(item))
-		return complain(reader, field, "is missing or is no string");
+		return "is missing or is no string";
 	if (json_string_length(item) >= out_bytes)
-		return complain(reader, field, "is too long");
+		return "is too long";
 	if (strlen(json_string_value(item)) != json_string_length(item))
-		return complain(reader, field, "holds a NUL");
+		return "holds a NUL";
 	strcpy(out, json_string_value(item));
-	return true;
+	return NULL;
 }
 
-static bool take_name(const struct reader *reader, const char *field, const char *const *names,
-		      size_t count, int *index)
+static const char *take_words(const json_t *array, char **words)
 {
-	*index = name_find(names, count, json_string_value(json_object_get(reader->object, field)));
-	if (*index < 0)
-		return complain(reader, field, "is missing or has no such value");
-	return true;
-}
-
-static bool take_target(const struct reader *reader, struct nbd_uri *target)
-{
-	struct reader inner = *reader;
-	json_int_t verify, cid, port;
-	int transport;
-
-	inner.object = json_object_get(reader->object, "target");
-	if (!json_is_object(inner.object))
-		return complain(reader, "target", "is missing or is no object");
-	if (!take_name(&inner, "transport", transport_names, COUNT(transport_names), &transport) ||
-	    !take_bool(&inner, "tls", &target->tls) ||
-	    !take_ranged(&inner, "vsock_cid", 0, UINT32_MAX, &cid) ||
-	    !take_ranged(&inner, "vsock_port", 0, UINT32_MAX, &port) ||
-	    !take_ranged(&inner, "tls_verify_peer", -1, 1, &verify))
-		return false;
-	target->transport = (enum nbd_transport)transport;
-	target->vsock_cid = (uint32_t)cid;
-	target->vsock_port = (uint32_t)port;
-	target->tls_verify_peer = (int)verify;
-	for (size_t i = 0; i < COUNT(target_strings); i++) {
-		const struct string_field *field = &target_strings[i];
-
-		if (!take_string(&inner, field->name, FIELD(char, target, field), field->bytes))
-			return false;
-	}
-	return true;
-}
-
-static bool take_tls(const struct reader *reader, struct tls_options *tls)
-{
-	struct reader inner = *reader;
-	json_int_t records;
-	int ktls;
-
-	inner.object = json_object_get(reader->object, "tls");
-	if (!json_is_object(inner.object))
-		return complain(reader, "tls", "is missing or is no object");
-	if (!take_bool(&inner, "no_verify", &tls->no_verify) ||
-	    !take_name(&inner, "ktls", ktls_names, COUNT(ktls_names), &ktls) ||
-	    !take_ranged(&inner, "rekey_records", 0, TLS_REKEY_RECORDS_MAX, &records))
-		return false;
-	tls->rekey_records = (uint32_t)records;
-	tls->ktls = (enum tls_ktls)ktls;
-	for (size_t i = 0; i < COUNT(tls_strings); i++) {
-		const struct string_field *field = &tls_strings[i];
-
-		if (!take_string(&inner, field->name, FIELD(char, tls, field), field->bytes))
-			return false;
-	}
-	return true;
-}
-
-static bool take_command(const struct reader *reader, char **command)
-{
-	const json_t *array = json_object_get(reader->object, "command");
 	size_t count = json_array_size(array);
 
 	if (!json_is_array(array))
-		return complain(reader, "command", "is missing or is no array");
+		return "is missing or is no array";
 	if (count > DISK_COMMAND_ARGS_MAX)
-		return complain(reader, "command", "has too many words");
+		return "has too many words";
 	for (size_t i = 0; i < count; i++) {
 		const json_t *word = json_array_get(array, i);
 		const char *text = json_string_value(word);
 
 		if (!text || strlen(text) != json_string_length(word))
-			return complain(reader, "command", "holds a word that is no string");
-		command[i] = strdup(text);
-		if (!command[i])
-			return complain(reader, "command", "does not fit in memory");
+			return "holds a word that is no string";
+		words[i] = strdup(text);
+		if (!words[i])
+			return "does not fit in memory";
 	}
-	return true;
+	return NULL;
 }
 
-/* Version 0.1.0 knew none. */
-static bool take_disk_name(const struct reader *reader, struct disk_config *config)
+static const char *take_bool(const json_t *item, bool *value)
 {
-	if (!json_object_get(reader->object, "name"))
-		return true;
-	if (!take_string(reader, "name", config->name, sizeof(config->name)))
-		return false;
-	if (config->name[0] && !disk_name_is_valid(config->name))
-		return complain(reader, "name", "is no name of a disk");
-	return true;
+	if (!json_is_boolean(item))
+		return "is missing or neither true nor false";
+	*value = json_is_true(item);
+	return NULL;
 }
 
-static bool take_numbers(const struct reader *reader, struct disk_config *config)
+/* A NUMBER or a CHOICE: what is stored is the lower 32 bits of either. */
+static const char *take_number(const struct field *field, const json_t *item, uint32_t *value)
 {
-	for (size_t i = 0; i < COUNT(number_fields); i++) {
-		const struct number_field *field = &number_fields[i];
-		struct disk_limit limit = disk_config_limit(field->limit.field);
-		json_int_t value;
+	struct disk_limit limit = limit_of(field);
+	json_int_t number = json_integer_value(item);
+	bool none = field->kind == CHOICE && number == -1;
 
-		if (!take_integer(reader, limit.field, &value))
-			return false;
-		if (value < 0 || !disk_limit_allows(&limit, (uint64_t)value))
-			return complain(reader, limit.field, "is out of range");
-		*FIELD(uint32_t, config, field) = (uint32_t)value;
-	}
-	return true;
+	if (!json_is_integer(item))
+		return "is missing or is no whole number";
+	if (!none && (number < 0 || !disk_limit_allows(&limit, (uint64_t)number)))
+		return "is out of range";
+	*value = (uint32_t)number;
+	return NULL;
 }
 
-static bool take_all(const struct reader *reader, struct disk_config *config)
+static const char *take_name(const struct field *field, const json_t *item, unsigned int *value)
 {
-	json_int_t device;
-	int payload;
+	int index = name_find(field->names, json_string_value(item));
 
-	if (!json_is_object(reader->object))
-		return complain(reader, "it", "is no object");
-	if (!take_target(reader, &config->target) || !take_tls(reader, &config->tls) ||
-	    !take_command(reader, config->command) ||
-	    !take_string(reader, "owner", config->owner, sizeof(config->owner)) ||
-	    !take_disk_name(reader, config) ||
-	    !take_ranged(reader, "device", -1, DISK_DEVICE_MAX, &device) ||
-	    !take_name(reader, "payload", payload_names, COUNT(payload_names), &payload) ||
-	    !take_numbers(reader, config))
-		return false;
-	config->device = (int32_t)device;
-	config->payload = (enum disk_payload)payload;
-	for (size_t i = 0; i < COUNT(bool_fields); i++) {
-		const struct bool_field *field = &bool_fields[i];
+	if (index < 0)
+		return "is missing or has no such value";
+	*value = (unsigned int)index;
+	return NULL;
+}
 
-		if (!take_bool(reader, field->name, FIELD(bool, config, field)))
-			return false;
+static const char *take_field(const struct field *field, const json_t *item, void *value)
+{
+	if (!item && field->may_lack)
+		return NULL;
+	switch (field->kind) {
+	case WORDS:
+		return take_words(item, value);
+	case TEXT:
+		return take_text(item, value, field->bytes);
+	case BOOL:
+		return take_bool(item, value);
+	case NUMBER:
+	case CHOICE:
+		return take_number(field, item, value);
+	case NAME:
+		return take_name(field, item, value);
 	}
-	return true;
+	return NULL;
+}
+
+/* What is wrong, and in *what with which field; or NULL. */
+static const char *take_all(struct disk_config *config, const json_t *all, const char **what)
+{
+	*what = "it";
+	if (!json_is_object(all))
+		return "is no object";
+	for (size_t i = 0; i < COUNT(fields); i++) {
+		const struct field *field = &fields[i];
+		const json_t *object = field->object ? json_object_get(all, field->object) : all;
+		const char *wrong;
+
+		*what = field->object;
+		if (!json_is_object(object))
+			return "is missing or is no object";
+		*what = field->name;
+		wrong = take_field(field, json_object_get(object, field->name),
+				   (char *)config + field->offset);
+		if (wrong)
+			return wrong;
+	}
+	*what = "name";
+	return config->name[0] && !disk_name_is_valid(config->name) ? "is no name of a disk" : NULL;
 }
 
 int disk_config_from_json(struct disk_config *config, const json_t *object, char *error,
 			  size_t error_bytes)
 {
-	struct reader reader = { .object = object, .error = error, .error_bytes = error_bytes };
+	const char *what, *wrong;
 
 	disk_config_init(config);
-	if (take_all(&reader, config))
+	wrong = take_all(config, object, &what);
+	if (!wrong)
 		return 0;
+	snprintf(error, error_bytes, "the disk's configuration: %s %s", what, wrong);
 	disk_config_clear(config);
 	return -EINVAL;
 }
 
-/* --- comparing ------------------------------------------------------------------------- */
+/* --- comparing --------------------------------------------------------------------------------------- */
 
-static bool same_command(char *const *a, char *const *b)
+static bool same_words(char *const *a, char *const *b)
 {
-	for (; *a && *b; a++, b++) {
+	for (; *a && *b; a++, b++)
 		if (strcmp(*a, *b))
 			return false;
-	}
 	return *a == *b;
 }
 
-static bool same_target(const struct nbd_uri *a, const struct nbd_uri *b)
+static bool same_value(const struct field *field, const void *a, const void *b)
 {
-	if (a->transport != b->transport || a->tls != b->tls || a->vsock_cid != b->vsock_cid ||
-	    a->vsock_port != b->vsock_port || a->tls_verify_peer != b->tls_verify_peer)
-		return false;
-	for (size_t i = 0; i < COUNT(target_strings); i++) {
-		const struct string_field *field = &target_strings[i];
-
-		if (strcmp(CONST_FIELD(char, a, field), CONST_FIELD(char, b, field)))
-			return false;
-	}
-	return true;
+	if (field->kind == WORDS)
+		return same_words(a, b);
+	return field->kind == TEXT ? !strcmp(a, b) : !memcmp(a, b, field->bytes);
 }
 
-static bool same_tls(const struct tls_options *a, const struct tls_options *b)
+/* The command itself ALWAYS matters, so both are started or neither is. */
+static bool matters(const struct field *field, const struct disk_config *wanted,
+		    const struct disk_config *there)
 {
-	for (size_t i = 0; i < COUNT(tls_strings); i++) {
-		const struct string_field *field = &tls_strings[i];
-
-		if (strcmp(CONST_FIELD(char, a, field), CONST_FIELD(char, b, field)))
-			return false;
+	switch (field->matters) {
+	case ALWAYS:
+		return true;
+	case ADDRESS:
+		return !wanted->command[0];
+	case WANTED:
+		return *(const char *)value_of(field, wanted);
+	case CHOSEN:
+		return *(const int32_t *)value_of(field, wanted) >= 0 &&
+		       *(const int32_t *)value_of(field, there) >= 0;
+	case NEVER:
+		break;
 	}
-	return a->no_verify == b->no_verify && a->ktls == b->ktls &&
-	       a->rekey_records == b->rekey_records;
-}
-
-static bool same_options(const struct disk_config *a, const struct disk_config *b)
-{
-	for (size_t i = 0; i < COUNT(number_fields); i++) {
-		const struct number_field *field = &number_fields[i];
-
-		if (*CONST_FIELD(uint32_t, a, field) != *CONST_FIELD(uint32_t, b, field))
-			return false;
-	}
-	for (size_t i = 0; i < COUNT(bool_fields); i++) {
-		const struct bool_field *field = &bool_fields[i];
-
-		if (field->same_disk &&
-		    *CONST_FIELD(bool, a, field) != *CONST_FIELD(bool, b, field))
-			return false;
-	}
-	return a->payload == b->payload;
-}
-
-/* Where a server of one's own listens is another place for each. */
-static bool same_server(const struct disk_config *a, const struct disk_config *b)
-{
-	if (!same_command(a->command, b->command))
-		return false;
-	if (!a->command[0])
-		return same_target(&a->target, &b->target);
-	return a->target.tls == b->target.tls &&
-	       !strcmp(a->target.export_name, b->target.export_name);
+	return false;
 }
 
 bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_config *there)
 {
-	if (wanted->device >= 0 && there->device >= 0 && wanted->device != there->device)
-		return false;
-	if (wanted->owner[0] && strcmp(wanted->owner, there->owner))
-		return false;
-	if (wanted->name[0] && strcmp(wanted->name, there->name))
-		return false;
-	return same_server(wanted, there) && same_tls(&wanted->tls, &there->tls) &&
-	       same_options(wanted, there);
+	for (size_t i = 0; i < COUNT(fields); i++) {
+		const struct field *field = &fields[i];
+
+		if (matters(field, wanted, there) &&
+		    !same_value(field, value_of(field, wanted), value_of(field, there)))
+			return false;
+	}
+	return true;
 }

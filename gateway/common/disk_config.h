@@ -62,9 +62,9 @@ struct disk_limit {
 	bool zero_too; /* 0 is allowed besides, and means "choose for me" */
 };
 
-/* The limit of a numeric field other than device; never NULL for one that exists (asserted).
+/* The limit of the numeric field of that name, other than device; never NULL for one that exists (asserted).
  * block_size_bytes ends at this machine's page size: ublk takes no larger logical block. */
-struct disk_limit disk_config_limit(const char *field);
+struct disk_limit disk_config_limit(const char *name);
 /* Whether value is within it. */
 bool disk_limit_allows(const struct disk_limit *limit, uint64_t value);
 

@@ -107,6 +107,43 @@ static void test_round_trip(void **state)
 	disk_config_clear(&config);
 }
 
+/* What is written is what `list` and a daemon of another version read. */
+static void test_format(void **state)
+{
+	static const char format[] =
+		"{\"target\":{\"transport\":\"vsock\",\"tls\":true,\"vsock_cid\":4294967294,"
+		"\"vsock_port\":7,\"tls_verify_peer\":0,\"host\":\"h\",\"port\":\"1\","
+		"\"socket_path\":\"@s\",\"export_name\":\"e\",\"user\":\"u\","
+		"\"tls_certificates\":\"/c\",\"tls_psk_file\":\"/p\",\"tls_type\":\"psk\","
+		"\"tls_hostname\":\"n\"},\"tls\":{\"no_verify\":true,\"ktls\":\"off\","
+		"\"rekey_records\":9,\"hostname\":\"x\",\"ca\":\"/a\",\"crl\":\"\",\"cert\":\"\","
+		"\"key\":\"\",\"passphrase_file\":\"\",\"psk_file\":\"\",\"psk_identity\":\"i\"},"
+		"\"command\":[\"nbdkit\",\"--opt=a b\"],\"owner\":\"me\",\"name\":\"data\","
+		"\"device\":12,\"payload\":\"user-copy\",\"connections\":16,"
+		"\"queue_depth\":4096,\"block_size_bytes\":4096,\"max_io_bytes\":33554432,"
+		"\"timeout_ms\":100,\"dead_timeout_ms\":0,\"connect_timeout_ms\":3600000,"
+		"\"read_only\":true,\"no_structured\":true,\"foreground\":true,"
+		"\"verbose\":true}";
+	struct disk_config config = full();
+	json_t *object;
+	char *text;
+
+	(void)state;
+	strcpy(config.target.export_name, "e");
+	config.tls = (struct tls_options){ .no_verify = true,
+					   .ktls = TLS_KTLS_OFF,
+					   .rekey_records = 9,
+					   .hostname = "x",
+					   .ca = "/a",
+					   .psk_identity = "i" };
+	object = disk_config_to_json(&config);
+	text = json_dumps(object, JSON_COMPACT);
+	assert_string_equal(text, format);
+	free(text);
+	json_decref(object);
+	disk_config_clear(&config);
+}
+
 /* An export's name may be any bytes; JSON is UTF-8. */
 static void test_strange_export_name(void **state)
 {
@@ -179,17 +216,18 @@ static json_t *object_of_full(void)
 	return object;
 }
 
-static void refuse_each(bool target)
+/* Of the object of that name in the configuration; NULL: of itself. */
+static void refuse_each(const char *name)
 {
 	json_t *pattern = object_of_full(), *value;
-	json_t *fields = target ? json_object_get(pattern, "target") : pattern;
+	json_t *fields = name ? json_object_get(pattern, name) : pattern;
 	const char *key;
 
 	json_object_foreach(fields, key, value)
 	{
 		for (int odd = 0; odd < 2; odd++) {
 			json_t *object = object_of_full();
-			json_t *inner = target ? json_object_get(object, "target") : object;
+			json_t *inner = name ? json_object_get(object, name) : object;
 
 			if (odd) {
 				json_object_set_new(inner, key, json_null());
@@ -210,8 +248,9 @@ static void test_each_field_is_needed(void **state)
 	json_t *object;
 
 	(void)state;
-	refuse_each(false);
-	refuse_each(true);
+	refuse_each(NULL);
+	refuse_each("target");
+	refuse_each("tls");
 	assert_refused(json_array(), "no object");
 	object = object_of_full();
 	json_object_set_new(object, "name", json_string("ublkb7"));
@@ -468,6 +507,71 @@ static void test_same_disk(void **state)
 	}
 }
 
+/* Another value of the field that is allowed. */
+static json_t *other_value(const char *key, const json_t *value)
+{
+	static const struct {
+		const char *key, *text;
+		json_int_t number;
+	} chosen[] = {
+		{ "transport", "unix", 0 },
+		{ "ktls", "on", 0 },
+		{ "payload", "auto", 0 },
+		{ "block_size_bytes", NULL, 512 },
+		{ "max_io_bytes", NULL, 4096 },
+		{ "timeout_ms", NULL, 101 },
+		{ "connect_timeout_ms", NULL, 101 },
+	};
+
+	for (size_t i = 0; i < COUNT(chosen); i++)
+		if (!strcmp(chosen[i].key, key))
+			return chosen[i].text ? json_string(chosen[i].text)
+					      : json_integer(chosen[i].number);
+	if (json_is_string(value))
+		return json_string("other");
+	return json_is_boolean(value) ? json_boolean(json_is_false(value)) : json_integer(1);
+}
+
+static void compare_each(const char *name)
+{
+	struct disk_config there = full_of(false), wanted;
+	json_t *pattern = disk_config_to_json(&there), *value;
+	json_t *fields = name ? json_object_get(pattern, name) : pattern;
+	const char *key;
+	char error[300];
+
+	json_object_foreach(fields, key, value)
+	{
+		bool same = !strcmp(key, "foreground") || !strcmp(key, "verbose");
+		json_t *object = json_deep_copy(pattern);
+
+		/* Objects are looked into by themselves, words in test_same_disk(); one has no other value. */
+		if (json_is_object(value) || json_is_array(value) ||
+		    !strcmp(key, "dead_timeout_ms")) {
+			json_decref(object);
+			continue;
+		}
+		json_object_set_new(name ? json_object_get(object, name) : object, key,
+				    other_value(key, value));
+		if (disk_config_from_json(&wanted, object, error, sizeof(error)))
+			fail_msg("%s: %s", key, error);
+		if (disk_config_same_disk(&wanted, &there) != same)
+			fail_msg("%s: expected %d", key, same);
+		disk_config_clear(&wanted);
+		json_decref(object);
+	}
+	json_decref(pattern);
+	disk_config_clear(&there);
+}
+
+static void test_each_field_counts(void **state)
+{
+	(void)state;
+	compare_each(NULL);
+	compare_each("target");
+	compare_each("tls");
+}
+
 static void test_describe(void **state)
 {
 	struct disk_config config = full();
@@ -495,7 +599,8 @@ int main(void)
 		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_each_field_is_needed),
 		cmocka_unit_test(test_ranges),	   cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_command),	   cmocka_unit_test(test_page_size),
-		cmocka_unit_test(test_same_disk),  cmocka_unit_test(test_describe),
+		cmocka_unit_test(test_same_disk),  cmocka_unit_test(test_each_field_counts),
+		cmocka_unit_test(test_format),	   cmocka_unit_test(test_describe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
