@@ -14,12 +14,13 @@
 #include "gateway/nbd/patience.h"
 #include "tls/clock.h"
 
-/* So long after a signal, or after it was said that the disk is in use, a signal forces its end. */
-#define SIGNAL_AGAIN_MS 5000
-/* Two senders at the same moment (a service's manager, a person's ^C) mean one stop, not force. */
+/* Signals that come sooner after the last one are that one: two senders at the same moment (a service's manager,
+ * a person's ^C) mean one stop, not force. */
 #define SIGNAL_GAP_MS 200
-/* More, as long as nobody can have read that the disk is in use. */
+/* Nobody has been told anything yet: so much later a signal is meant as another one, and so long the last one is
+ * remembered. The same time counts once it was said that the disk is in use. */
 #define SIGNAL_GAP_UNTOLD_MS 500
+#define SIGNAL_MEMORY_MS     5000
 /* By then the attendant knows whether the disk is in use; a stop that takes longer waits for the server. */
 #define IN_USE_KNOWN_MS 3000
 /* How long a forced stop lets the server answer before its connections are condemned. */
@@ -101,10 +102,11 @@ static void refuse(struct serve *serve)
 	reply_busy_all(serve, flush);
 	if (!serve->stop_signalled)
 		return;
+	serve->stop_signalled = false;
 	serve->refused_ms = clock_now_ms();
 	log_warning("asked to end while the disk is in use: it goes on; unmount it first, "
 		    "or send SIGTERM again within %d s to end it by force",
-		    SIGNAL_AGAIN_MS / 1000);
+		    SIGNAL_MEMORY_MS / 1000);
 }
 
 /* --- the stop ------------------------------------------------------------------------------------ */
@@ -199,36 +201,62 @@ void stopping_begin(struct serve *serve, bool force, control_client_id client)
 	begin(serve, force);
 }
 
-/* Whether this signal is a second one from somebody who knows what the first one came to. */
-static bool is_insisting(const struct serve *serve, int64_t now_ms)
+/* --- signals --------------------------------------------------------------------------------------
+ *
+ * A first signal stops the disk gently; what another one means depends on what its sender can know by then.
+ */
+
+enum stage {
+	STAGE_LIVE,    /* no stop is under way */
+	STAGE_REFUSED, /* the log has said just now that the disk is in use */
+	STAGE_LOOKING, /* it is not known yet whether the disk is in use */
+	STAGE_WAITING, /* it is not in use, and its server is waited for */
+	STAGE_LEAVING, /* the device is stopped, and the queues' last flush is waited for */
+};
+
+enum effect {
+	EFFECT_STOP,   /* begin a gentle stop, or join the one that is under way */
+	EFFECT_INSIST, /* as before, but if the disk is in use, force it */
+	EFFECT_FORCE,  /* the users' I/O fails; the server gets FORCED_STOP_MS */
+};
+
+/* Of the first signal that asks for this stop, and of another one. */
+static const enum effect effects[][2] = {
+	[STAGE_LIVE] = { EFFECT_STOP, EFFECT_STOP },
+	[STAGE_REFUSED] = { EFFECT_FORCE, EFFECT_FORCE },
+	[STAGE_LOOKING] = { EFFECT_STOP, EFFECT_INSIST },
+	[STAGE_WAITING] = { EFFECT_STOP, EFFECT_FORCE },
+	[STAGE_LEAVING] = { EFFECT_STOP, EFFECT_FORCE },
+};
+
+static enum stage stage_at(const struct serve *serve, int64_t now_ms)
 {
-	if (!serve->signal_ms)
-		return false;
 	if (serve->disk->stopped)
-		return true;
+		return STAGE_LEAVING;
 	/* Whether or not somebody else has begun another stop since. */
-	if (serve->refused_ms && now_ms - serve->refused_ms < SIGNAL_AGAIN_MS)
-		return true;
-	return serve->disk->state == DISK_STOPPING &&
-	       now_ms - serve->stop_began_ms >= IN_USE_KNOWN_MS;
+	if (serve->refused_ms && now_ms - serve->refused_ms < SIGNAL_MEMORY_MS)
+		return STAGE_REFUSED;
+	if (serve->disk->state != DISK_STOPPING)
+		return STAGE_LIVE;
+	return now_ms - serve->stop_began_ms < IN_USE_KNOWN_MS ? STAGE_LOOKING : STAGE_WAITING;
 }
 
 void stopping_signal(struct serve *serve)
 {
-	int64_t now_ms = clock_now_ms(), before_ms = serve->signal_ms;
-	bool force;
+	int64_t now_ms = clock_now_ms();
+	int64_t gap_ms = serve->signal_ms ? now_ms - serve->signal_ms : INT64_MAX;
+	enum effect effect = effects[stage_at(serve, now_ms)][serve->stop_signalled];
 
-	if (before_ms && now_ms - before_ms < SIGNAL_GAP_MS)
+	if (gap_ms < SIGNAL_GAP_MS)
 		return;
-	force = is_insisting(serve, now_ms);
 	serve->signal_ms = now_ms;
-	stopping_begin(serve, force, 0);
-	/* Whether the disk is in use is not known yet: if not, nobody need suffer. */
-	if (before_ms && now_ms - before_ms >= SIGNAL_GAP_UNTOLD_MS &&
-	    now_ms - before_ms < SIGNAL_AGAIN_MS)
+	stopping_begin(serve, effect == EFFECT_FORCE, 0);
+	if (effect == EFFECT_INSIST && gap_ms >= SIGNAL_GAP_UNTOLD_MS && gap_ms < SIGNAL_MEMORY_MS)
 		serve->stop_insisted = true;
 	serve->stop_signalled = true;
 }
+
+/* --- the stop goes on ---------------------------------------------------------------------------- */
 
 void stopping_untaken(struct serve *serve)
 {
