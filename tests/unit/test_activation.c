@@ -10,37 +10,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <sys/prctl.h>
 
 #include "gateway/common/activation.h"
 #include "gateway/common/minder.h"
-#include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "tests/unit/peers.h"
+#include "tests/unit/runtime_folder.h"
 #include "tls/clock.h"
-
-static char directory[] = "/tmp/test-activation-XXXXXX";
-
-static int count_entries_of(const char *path)
-{
-	DIR *dir = opendir(path);
-	int count = -2;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
-/* Beside the runtime directory's "state", and in it. */
-static int count_entries(void)
-{
-	char path[80];
-
-	snprintf(path, sizeof(path), "%s/state", directory);
-	return count_entries_of(directory) - 1 + count_entries_of(path);
-}
 
 /* Waits for the program's end; the sentence says how it came. */
 static void await_end(const struct activation *activation, char *sentence, size_t bytes)
@@ -82,7 +59,7 @@ static void serves(char *const argv[], uint64_t size_bytes, uint32_t clients)
 	activation_stop(&activation);
 	assert_int_equal(kill(pid, 0), -1);
 	assert_int_equal(errno, ESRCH);
-	assert_int_equal(count_entries(), 0);
+	assert_int_equal(runtime_folder_count(), 0);
 	assert_int_equal(activation.pid, 0);
 	activation_stop(&activation); /* once more is nothing */
 }
@@ -104,7 +81,7 @@ static void test_qemu_nbd(void **state)
 	int fd;
 
 	(void)state;
-	snprintf(image, sizeof(image), "%s.img", directory);
+	snprintf(image, sizeof(image), "%s.img", runtime_folder);
 	fd = open(image, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	assert_int_equal(ftruncate(fd, 1 << 20), 0);
 	close(fd);
@@ -115,7 +92,7 @@ static void test_qemu_nbd(void **state)
 static void test_no_such_program(void **state)
 {
 	char *const unknown[] = { "no-such-server", NULL };
-	char *const no_program[] = { directory, NULL };
+	char *const no_program[] = { runtime_folder, NULL };
 	struct activation activation;
 	char sentence[300];
 	int fds = peer_count_fds();
@@ -130,7 +107,7 @@ static void test_no_such_program(void **state)
 					  sizeof(sentence)),
 			 -EACCES);
 	assert_non_null(strstr(sentence, "Permission denied"));
-	assert_int_equal(count_entries(), 0);
+	assert_int_equal(runtime_folder_count(), 0);
 	assert_int_equal(peer_count_fds(), fds);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
@@ -157,7 +134,7 @@ static void test_early_end(void **state)
 	await_end(&activation, sentence, sizeof(sentence));
 	assert_non_null(strstr(sentence, "signal 9"));
 	activation_stop(&activation);
-	assert_int_equal(count_entries(), 0);
+	assert_int_equal(runtime_folder_count(), 0);
 }
 
 /* What the program finds: written to a file by itself. The shell reads its signal mask before it
@@ -173,7 +150,7 @@ static void test_surroundings(void **state)
 	ssize_t n;
 
 	(void)state;
-	snprintf(out, sizeof(out), "%s.out", directory);
+	snprintf(out, sizeof(out), "%s.out", runtime_folder);
 	snprintf(script, sizeof(script),
 		 "exec >%s; echo \"fds=$LISTEN_FDS pid=$((LISTEN_PID == $$)) names=$LISTEN_FDNAMES "
 		 "notify=$NOTIFY_SOCKET mine=$TEST_MINE\"; "
@@ -246,7 +223,7 @@ static void test_stubborn(void **state)
 	assert_int_equal(poll(&released, 1, 1000), 1);
 	assert_true(released.revents & POLLHUP);
 	close(held[0]);
-	assert_int_equal(count_entries(), 0);
+	assert_int_equal(runtime_folder_count(), 0);
 }
 
 /* The one child of the minder, once it has run its program. */
@@ -278,8 +255,8 @@ static void test_swept_signals(void **state)
 	int64_t started_ms;
 
 	(void)state;
-	snprintf(image, sizeof(image), "%s.img", directory);
-	snprintf(told, sizeof(told), "%s.told", directory);
+	snprintf(image, sizeof(image), "%s.img", runtime_folder);
+	snprintf(told, sizeof(told), "%s.told", runtime_folder);
 	snprintf(script, sizeof(script), "trap 'echo > %s; exit 0' TERM; while :; do :; done",
 		 told);
 	close(open(image, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
@@ -303,7 +280,7 @@ static void test_swept_signals(void **state)
 	}
 	assert_int_equal(unlink(told), 0);
 	unlink(image);
-	assert_int_equal(count_entries(), 0);
+	assert_int_equal(runtime_folder_count(), 0);
 }
 
 /* Each default-terminating signal to the minder but SIGKILL: nothing. SIGKILL ends both, which is told. */
@@ -329,7 +306,7 @@ static void test_minder(void **state)
 	for (int i = 0; i < 500 && kill(server, 0) == 0; i++)
 		usleep(10000);
 	assert_int_equal(kill(server, 0), -1);
-	assert_int_equal(count_entries(), 0);
+	assert_int_equal(runtime_folder_count(), 0);
 }
 
 /* Asks the kernel, in a server of its own: this program, which main() then makes one. Where that is not
@@ -391,25 +368,6 @@ static void test_orphan(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
-static int make_directory(void **state)
-{
-	char error[400];
-
-	(void)state;
-	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1))
-		return -1;
-	return runtime_dir_prepare(error, sizeof(error));
-}
-
-static int remove_directory(void **state)
-{
-	char path[80];
-
-	(void)state;
-	snprintf(path, sizeof(path), "%s/state", directory);
-	return rmdir(path) || rmdir(directory);
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,5 +380,5 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "--flusher"))
 		return 40 + prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0);
-	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+	return cmocka_run_group_tests(tests, runtime_folder_make, runtime_folder_remove);
 }

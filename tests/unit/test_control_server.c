@@ -20,12 +20,12 @@
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/dial.h"
 #include "gateway/disk/control_server.h"
+#include "tests/unit/runtime_folder.h"
 #include "tls/clock.h"
 
 #define FLOOD_LINES 500
 #define IDLE_MS	    800
 
-static char directory[] = "/tmp/test-control-XXXXXX";
 static struct control_server *server;
 static uint32_t answered;
 
@@ -138,25 +138,6 @@ static void test_idle_ones_make_room(void **state)
 	close(late);
 }
 
-static int make_directory(void **state)
-{
-	char error[400];
-
-	(void)state;
-	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1))
-		return -1;
-	return runtime_dir_prepare(error, sizeof(error));
-}
-
-static int remove_directory(void **state)
-{
-	char path[80];
-
-	(void)state;
-	snprintf(path, sizeof(path), "%s/state", directory);
-	return rmdir(path) || rmdir(directory);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,5 +146,5 @@ int main(void)
 						close_server),
 	};
 
-	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+	return cmocka_run_group_tests(tests, runtime_folder_make, runtime_folder_remove);
 }

@@ -25,8 +25,8 @@
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/ready_reader.h"
-#include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
+#include "tests/unit/runtime_folder.h"
 #include "tls/clock.h"
 
 #define NUMBER	   5
@@ -35,7 +35,6 @@
 #define TIMEOUT_MS 400
 #define LATE_MS	   3000
 
-static char directory[] = "/tmp/test_conversations.XXXXXX";
 static int interrupt_fd;
 
 /* How a daemon of this disk, of another, and of version 0.1.0 answers `status`. */
@@ -123,7 +122,7 @@ static int listen_as_daemon_in(const char *folder)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s%s/%d.sock", directory, folder,
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s%s/%d.sock", runtime_folder, folder,
 		 NUMBER);
 	unlink(address.sun_path);
 	assert_true(fd >= 0);
@@ -342,7 +341,8 @@ static void test_backlog(void **state)
 	json_t *answer = NULL;
 
 	(void)state;
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/state/%d.sock", directory, NUMBER);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/state/%d.sock", runtime_folder,
+		 NUMBER);
 	for (size_t i = 0; i < 8; i++) {
 		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		(void)connect(fds[i], (struct sockaddr *)&address, sizeof(address));
@@ -446,12 +446,9 @@ static void test_ready_interrupted(void **state)
 
 static int set_up(void **state)
 {
-	char error[400];
 	int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-	(void)state;
-	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1) ||
-	    runtime_dir_prepare(error, sizeof(error)))
+	if (runtime_folder_make(state))
 		return -1;
 	interrupt_fd = interrupt_open();
 	/* The complaints are tested elsewhere. */
@@ -463,13 +460,11 @@ static int tear_down(void **state)
 {
 	char path[80];
 
-	(void)state;
-	snprintf(path, sizeof(path), "%s/state/%d.sock", directory, NUMBER);
+	snprintf(path, sizeof(path), "%s/state/%d.sock", runtime_folder, NUMBER);
 	unlink(path);
-	snprintf(path, sizeof(path), "%s/%d.sock", directory, NUMBER);
+	snprintf(path, sizeof(path), "%s/%d.sock", runtime_folder, NUMBER);
 	unlink(path);
-	snprintf(path, sizeof(path), "%s/state", directory);
-	return rmdir(path) || rmdir(directory);
+	return runtime_folder_remove(state);
 }
 
 int main(void)

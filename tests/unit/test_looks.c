@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <sys/stat.h>
@@ -19,14 +18,12 @@
 #include "gateway/cli/commands.h"
 #include "gateway/common/activation.h"
 #include "gateway/common/minder.h"
-#include "gateway/common/runtime_dir.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/map/map.h"
 #include "tests/unit/peers.h"
+#include "tests/unit/runtime_folder.h"
 #include "tests/unit/verbs.h"
 #include "tls/clock.h"
-
-static char directory[] = "/tmp/test-looks-XXXXXX";
 
 static json_int_t integer(json_t *object, const char *key)
 {
@@ -52,26 +49,6 @@ static bool has_feature(json_t *object, const char *name)
 	json_array_foreach(json_object_get(object, "features"), i,
 			   feature) if (!strcmp(json_string_value(feature), name)) return true;
 	return false;
-}
-
-static int count_entries_of(const char *path)
-{
-	DIR *dir = opendir(path);
-	int count = -2;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
-/* Beside the runtime directory's "state", and in it. */
-static int count_entries(void)
-{
-	char path[80];
-
-	snprintf(path, sizeof(path), "%s/state", directory);
-	return count_entries_of(directory) - 1 + count_entries_of(path);
 }
 
 /* --- exports ------------------------------------------------------------------------------------ */
@@ -202,15 +179,15 @@ static void test_exports_one_refused(void **state)
 	pid_t pid;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/file", directory);
+	snprintf(path, sizeof(path), "%s/file", runtime_folder);
 	file = fopen(path, "we");
 	assert_int_equal(ftruncate(fileno(file), 1 << 20), 0);
 	fclose(file);
 	snprintf(exports, sizeof(exports),
 		 "[ok]\nexportname = %s\n[gone]\nexportname = %s-not-there\n", path, path);
-	pid = peer_nbd_server(directory, exports);
+	pid = peer_nbd_server(runtime_folder, exports);
 	assert_true(pid > 0);
-	snprintf(target, sizeof(target), "nbd+unix:///?socket=%s/nbd-server.sock", directory);
+	snprintf(target, sizeof(target), "nbd+unix:///?socket=%s/nbd-server.sock", runtime_folder);
 	object = RUN_JSON(cmd_exports, target);
 	list = json_object_get(object, "exports");
 	assert_int_equal(integer(json_array_get(list, 0), "size_bytes"), 1 << 20);
@@ -231,7 +208,7 @@ static void test_exports_one_refused(void **state)
 		static const char *const names[] = { "file", "nbd-server.conf", "nbd-server.pid",
 						     "nbd-server.sock" };
 
-		snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+		snprintf(path, sizeof(path), "%s/%s", runtime_folder, names[i]);
 		unlink(path);
 	}
 }
@@ -288,7 +265,7 @@ static void test_info_qemu(void **state)
 	int fd;
 
 	(void)state;
-	snprintf(image, sizeof(image), "%s.img", directory);
+	snprintf(image, sizeof(image), "%s.img", runtime_folder);
 	fd = open(image, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	assert_int_equal(ftruncate(fd, 3 << 20), 0);
 	close(fd);
@@ -314,7 +291,7 @@ static void make_sparse(char *image, size_t image_bytes)
 	int fd;
 
 	memset(data, 0x5a, 1 << 20);
-	snprintf(image, image_bytes, "%s.img", directory);
+	snprintf(image, image_bytes, "%s.img", runtime_folder);
 	fd = open(image, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	assert_int_equal(ftruncate(fd, 8 << 20), 0);
 	assert_int_equal(pwrite(fd, data, 1 << 20, 0), 1 << 20);
@@ -618,35 +595,26 @@ static int check_leftovers(void **state)
 {
 	const int *before = *state;
 
-	if (peer_count_fds() != *before || count_entries() != 0 ||
+	if (peer_count_fds() != *before || runtime_folder_count() != 0 ||
 	    waitpid(-1, NULL, WNOHANG) != -1) {
 		print_error("left behind: %d descriptors more, %d files, or a child\n",
-			    peer_count_fds() - *before, count_entries());
+			    peer_count_fds() - *before, runtime_folder_count());
 		return -1;
 	}
 	return 0;
 }
 
-static int make_directory(void **state)
+static int set_up(void **state)
 {
-	char error[400];
-
-	(void)state;
 	signal(SIGPIPE, SIG_IGN);
-	if (!mkdtemp(directory) || setenv("UBLK_NBD_RUNTIME_DIR", directory, 1))
-		return -1;
-	return runtime_dir_prepare(error, sizeof(error));
+	return runtime_folder_make(state);
 }
 
-static int remove_directory(void **state)
+static int tear_down(void **state)
 {
-	char path[80];
-
-	(void)state;
 	free(printed);
 	free(complained);
-	snprintf(path, sizeof(path), "%s/state", directory);
-	return rmdir(path) || rmdir(directory);
+	return runtime_folder_remove(state);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, note_fds, check_leftovers)
@@ -665,5 +633,5 @@ int main(void)
 		TEST(test_all_in_time),		TEST(test_help),
 	};
 
-	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
