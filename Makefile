@@ -139,11 +139,11 @@ FUZZ_SECONDS ?= 60
 FUZZ_CC := clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	-D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I.
 
-$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(PROTO_SRCS) $(wildcard proto/*.h)
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/must.h $(PROTO_SRCS) $(wildcard proto/*.h)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) -o $@ $< $(PROTO_SRCS) -luriparser
 
-$(BUILD)/tests/fuzz/fuzz_tls: tests/fuzz/fuzz_tls.c tests/unit/tls_peer.h $(TLS_SRCS) $(wildcard tls/*.h)
+$(BUILD)/tests/fuzz/fuzz_tls: tests/fuzz/fuzz_tls.c tests/fuzz/must.h tests/unit/tls_peer.h $(TLS_SRCS) $(wildcard tls/*.h)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) -o $@ $< $(TLS_SRCS) -lssl -lcrypto -lpthread
 

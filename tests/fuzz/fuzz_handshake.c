@@ -18,16 +18,9 @@
 #include "proto/handshake.h"
 #include "proto/text.h"
 #include "proto/wire.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes);
-
-#define must(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition);    \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 enum { INPUT_HEADER_BYTES = 3, SENT_BYTES_MAX = 1024, ASKS_MAX = 4 };
 

@@ -15,16 +15,9 @@
 #include <string.h>
 
 #include "proto/reply.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes);
-
-#define must(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition);    \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 enum { INPUT_HEADER_BYTES = 3, REQUESTS = 9, READ_BYTES_MAX = 600, AGAIN = 8 };
 

@@ -21,13 +21,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define must(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition);    \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "tests/fuzz/must.h"
 
 /* What tls_peer.h takes from cmocka. */
 #define assert_non_null(value)	     must((value) != NULL)

@@ -9,12 +9,7 @@
 #include <string.h>
 
 #include "proto/uri.h"
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,20 +21,20 @@ static void check_round_trip(void)
 {
 	char error[300];
 
-	MUST(!nbd_uri_format(&first, canonical, sizeof(canonical)));
-	MUST(!nbd_uri_parse(&second, canonical, 0, error, sizeof(error)));
+	must(!nbd_uri_format(&first, canonical, sizeof(canonical)));
+	must(!nbd_uri_parse(&second, canonical, 0, error, sizeof(error)));
 	memset(first.tls_certificates, 0, sizeof(first.tls_certificates));
 	memset(first.tls_psk_file, 0, sizeof(first.tls_psk_file));
-	MUST(first.transport == second.transport && first.tls == second.tls);
-	MUST(!strcmp(first.host, second.host) && !strcmp(first.port, second.port));
-	MUST(first.vsock_cid == second.vsock_cid && first.vsock_port == second.vsock_port);
-	MUST(!strcmp(first.socket_path, second.socket_path));
-	MUST(!strcmp(first.export_name, second.export_name) && !strcmp(first.user, second.user));
-	MUST(!strcmp(first.tls_type, second.tls_type));
-	MUST(!strcmp(first.tls_hostname, second.tls_hostname));
-	MUST(first.tls_verify_peer == second.tls_verify_peer);
-	MUST(!nbd_uri_format(&second, again, sizeof(again)));
-	MUST(!strcmp(canonical, again));
+	must(first.transport == second.transport && first.tls == second.tls);
+	must(!strcmp(first.host, second.host) && !strcmp(first.port, second.port));
+	must(first.vsock_cid == second.vsock_cid && first.vsock_port == second.vsock_port);
+	must(!strcmp(first.socket_path, second.socket_path));
+	must(!strcmp(first.export_name, second.export_name) && !strcmp(first.user, second.user));
+	must(!strcmp(first.tls_type, second.tls_type));
+	must(!strcmp(first.tls_hostname, second.tls_hostname));
+	must(first.tls_verify_peer == second.tls_verify_peer);
+	must(!nbd_uri_format(&second, again, sizeof(again)));
+	must(!strcmp(canonical, again));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -48,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t room = size ? data[0] : 0;
 	char *error = malloc(room + 1), *text = malloc(size + 1);
 
-	MUST(error && text);
+	must(error && text);
 	memcpy(text, data, size);
 	text[size] = '\0';
 	error[0] = '\0';
@@ -56,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			   (unsigned int)room))
 		check_round_trip();
 	else
-		MUST(!room || room == 1 || error[0]);
+		must(!room || room == 1 || error[0]);
 	free(error);
 	free(text);
 	return 0;
