@@ -57,6 +57,7 @@
 
 #include "tests/guest/hostile/reply.h"
 #include "tests/guest/hostile/wrong.h"
+#include "tests/guest/words.h"
 #include "tls/clock.h"
 
 #define GATHER_MAX	  64
@@ -839,29 +840,6 @@ static bool open_export(void)
 	return export != MAP_FAILED;
 }
 
-static int index_of(const char *const *names, int count, const char *name)
-{
-	for (int i = 0; i < count; i++)
-		if (names[i] && !strcmp(names[i], name))
-			return i;
-	fprintf(stderr, "hostile_server: what is '%s'?\n", name);
-	exit(2);
-}
-
-static uint64_t number_of(const char *text)
-{
-	char *end;
-	uint64_t number = strtoull(text, &end, 0);
-
-	if (*end == 'K' || *end == 'M')
-		number <<= *end++ == 'K' ? 10 : 20;
-	if (end == text || *end) {
-		fprintf(stderr, "hostile_server: '%s' is no number\n", text);
-		exit(2);
-	}
-	return number;
-}
-
 enum {
 	FILE_PATH = 1,
 	UNIX_PATH,
@@ -960,7 +938,7 @@ static void take_fail_errors(void)
 			fprintf(stderr, "hostile_server: %d errors at most\n", WRONG_MAX);
 			exit(2);
 		}
-		options.fail_errors[options.fail_errors_count++] = (uint32_t)number_of(number);
+		options.fail_errors[options.fail_errors_count++] = (uint32_t)word_number(number);
 	}
 }
 
@@ -977,22 +955,22 @@ static bool take_word(int option)
 		options.unix_path = optarg;
 		break;
 	case FRAMING:
-		options.framing = (enum nbd_framing)index_of(framing_names, 3, optarg);
+		options.framing = (enum nbd_framing)word_index(framing_names, 3, optarg);
 		break;
 	case ORDER:
-		options.order = (enum order)index_of(orders, 4, optarg);
+		options.order = (enum order)word_index(orders, 4, optarg);
 		break;
 	case FAIL:
-		options.fail_command = index_of(command_names, COMMANDS, optarg);
+		options.fail_command = word_index(command_names, COMMANDS, optarg);
 		break;
 	case DEAF:
-		options.deaf_command = index_of(command_names, COMMANDS, optarg);
+		options.deaf_command = word_index(command_names, COMMANDS, optarg);
 		break;
 	case DELAY_ONLY:
-		options.delay_command = index_of(command_names, COMMANDS, optarg);
+		options.delay_command = word_index(command_names, COMMANDS, optarg);
 		break;
 	case GREETING:
-		options.greeting = (enum greeting)index_of(greetings, GREETINGS, optarg);
+		options.greeting = (enum greeting)word_index(greetings, GREETINGS, optarg);
 		break;
 	case WRONG:
 		take_wrongs();
@@ -1023,7 +1001,7 @@ static bool take_word(int option)
 
 static bool take_number(int option)
 {
-	uint64_t number = number_of(optarg);
+	uint64_t number = word_number(optarg);
 
 	switch (option) {
 	case PORT:

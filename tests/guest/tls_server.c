@@ -39,6 +39,7 @@
 #include "tests/guest/tls/nbd.h"
 #include "tests/guest/tls/options.h"
 #include "tests/guest/tls/session.h"
+#include "tests/guest/words.h"
 
 struct options options = {
 	.size_bytes = 64u << 20,
@@ -54,29 +55,6 @@ static const char *const fault_names[FAULTS] = {
 static const char *const piece_names[PIECES_COUNT] = { "whole", "bytes", "walk", "random" };
 static const char *const shape_names[SHAPES] = { "full", "tiny", "mixed" };
 static const char *const version_names[2] = { "1.2", "1.3" };
-
-static int index_of(const char *const *names, int count, const char *name)
-{
-	for (int i = 0; i < count; i++)
-		if (!strcmp(names[i], name))
-			return i;
-	fprintf(stderr, "tls_server: what is '%s'?\n", name);
-	exit(2);
-}
-
-static uint64_t number_of(const char *text)
-{
-	char *end;
-	uint64_t number = strtoull(text, &end, 0);
-
-	if (*end == 'K' || *end == 'M')
-		number <<= *end++ == 'K' ? 10 : 20;
-	if (end == text || *end) {
-		fprintf(stderr, "tls_server: '%s' is no number\n", text);
-		exit(2);
-	}
-	return number;
-}
 
 enum {
 	PORT = 1,
@@ -132,7 +110,7 @@ static bool take_word(int option)
 		break;
 	case VERSION_ONLY:
 		options.version =
-			index_of(version_names, 2, optarg) ? TLS1_3_VERSION : TLS1_2_VERSION;
+			word_index(version_names, 2, optarg) ? TLS1_3_VERSION : TLS1_2_VERSION;
 		break;
 	case CIPHER:
 		options.cipher = optarg;
@@ -150,13 +128,13 @@ static bool take_word(int option)
 		options.keylog = optarg;
 		break;
 	case RECORDS:
-		options.shape = (enum shape)index_of(shape_names, SHAPES, optarg);
+		options.shape = (enum shape)word_index(shape_names, SHAPES, optarg);
 		break;
 	case PIECES:
-		options.pieces = (enum pieces)index_of(piece_names, PIECES_COUNT, optarg);
+		options.pieces = (enum pieces)word_index(piece_names, PIECES_COUNT, optarg);
 		break;
 	case FAULT:
-		options.fault = (enum fault)index_of(fault_names, FAULTS, optarg);
+		options.fault = (enum fault)word_index(fault_names, FAULTS, optarg);
 		break;
 	default:
 		return false;
@@ -166,7 +144,7 @@ static bool take_word(int option)
 
 static void take_number(int option)
 {
-	uint64_t number = number_of(optarg);
+	uint64_t number = word_number(optarg);
 
 	switch (option) {
 	case PORT:

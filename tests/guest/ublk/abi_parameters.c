@@ -151,44 +151,42 @@ static void shifts(void)
 	}
 }
 
+/* One field at a time is off what is sound. */
 static void sizes(void)
 {
-	struct ublk_params params = basic();
+#define BASIC(field)                                                                               \
+	offsetof(struct ublk_param_basic, field), sizeof(((struct ublk_param_basic *)NULL)->field)
+	static const struct {
+		const char *name;
+		size_t offset, bytes;
+		uint64_t value;
+	} rows[] = {
+		{ "max_sectors above the buffer", BASIC(max_sectors),
+		  PROBE_BUFFER_BYTES / 512 + 1 },
+		{ "max_sectors below a page", BASIC(max_sectors), 7 },
+		{ "max_sectors 0", BASIC(max_sectors), 0 },
+		{ "max_sectors of no whole blocks", BASIC(max_sectors), 9 },
+		{ "dev_sectors 0", BASIC(dev_sectors), 0 },
+		{ "dev_sectors of no whole blocks", BASIC(dev_sectors), 9 },
+		{ "dev_sectors 2^54", BASIC(dev_sectors), 1ULL << 54 },
+		{ "dev_sectors 2^64 - 1", BASIC(dev_sectors), UINT64_MAX },
+		{ "chunk_sectors below a block", BASIC(chunk_sectors), 7 },
+		{ "chunk_sectors no power of two", BASIC(chunk_sectors), 24 },
+		{ "virt_boundary_mask no mask", BASIC(virt_boundary_mask), 4094 },
+		{ "virt_boundary_mask below a page", BASIC(virt_boundary_mask), 511 },
+		{ "virt_boundary_mask of a page", BASIC(virt_boundary_mask), 4095 },
+		{ "an unknown attribute", BASIC(attrs), 1u << 10 },
+		{ "FUA without a cache", BASIC(attrs), UBLK_ATTR_FUA },
+	};
 
-	params.basic.max_sectors = PROBE_BUFFER_BYTES / 512 + 1;
-	answer("max_sectors above the buffer", params);
-	params.basic.max_sectors = 7;
-	answer("max_sectors below a page", params);
-	params.basic.max_sectors = 0;
-	answer("max_sectors 0", params);
-	params.basic.max_sectors = 9;
-	answer("max_sectors of no whole blocks", params);
-	params = basic();
-	params.basic.dev_sectors = 0;
-	answer("dev_sectors 0", params);
-	params.basic.dev_sectors = 9;
-	answer("dev_sectors of no whole blocks", params);
-	params.basic.dev_sectors = 1ULL << 54;
-	answer("dev_sectors 2^54", params);
-	params.basic.dev_sectors = UINT64_MAX;
-	answer("dev_sectors 2^64 - 1", params);
-	params = basic();
-	params.basic.chunk_sectors = 7;
-	answer("chunk_sectors below a block", params);
-	params.basic.chunk_sectors = 24;
-	answer("chunk_sectors no power of two", params);
-	params = basic();
-	params.basic.virt_boundary_mask = 4094;
-	answer("virt_boundary_mask no mask", params);
-	params.basic.virt_boundary_mask = 511;
-	answer("virt_boundary_mask below a page", params);
-	params.basic.virt_boundary_mask = 4095;
-	answer("virt_boundary_mask of a page", params);
-	params = basic();
-	params.basic.attrs = 1u << 10;
-	answer("an unknown attribute", params);
-	params.basic.attrs = UBLK_ATTR_FUA;
-	answer("FUA without a cache", params);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct ublk_params params = basic();
+
+		/* The value's low bytes: x86 and arm64 have them first. */
+		memcpy((char *)&params.basic + rows[i].offset, &rows[i].value, rows[i].bytes);
+		answer(rows[i].name, params);
+	}
+#undef BASIC
 }
 
 static void discards(void)
