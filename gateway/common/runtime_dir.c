@@ -190,16 +190,21 @@ int runtime_dir_check(char *error, size_t error_bytes)
 	return result == -ENOENT ? 0 : result;
 }
 
+/* The path of name in the runtime directory's folder; "": of the folder. */
+static int join(char *out, size_t out_bytes, const char *folder, const char *name)
+{
+	int bytes = snprintf(out, out_bytes, "%s%s%s%s", runtime_dir_path(), folder,
+			     name[0] ? "/" : "", name);
+
+	return bytes < 0 || (size_t)bytes >= out_bytes ? -ENAMETOOLONG : 0;
+}
+
 int runtime_dir_join(char *out, size_t out_bytes, const char *name)
 {
 	char error[8];
-	int bytes, result = runtime_dir_check(error, sizeof(error));
+	int result = runtime_dir_check(error, sizeof(error));
 
-	if (result)
-		return result;
-	bytes = snprintf(out, out_bytes, "%s/" STATE "%s%s", runtime_dir_path(), name[0] ? "/" : "",
-			 name);
-	return bytes < 0 || (size_t)bytes >= out_bytes ? -ENAMETOOLONG : 0;
+	return result ? result : join(out, out_bytes, "/" STATE, name);
 }
 
 int runtime_dir_file(char *out, size_t out_bytes, uint32_t number, const char *suffix)
@@ -213,16 +218,13 @@ int runtime_dir_file(char *out, size_t out_bytes, uint32_t number, const char *s
 
 int runtime_dir_old_join(char *out, size_t out_bytes, const char *name)
 {
-	const char *path = runtime_dir_path();
 	struct stat st;
-	int bytes;
 
-	if (lstat(path, &st))
+	if (lstat(runtime_dir_path(), &st))
 		return -errno;
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
 		return -ENOENT;
-	bytes = snprintf(out, out_bytes, "%s%s%s", path, name[0] ? "/" : "", name);
-	return bytes < 0 || (size_t)bytes >= out_bytes ? -ENAMETOOLONG : 0;
+	return join(out, out_bytes, "", name);
 }
 
 int runtime_dir_old_file(char *out, size_t out_bytes, uint32_t number, const char *suffix)
