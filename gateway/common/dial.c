@@ -16,7 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gateway/common/tcp.h"
 #include "proto/request.h"
 #include "tls/clock.h"
 
@@ -57,8 +56,6 @@ static int attempt_connect(struct dial *dial, const struct dial_address *address
 		error = -ECANCELED;
 	if (!error)
 		error = dial_socket_connect(fd, address, dial->share_ms);
-	if (!error && dial->options->tcp_user_timeout_ms)
-		tcp_set_user_timeout(fd, dial->options->tcp_user_timeout_ms);
 	if (!error)
 		error = transport_plain_open(fd, out);
 	if (error) {

@@ -35,9 +35,8 @@ struct dial_options {
 	enum nbd_handshake_goal goal;
 	bool no_structured; /* do not ask for structured replies, nor for extended headers */
 	bool no_extended;
-	bool export_name_only;	      /* goal GO: nor for anything but the export, the old way */
-	uint32_t timeout_ms;	      /* for all stages together */
-	uint32_t tcp_user_timeout_ms; /* TCP_USER_TIMEOUT of the socket; 0: the system's own */
+	bool export_name_only; /* goal GO: nor for anything but the export, the old way */
+	uint32_t timeout_ms;   /* for all stages together */
 	const struct dial_address *addresses; /* when count > 0: use these, resolve nothing */
 	uint32_t addresses_count;
 	/* Each step as it succeeds or fails, for doctor and --verbose; NULL when nobody listens.
@@ -117,11 +116,6 @@ int dial_run_bounded(const struct dial_options *options, struct dial_result *res
  * written in numbers never blocks; a name does, without a deadline. */
 int dial_resolve(const struct nbd_uri *target, struct dial_address *addresses, uint32_t *count,
 		 char *sentence, size_t sentence_bytes);
-
-/* Only the second: one address, a connected socket (blocking, close-on-exec) or -errno:
- * -ETIMEDOUT at the deadline, else what socket(2) and connect(2) return. */
-int dial_connect(const struct nbd_uri *target, const struct dial_address *address,
-		 int64_t deadline_ms);
 
 /* "127.0.0.1:10809", "[::1]:10809", "unix:/path", "unix:@abstract", "vsock:2:10809". */
 void dial_address_text(const struct dial_address *address, char *out, size_t out_bytes);

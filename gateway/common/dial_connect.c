@@ -145,20 +145,3 @@ int dial_socket_connect(int fd, const struct dial_address *address, int64_t dead
 	}
 	return connect_set_blocking(fd);
 }
-
-int dial_connect(const struct nbd_uri *target, const struct dial_address *address,
-		 int64_t deadline_ms)
-{
-	int fd, error;
-
-	(void)target; /* the address is all there is to it, as yet */
-	fd = dial_socket_open(address, deadline_ms);
-	if (fd < 0)
-		return fd;
-	error = dial_socket_connect(fd, address, deadline_ms);
-	if (error) {
-		close(fd);
-		return error;
-	}
-	return fd;
-}

@@ -163,12 +163,6 @@ static int name_find(const char *const *names, const char *name)
 	return -1;
 }
 
-const char *disk_payload_name(enum disk_payload payload)
-{
-	assert((size_t)payload < COUNT(payload_names) - 1);
-	return payload_names[payload];
-}
-
 int disk_ktls_parse(const char *name, enum tls_ktls *ktls)
 {
 	int index = name_find(ktls_names, name);

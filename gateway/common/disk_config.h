@@ -68,9 +68,7 @@ struct disk_limit disk_config_limit(const char *name);
 /* Whether value is within it. */
 bool disk_limit_allows(const struct disk_limit *limit, uint64_t value);
 
-/* "auto", "mapped", "user-copy". */
-const char *disk_payload_name(enum disk_payload payload);
-/* 0, or -EINVAL when name is none of these. */
+/* "auto", "mapped", "user-copy". 0, or -EINVAL when name is none of these. */
 int disk_payload_parse(const char *name, enum disk_payload *payload);
 
 /* "auto", "on", "off". 0, or -EINVAL when name is none of these. */
