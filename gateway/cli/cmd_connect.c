@@ -14,7 +14,9 @@ int cmd_connect(int argc, char **argv)
 	struct connect_options wanted;
 	int interrupt_fd, exit_code;
 
-	if (connect_options_read(&wanted, argc, argv) == OPTION_EXIT)
+	connect_options_init(&wanted);
+	if (connect_options_parse(&wanted, argc, argv) == OPTION_EXIT ||
+	    connect_options_complete(&wanted) == OPTION_EXIT)
 		return wanted.common.exit_code;
 	exit_code = connect_prepare(wanted.common.verb);
 	interrupt_fd = interrupt_open();

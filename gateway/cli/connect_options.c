@@ -218,54 +218,47 @@ static int exit_with(struct connect_options *wanted, int exit_code)
 	return OPTION_EXIT;
 }
 
-/* What follows the options: TARGET, unless a command was there. */
-static int take_words(struct connect_options *wanted, struct target_options *target, int argc,
-		      char **argv)
+static int usage_exit(struct connect_options *wanted)
 {
-	struct disk_config *config = &wanted->config;
-	bool command = config->command[0] != NULL;
-	int exit_code = EXIT_CODE_OK;
+	return exit_with(wanted, EXIT_CODE_USAGE);
+}
+
+void connect_options_init(struct connect_options *wanted)
+{
+	memset(wanted, 0, sizeof(*wanted));
+	wanted->common = (struct options){ .verb = "connect", .help = help, .longs = longs };
+	disk_config_init(&wanted->config);
+	target_options_init(&wanted->target);
+}
+
+/* The word after the options: TARGET, unless a command was there. */
+static bool take_word(struct connect_options *wanted, int argc, char **argv)
+{
+	bool command = wanted->config.command[0] != NULL;
 
 	if (command && argc > optind) {
 		output_error(wanted->common.verb,
 			     "'%s' and a server to start: only one of them can be "
 			     "the target",
 			     argv[optind]);
-		return exit_with(wanted, EXIT_CODE_USAGE);
+		return false;
 	}
-	if (command && !target_set_export(&wanted->common, target, &config->target))
-		exit_code = EXIT_CODE_USAGE;
-	else if (command)
-		exit_code =
-			(int)target_tls_complete(&wanted->common, &target->tls, &config->target);
 	if (!command && !options_check_words(&wanted->common, argc, 1, 1, "TARGET"))
-		exit_code = EXIT_CODE_USAGE;
-	else if (!command)
-		exit_code =
-			(int)target_parse(&wanted->common, target, argv[optind], &config->target);
-	if (exit_code != EXIT_CODE_OK)
-		return exit_with(wanted, exit_code);
-	config->tls = target->tls.options;
-	config->connect_timeout_ms = target->connect_timeout_ms;
-	config->verbose = wanted->common.verbose;
-	return OPTION_END;
+		return false;
+	wanted->word = command ? NULL : argv[optind];
+	return true;
 }
 
-int connect_options_read(struct connect_options *wanted, int argc, char **argv)
+int connect_options_parse(struct connect_options *wanted, int argc, char **argv)
 {
-	struct target_options target;
 	int option;
 
-	memset(wanted, 0, sizeof(*wanted));
-	wanted->common = (struct options){ .verb = "connect", .help = help, .longs = longs };
-	disk_config_init(&wanted->config);
-	target_options_init(&target);
 	if (!command_take(wanted, &argc, argv))
-		return exit_with(wanted, EXIT_CODE_USAGE);
+		return usage_exit(wanted);
 	while ((option = options_next(&wanted->common, argc, argv)) >= 0) {
-		if (!target_option_take(&wanted->common, &target, option) ||
+		if (!target_option_take(&wanted->common, &wanted->target, option) ||
 		    !take_option(wanted, option))
-			return exit_with(wanted, EXIT_CODE_USAGE);
+			return usage_exit(wanted);
 	}
 	if (option == OPTION_EXIT)
 		return exit_with(wanted, wanted->common.exit_code);
@@ -273,9 +266,30 @@ int connect_options_read(struct connect_options *wanted, int argc, char **argv)
 		output_error(wanted->common.verb,
 			     "--foreground stays with a disk of its own, and --idempotent may find "
 			     "one that is there: only one of them");
-		return exit_with(wanted, EXIT_CODE_USAGE);
+		return usage_exit(wanted);
 	}
-	return take_words(wanted, &target, argc, argv);
+	return take_word(wanted, argc, argv) ? OPTION_END : usage_exit(wanted);
+}
+
+int connect_options_complete(struct connect_options *wanted)
+{
+	struct disk_config *config = &wanted->config;
+	enum exit_code exit_code = EXIT_CODE_OK;
+
+	if (wanted->word)
+		exit_code = target_parse(&wanted->common, &wanted->target, wanted->word,
+					 &config->target);
+	else if (!target_set_export(&wanted->common, &wanted->target, &config->target))
+		exit_code = EXIT_CODE_USAGE;
+	else
+		exit_code =
+			target_tls_complete(&wanted->common, &wanted->target.tls, &config->target);
+	if (exit_code != EXIT_CODE_OK)
+		return exit_with(wanted, (int)exit_code);
+	config->tls = wanted->target.tls.options;
+	config->connect_timeout_ms = wanted->target.connect_timeout_ms;
+	config->verbose = wanted->common.verbose;
+	return OPTION_END;
 }
 
 void connect_options_clear(struct connect_options *wanted)

@@ -8,19 +8,31 @@
 #include <stdbool.h>
 
 #include "gateway/cli/options.h"
+#include "gateway/cli/target.h"
 #include "gateway/common/disk_config.h"
 
 struct connect_options {
 	struct options common;
+	struct target_options target;
+	const char *word;	   /* TARGET; NULL with a command; borrowed from argv */
 	struct disk_config config; /* connect_options_clear() frees what it holds */
 	bool idempotent;
 };
 
+/* The defaults. */
+void connect_options_init(struct connect_options *wanted);
+
 /*
- * Reads argv. OPTION_END: *wanted is whole and checked. OPTION_EXIT: return
- * wanted->common.exit_code; help or a complaint was printed.
+ * Takes the options, the command and the word of argv, each checked by itself. OPTION_END. OPTION_EXIT: return
+ * wanted->common.exit_code; help or a complaint was printed, and *wanted is cleared.
  */
-int connect_options_read(struct connect_options *wanted, int argc, char **argv);
+int connect_options_parse(struct connect_options *wanted, int argc, char **argv);
+
+/*
+ * Reads the target, and checks what belongs together. OPTION_END: wanted->config is whole. OPTION_EXIT: as above.
+ */
+int connect_options_complete(struct connect_options *wanted);
+
 void connect_options_clear(struct connect_options *wanted);
 
 #endif
