@@ -68,7 +68,8 @@ $(BUILD)/bin/ublk-nbd: $(call objs,$(CLI_SRCS) $(COMMON_SRCS) $(PROTO_SRCS) $(PL
 	@mkdir -p $(@D)
 	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_cli)
 
-$(BUILD)/libexec/ublk-nbd-disk: $(call objs,$(DISK_SRCS) $(COMMON_SRCS) $(DISK_PROTO_SRCS) $(PLAIN_SRCS))
+$(BUILD)/libexec/ublk-nbd-disk: $(call objs,$(filter-out gateway/block/null_backend.c,$(DISK_SRCS)) \
+		$(COMMON_SRCS) $(DISK_PROTO_SRCS) $(PLAIN_SRCS))
 	@mkdir -p $(@D)
 	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_disk)
 

@@ -8,6 +8,7 @@
  *                           the backend's: completed(), which calls block_request_done()
  *   tick()                  if the tick came
  *   advance()               what must not wait for another completion
+ *   leave()                 once the driver sends no more
  *   arm(), and the wait     what was submitted goes out
  *
  * All of it on the queue's thread, but where it says otherwise.
@@ -27,7 +28,6 @@
 struct block_backend;
 
 struct block_backend_ops {
-	const char *name;
 	/* Takes a request, which is done exactly once: perhaps before this returns. */
 	void (*submit)(struct block_backend *backend, struct block_request *request);
 	/* Puts what is to go out, and what is to come in, into the ring. Returns how many of these
@@ -44,14 +44,15 @@ struct block_backend_ops {
 	void (*tick)(struct block_backend *backend, int64_t due_ms);
 	/* At the end of each turn; asked: another thread left a wish, and has woken the queue for it. */
 	void (*advance)(struct block_backend *backend, bool asked);
-	/* Gives up what it waits for: requests fail soon. why: for people, "the disk is ..."; kept. */
+	/* Gives up what it waits for: requests fail soon. why: for people, "the disk is ..."; not kept. */
 	void (*condemn)(struct block_backend *backend, const char *why);
-	/* No request will be submitted any more, and all are done: called in each turn until it returns
-	 * true. Before that what was written is made durable, where the backend can. */
+	/* The queue ends, and all requests are done: called in each turn until it returns true. Before that
+	 * what was written is made durable, where the backend can. Where the driver did not abort all
+	 * commands one more may still come: once leaving has begun it fails at once. */
 	bool (*leave)(struct block_backend *backend);
 	/* Whether a tick is needed although no request is under way. */
 	bool (*is_busy)(const struct block_backend *backend);
-	/* Files to be registered with the ring, from the place RING_FILE_BACKEND on: fills fds, which has
+	/* The payload is open. Files to be registered with the ring, from the place RING_FILE_BACKEND on: fills fds, which has
 	 * room for RING_BACKEND_FILES_MAX, with descriptors or -1 (a place to be filled later). How many. */
 	uint32_t (*files)(const struct block_backend *backend, int *fds);
 };

@@ -64,7 +64,6 @@ static uint32_t files(const struct block_backend *backend, int *fds)
 }
 
 static const struct block_backend_ops null_ops = {
-	.name = "null",
 	.submit = submit,
 	.arm = arm,
 	.completed = completed,

@@ -8,7 +8,7 @@
 
 #include "gateway/common/log.h"
 
-/* Beside one command for each tag: sends and receives of the connections, tick, mailbox, cancels. */
+/* Beside one command for each tag: the backend's operations, tick, mailbox, cancels. */
 #define EXTRA_ENTRIES 64
 #define SUBMIT_TRIES  1000
 /* How long a call waits for what cannot be cancelled at once. */

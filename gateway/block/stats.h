@@ -19,12 +19,12 @@
 	X(read_bytes) /* of block requests that succeeded */                                       \
 	X(write_bytes)                                                                             \
 	X(errors)	 /* block requests that ended with an error */                             \
-	X(wire_requests) /* NBD requests sent */                                                   \
+	X(wire_requests) /* requests sent to the server */                                         \
 	X(sends)	 /* send operations: batching is wire_requests / sends */                  \
 	X(receives)                                                                                \
 	X(enters)	/* io_uring_enter calls */                                                 \
 	X(copied_bytes) /* each copy of a payload byte, by us or for us: socket, buffer, pages */  \
-	X(timeouts)	/* connections condemned by --timeout */                                   \
+	X(timeouts)	/* connections given up for their silence */                               \
 	X(connections_lost)                                                                        \
 	X(stale_refusals) /* writes to where an unanswered write may still come to pass */
 

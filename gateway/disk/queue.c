@@ -161,7 +161,9 @@ static void leave_when_ended(struct queue *queue)
 {
 	if (state_of(queue) == QUEUE_SERVING && driver_has_ended(queue))
 		move(queue, QUEUE_LEAVING);
-	if (state_of(queue) == QUEUE_LEAVING && queue->backend->ops->leave(queue->backend))
+	/* A request may still have come under a tag that the driver has: it is done first. */
+	if (state_of(queue) == QUEUE_LEAVING && queue->tags.active == 0 &&
+	    queue->backend->ops->leave(queue->backend))
 		move(queue, QUEUE_DONE);
 }
 

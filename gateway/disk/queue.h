@@ -31,7 +31,7 @@ enum queue_state { QUEUE_NEW, QUEUE_SERVING, QUEUE_LEAVING, QUEUE_DONE };
 	2u		      /* leave although commands are with the driver (it never started) */
 #define QUEUE_REQUEST_LOOK 4u /* something was left with the backend for its advance() */
 
-/* What all queues of a device share; constant once they run, but for size_bytes. */
+/* What all queues of a device share; constant once they run, but for size_bytes and trouble. */
 struct queue_shared {
 	int char_fd;
 	uint16_t depth;

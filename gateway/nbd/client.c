@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/nbd/client.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +85,7 @@ static bool meets_stale_write(struct nbd_client *client, const struct block_requ
 	struct block_backend *base = &client->base;
 	uint32_t held;
 
-	if (!block_request_changes(request) ||
+	if (!block_request_changes(request) || stale_is_empty(&client->shared->stale) ||
 	    !stale_overlaps(&client->shared->stale, request->offset_bytes, request->length_bytes))
 		return false;
 	stats_add(&base->stats->stale_refusals, 1);
@@ -167,6 +168,7 @@ static void submit(struct block_backend *backend, struct block_request *request)
 
 	split->request = request;
 	if (nbd_client_split_request(split, client->shared) < 0) {
+		log_refused(backend, &split->parts[0], -E2BIG);
 		split->parts_count = 0;
 		request->error = -EIO;
 		block_request_done(backend, request);
@@ -231,9 +233,10 @@ static void advance(struct block_backend *backend, bool asked)
 		replace_advance(client);
 		if (client->replacing == REPLACE_NONE)
 			dispatch_held(client);
-	} else if (client->connections_retiring > 0 && client->leaving == LEAVE_NONE) {
-		leave_retiring(client);
 	}
+	if (client->replacing == REPLACE_NONE && client->leaving == LEAVE_NONE &&
+	    client->connections_retiring > 0)
+		leave_retiring(client);
 }
 
 static void condemn(struct block_backend *backend, const char *why)
@@ -268,6 +271,8 @@ static uint32_t files(const struct block_backend *backend, int *fds)
 {
 	const struct nbd_client *client = nbd_client_of(backend);
 
+	/* Batches and staging were made for this kind. */
+	assert(client->shared->in_place == backend->payload->ops->in_place);
 	for (uint32_t i = 0; i < client->connections_count; i++) {
 		*fds++ = client->connections[i].transport->fd;
 		*fds++ = -1;
@@ -297,7 +302,6 @@ static bool holds_memory(const struct block_backend *backend)
 }
 
 static const struct block_backend_ops client_ops = {
-	.name = "nbd",
 	.submit = submit,
 	.arm = arm,
 	.completed = completed,

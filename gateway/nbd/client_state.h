@@ -4,10 +4,11 @@
  * the wire requests it was split into. What is done with it is in the files beside this one; each includes
  * those below it, and none above:
  *
- *   client                                   what the queue's thread calls (gateway/block/backend.h)
- *   replace, leave, deadline                 connections that are replaced, left, condemned in time
- *   send, receive                            between the requests and the sockets
- *   connection                               a connection's life
+ *   client              what the queue's thread calls (gateway/block/backend.h)
+ *   replace             connections that are replaced
+ *   leave, deadline     connections that are left, or condemned in time
+ *   send, receive       between the requests and the sockets
+ *   connection          a connection's life
  *   settle, patience, stale, batch, wire_request
  *
  * Queue thread only, but for what is _Atomic, and where it says otherwise.
@@ -94,7 +95,7 @@ struct connection {
 	struct wire_request request; /* its only part */
 	bool leaving;		     /* DISC was queued: nothing may follow it */
 
-	/* what patience.c and deadline.c go by */
+	/* what patience.h and deadline.h go by */
 	uint64_t sequence_next;
 	uint64_t answered_lowest; /* sequence, of those answered since the last tick */
 	int64_t answered_ms;	  /* when the last one was */
@@ -118,10 +119,10 @@ struct nbd_client_shared {
 	struct stale stale; /* writes of lost connections; every queue's thread writes it */
 };
 
-/* How far replace.c is. */
+/* How far replace.h is. */
 enum replace_state { REPLACE_NONE, REPLACE_DRAINING, REPLACE_FLUSHING, REPLACE_LEAVING };
 
-/* How far leave.c is. */
+/* How far leave.h is. */
 enum leave_state { LEAVE_NONE, LEAVE_FLUSHING, LEAVE_DISCONNECTING };
 
 struct nbd_client {

@@ -82,6 +82,16 @@ static void release(uint8_t **memory, uint32_t bytes)
 	*memory = NULL;
 }
 
+static int open_batch(struct connection *connection, uint32_t bytes)
+{
+	struct batch *batch = &connection->batch;
+
+	batch->memory = allocate(bytes);
+	batch->memory_bytes = bytes;
+	batch_reset(batch);
+	return batch->memory ? 0 : -ENOMEM;
+}
+
 /* Room for the socket's bytes beside NBD's, where the two differ. */
 static int open_transport_buffers(struct connection *connection, uint32_t batch_bytes)
 {
@@ -145,7 +155,7 @@ int connection_open(struct connection *connection, struct nbd_client *client, ui
 		return -ENOMEM;
 	ret = open_transport_buffers(connection, batch_bytes);
 	if (ret == 0)
-		ret = batch_open(&connection->batch, batch_bytes);
+		ret = open_batch(connection, batch_bytes);
 	if (ret < 0)
 		return ret;
 	nbd_reply_parser_init(&connection->parser, shared->export->framing, find_request,
@@ -192,7 +202,7 @@ void connection_close(struct connection *connection)
 	release(&connection->staging, connection->staging_bytes);
 	release(&connection->arrived, connection->arrived_bytes);
 	release(&connection->sealed, connection->sealed_bytes);
-	batch_close(&connection->batch);
+	release(&connection->batch.memory, connection->batch.memory_bytes);
 }
 
 static void cancel(struct connection *connection, uint32_t kind)

@@ -8,7 +8,7 @@
  *
  * RETIRING: the server answered a request with ESHUTDOWN, which asks for a soft disconnect (NBD
  * protocol, "Terminating the transmission phase"). It gets no new requests, answers those it has,
- * whose deadlines go on, and then leave.c sends DISC.
+ * whose deadlines go on, and then leave.h sends DISC.
  * CONDEMNED: the socket is shut down and what the ring has of it is cancelled; no request is ended yet,
  * since an operation may still refer to its memory. DEAD: what had no final reply was ended with an
  * error; the object waits to be freed with its client, or to be given another transport.

@@ -15,7 +15,7 @@ static void finish(struct nbd_client *client, struct split *split)
 			wire_request_move_tx(&split->parts[part], TX_IDLE);
 	split->active = false;
 	if (!request)
-		return; /* a connection's own: leave.c and replace.c look at it */
+		return; /* a connection's own: leave.h and replace.h look at it */
 	if (!split->error && block_request_changes(request))
 		client->wrote = true;
 	request->error = split->error;

@@ -50,7 +50,7 @@ bool stale_overlaps(struct stale *stale, uint64_t offset_bytes, uint64_t length_
 	bool found = false;
 	uint32_t count;
 
-	if (atomic_load(&stale->count) == 0)
+	if (stale_is_empty(stale))
 		return false;
 	pthread_mutex_lock(&stale->lock);
 	count = atomic_load_explicit(&stale->count, memory_order_relaxed);

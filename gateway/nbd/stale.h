@@ -35,6 +35,12 @@ void stale_init(struct stale *stale);
 /* Any thread. To be called before the write is reported as failed: what is written because of that
  * report must find it. length_bytes is not 0. */
 void stale_add(struct stale *stale, uint64_t offset_bytes, uint64_t length_bytes);
+/* Whether any may: most disks never have one. Any thread. */
+static inline bool stale_is_empty(const struct stale *stale)
+{
+	return atomic_load(&stale->count) == 0;
+}
+
 /* Whether one of these bytes may still be overwritten. Any thread. */
 bool stale_overlaps(struct stale *stale, uint64_t offset_bytes, uint64_t length_bytes);
 

@@ -17,6 +17,7 @@
 #ifndef GATEWAY_NBD_WIRE_REQUEST_H
 #define GATEWAY_NBD_WIRE_REQUEST_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,7 +43,18 @@ struct wire_request {
 };
 
 /* Checked: any other move is a mistake of our own, and ends the program. */
-void wire_request_move_tx(struct wire_request *request, enum tx_state to);
+static inline void wire_request_move_tx(struct wire_request *request, enum tx_state to)
+{
+	static const uint8_t legal[] = {
+		[TX_IDLE] = 1u << TX_QUEUED,
+		[TX_QUEUED] = 1u << TX_SENDING | 1u << TX_IDLE,
+		[TX_SENDING] = 1u << TX_SENT | 1u << TX_QUEUED | 1u << TX_IDLE,
+		[TX_SENT] = 1u << TX_IDLE | 1u << TX_QUEUED,
+	};
+
+	assert(legal[request->tx] & 1u << to);
+	request->tx = to;
+}
 
 static inline struct wire_request *wire_request_of(struct nbd_request *nbd)
 {

@@ -154,7 +154,8 @@ static void take_request(struct tags *tags, uint16_t tag)
 		return;
 	}
 	log_unreadable(tags, tag, ret);
-	request->error = -EIO; /* whatever the reason: see proto/error.h */
+	request->error =
+		-EIO; /* whatever the reason: most errnos mean something to the block layer */
 	tags_done(tags, request);
 }
 

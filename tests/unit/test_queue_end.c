@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: no memory is given back that an operation of a queue's ring may still use. A ring that failed is
+ * Goal: a queue leaves its server when no request is under way, and no memory is given back that an operation of a queue's ring may still use. A ring that failed is
  * drained before it is closed; where that cannot be done, the memory stays.
  * Method: the queue's own thread on a real ring, with a connection whose server says nothing, so that
  * its receive is under way; then waiting for completions fails, and in one case the ring's descriptor is
@@ -176,12 +176,46 @@ static void buffers_stay_while_the_driver_has_commands(void **state)
 	close(shared.char_fd);
 }
 
+static int leaves;
+
+static bool refuse_once(struct block_backend *backend)
+{
+	(void)backend;
+	assert_int_equal(queue.tags.active, 0);
+	return ++leaves > 1;
+}
+
+/* The driver refused a command: the queue leaves, but another tag's request still comes in between. */
+static void nobody_is_left_amid_a_request(void **state)
+{
+	struct block_backend_ops ops = { .leave = refuse_once };
+	struct block_backend backend = { .ops = &ops };
+
+	(void)state;
+	memset(&queue, 0, sizeof(queue));
+	leaves = 0;
+	queue.backend = &backend;
+	queue.tags.depth = 2;
+	queue.state = QUEUE_SERVING;
+	queue.failure = EINVAL;
+	leave_when_ended(&queue);
+	assert_int_equal(leaves, 1);
+	queue.tags.active = 1;
+	leave_when_ended(&queue);
+	assert_int_equal(leaves, 1);
+	assert_int_equal(queue.state, QUEUE_LEAVING);
+	queue.tags.active = 0;
+	leave_when_ended(&queue);
+	assert_int_equal(queue.state, QUEUE_DONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_given_back_once_the_ring_is_empty),
 		cmocka_unit_test(memory_stays_where_the_ring_keeps_it),
 		cmocka_unit_test(buffers_stay_while_the_driver_has_commands),
+		cmocka_unit_test(nobody_is_left_amid_a_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: a client's connections are left in good order: each has requests of its own, DISC goes out on all at
+ * once, a FLUSH's failure is told, and one whose server shuts down is left although a replacement came between.
+ * Method: a client on a real ring and socket pairs; the test is the queue's thread, the driver and the servers.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "gateway/nbd/client.h"
+#include "gateway/nbd/connection.h"
+#include "tests/unit/bytes.h"
+
+#define CONNECTIONS 2
+#define DEPTH	    4
+#define WAIT_MS	    200
+#define TURNS_MAX   200
+
+static struct nbd_export export = {
+	.size_bytes = 1 << 20,
+	.flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_CAN_MULTI_CONN,
+	.block_minimum_bytes = 1,
+	.payload_max_bytes = 64 << 10,
+	.framing = NBD_FRAMING_SIMPLE,
+};
+static struct nbd_client_shared shared;
+static struct nbd_client client;
+static struct io_uring ring;
+static struct stats stats;
+static struct trouble trouble;
+static struct block_request requests[DEPTH];
+static uint32_t done_count;
+static int peers[CONNECTIONS];
+
+static uint8_t memory[DEPTH][4096];
+
+static struct payload_place place(const struct payload *payload, uint16_t tag,
+				  uint32_t offset_bytes)
+{
+	(void)payload;
+	return (struct payload_place){ &memory[tag][offset_bytes] };
+}
+
+static int store(struct payload *payload, uint16_t tag, uint32_t offset_bytes, const void *from,
+		 uint32_t length_bytes)
+{
+	memcpy(place(payload, tag, offset_bytes).memory, from, length_bytes);
+	return 0;
+}
+
+static const struct payload_ops memory_ops = { .in_place = true, .place = place, .store = store };
+static struct payload payload = { &memory_ops };
+
+static void done(void *unused, struct block_request *request)
+{
+	(void)unused;
+	(void)request;
+	done_count++;
+}
+
+static struct transport *open_transport(int *peer)
+{
+	struct transport *transport;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
+	*peer = pair[1];
+	return transport;
+}
+
+static int setup(void **state)
+{
+	struct transport *transports[CONNECTIONS];
+	int fds[RING_FILE_BACKEND + RING_BACKEND_FILES_MAX] = { -1 };
+
+	(void)state;
+	memset(&stats, 0, sizeof(stats));
+	memset(&shared, 0, sizeof(shared));
+	memset(requests, 0, sizeof(requests));
+	trouble_init(&trouble);
+	stale_init(&shared.stale);
+	shared.export = &export;
+	shared.export_size_bytes = export.size_bytes;
+	shared.depth = DEPTH;
+	shared.parts_max = 1;
+	shared.max_io_bytes = 4096;
+	shared.timeout_ms = 1000;
+	shared.in_place = true;
+	done_count = 0;
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		transports[i] = open_transport(&peers[i]);
+	assert_int_equal(nbd_client_open(&client, &shared, transports, CONNECTIONS), 0);
+	client.base.ring = &ring;
+	client.base.stats = &stats;
+	client.base.trouble = &trouble;
+	client.base.payload = &payload;
+	client.base.done = done;
+	assert_int_equal(ring_open(&ring, DEPTH), 0);
+	return ring_register_files(
+		&ring, fds,
+		RING_FILE_BACKEND + client.base.ops->files(&client.base, &fds[RING_FILE_BACKEND]));
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	io_uring_queue_exit(&ring);
+	nbd_client_close(&client);
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		close(peers[i]);
+	return 0;
+}
+
+/* One turn of a queue: what waits goes out, what comes is taken. false: nothing came. */
+static bool turn(void)
+{
+	struct __kernel_timespec limit = { .tv_nsec = WAIT_MS * 1000000LL };
+	struct block_backend *base = &client.base;
+	struct io_uring_cqe *cqe;
+	unsigned int head, seen = 0;
+
+	base->turn++;
+	base->ops->arm(base);
+	io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &limit, NULL);
+	io_uring_for_each_cqe(&ring, head, cqe) {
+		seen++;
+		if (ring_kind_of(cqe->user_data) >= RING_BACKEND)
+			base->ops->completed(base, cqe);
+	}
+	io_uring_cq_advance(&ring, seen);
+	base->ops->advance(base, false);
+	return seen > 0;
+}
+
+static void turn_until_idle(void)
+{
+	for (int i = 0; i < TURNS_MAX && turn(); i++)
+		;
+}
+
+/* The next request that the server of a connection got; its cookie. */
+static uint64_t expect_request(uint32_t connection, uint16_t command)
+{
+	uint8_t header[NBD_REQUEST_BYTES];
+	uint64_t cookie;
+
+	assert_int_equal(recv(peers[connection], header, sizeof(header), MSG_DONTWAIT),
+			 sizeof(header));
+	assert_int_equal(header[6] << 8 | header[7], command);
+	memcpy(&cookie, header + 8, sizeof(cookie));
+	return be64toh(cookie);
+}
+
+static void expect_nothing(uint32_t connection)
+{
+	uint8_t byte;
+
+	assert_int_equal(recv(peers[connection], &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static void answer(uint32_t connection, uint64_t cookie, uint32_t error)
+{
+	struct bytes reply = { 0 };
+
+	put32(&reply, NBD_MAGIC_SIMPLE_REPLY);
+	put32(&reply, error);
+	put64(&reply, cookie);
+	assert_int_equal(send(peers[connection], reply.data, reply.len, MSG_NOSIGNAL), reply.len);
+}
+
+static void submit(uint16_t tag, enum block_op op)
+{
+	requests[tag] = (struct block_request){ .op = op, .tag = tag, .error = 1 };
+	if (op != BLOCK_FLUSH)
+		requests[tag].length_bytes = 512;
+	client.base.ops->submit(&client.base, &requests[tag]);
+}
+
+static bool leave(void)
+{
+	return client.base.ops->leave(&client.base);
+}
+
+/* A write, so that there is something to flush. */
+static void write_something(void)
+{
+	submit(0, BLOCK_WRITE);
+	turn_until_idle();
+	answer(0, expect_request(0, NBD_CMD_WRITE), 0);
+	recv(peers[0], memory[1], 512, MSG_DONTWAIT);
+	turn_until_idle();
+	assert_int_equal(done_count, 1);
+	assert_int_equal(requests[0].error, 0);
+}
+
+static void disc_goes_out_on_all_at_once(void **state)
+{
+	(void)state;
+	assert_false(leave()); /* nothing was written: no FLUSH */
+	turn_until_idle();
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		expect_request(i, NBD_CMD_DISC);
+	for (int i = 0; i < TURNS_MAX && !leave(); i++)
+		turn();
+	assert_true(leave());
+	assert_int_equal(client.flush_error, 0);
+	assert_int_equal(stats_read(&stats.connections_lost), 0);
+}
+
+static void what_was_written_is_flushed_first(void **state)
+{
+	uint64_t cookie;
+
+	(void)state;
+	write_something();
+	assert_false(leave());
+	turn_until_idle();
+	cookie = expect_request(0, NBD_CMD_FLUSH);
+	assert_false(leave());
+	turn_until_idle();
+	expect_nothing(0);
+	expect_nothing(1); /* no DISC before the FLUSH's answer */
+	answer(0, cookie, 0);
+	turn_until_idle();
+	assert_false(leave());
+	turn_until_idle();
+	expect_request(0, NBD_CMD_DISC);
+	expect_request(1, NBD_CMD_DISC);
+	assert_int_equal(client.flush_error, 0);
+}
+
+static void the_servers_error_is_the_flushs(void **state)
+{
+	(void)state;
+	write_something();
+	assert_false(leave());
+	turn_until_idle();
+	answer(0, expect_request(0, NBD_CMD_FLUSH), NBD_ENOSPC);
+	turn_until_idle();
+	assert_false(leave());
+	assert_int_equal(client.flush_error, ENOSPC);
+}
+
+/* The connection of the FLUSH ends amid it: its fate is not known. */
+static void a_flush_that_is_cut_off_has_failed(void **state)
+{
+	(void)state;
+	write_something();
+	assert_false(leave());
+	turn_until_idle();
+	expect_request(0, NBD_CMD_FLUSH);
+	shutdown(peers[0], SHUT_RDWR);
+	turn_until_idle();
+	assert_false(leave());
+	assert_int_equal(client.flush_error, EIO);
+	turn_until_idle();
+	expect_request(1, NBD_CMD_DISC); /* the other one is left in good order */
+}
+
+static void without_a_connection_nothing_is_flushed(void **state)
+{
+	(void)state;
+	write_something();
+	client.base.ops->condemn(&client.base, "this test ends it");
+	turn_until_idle();
+	for (int i = 0; i < TURNS_MAX && !leave(); i++)
+		turn();
+	assert_true(leave());
+	assert_int_equal(client.flush_error, EIO);
+}
+
+static void what_comes_after_leaving_began_fails(void **state)
+{
+	(void)state;
+	assert_false(leave());
+	submit(2, BLOCK_READ);
+	assert_int_equal(done_count, 1);
+	assert_int_equal(requests[2].error, -EIO);
+}
+
+/* The server shuts down all connections, and at the same moment new ones are to take their places. */
+static void retiring_ones_are_left_after_a_refused_replacement(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		connection_retire(&client.connections[i]);
+	nbd_client_ask_replace(&client);
+	client.base.ops->advance(&client.base, true);
+	assert_int_equal(client.replaced, -EIO);
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		assert_true(client.connections[i].leaving);
+	turn_until_idle();
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		expect_request(i, NBD_CMD_DISC);
+}
+
+static void one_that_cannot_be_split_says_so(void **state)
+{
+	(void)state;
+	export.payload_max_bytes = 256;
+	submit(1, BLOCK_READ);
+	export.payload_max_bytes = 64 << 10;
+	assert_int_equal(done_count, 1);
+	assert_int_equal(requests[1].error, -EIO);
+	assert_int_equal(trouble_count(&trouble), 1);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(disc_goes_out_on_all_at_once),
+		CASE(what_was_written_is_flushed_first),
+		CASE(the_servers_error_is_the_flushs),
+		CASE(a_flush_that_is_cut_off_has_failed),
+		CASE(without_a_connection_nothing_is_flushed),
+		CASE(what_comes_after_leaving_began_fails),
+		CASE(retiring_ones_are_left_after_a_refused_replacement),
+		CASE(one_that_cannot_be_split_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
