@@ -9,7 +9,7 @@
 #     cell TRANSPORT TARGET ROW IOS TOTAL SERVER DAEMON IDLE SENDS RECEIVES ENTERS COPIED
 #
 # The row connect takes the accounts around the command that makes the target's disk, each time from its start
-# to its return, less what they cost with nothing in between.
+# to its return, less what they cost with nothing in between; TOTAL is the median.
 #
 # TOTAL, SERVER and DAEMON are instructions per I/O, IDLE is in percent of the time, the last four
 # are the daemon's own counters per I/O ("-" where there is no daemon). From the environment:
@@ -286,9 +286,9 @@ calibrate() {
 	fi
 }
 
-# connects TARGET TURNS: sets mean, what each turn cost. The first is not counted: it finds the caches cold.
+# connects TARGET TURNS: prints the median of what a turn cost: in some the kernel has work of its own to do. The
+# first is not counted: it finds the caches cold. TARGET "nothing" is what the accounts cost.
 connects() {
-	mean=0
 	for turn in $(seq 0 "$2"); do
 		sleep 0.2 # what the last one left behind ends
 		echo >/tmp/bench/daemon
@@ -296,13 +296,12 @@ connects() {
 		if [ "$1" = nothing ]; then
 			timed :
 		else
-			open_target "$1"
+			open_target "$1" >&2
 		fi
 		CONNECT=
-		[ "$1" = nothing ] || close_target "$1"
-		[ "$turn" = 0 ] || mean=$((mean + $(used connect cpu)))
-	done
-	mean=$((mean / $2))
+		[ "$1" = nothing ] || close_target "$1" >&2
+		[ "$turn" = 0 ] || used connect cpu
+	done | sort -n | awk -v turns="$2" '{ cost[NR] = $1 } END { if (NR == turns) print cost[int((NR + 1) / 2)] }'
 }
 
 # measure_connects TARGET
@@ -311,10 +310,10 @@ measure_connects() {
 	while read -r name _ _ _ turns; do
 		[ "$name" != connect ] || break
 	done </bench/rows
-	connects nothing "$turns"
-	accounts=$mean
-	connects "$1" "$turns"
-	echo "cell $BENCH_TRANSPORT $1 connect $turns $((mean - accounts)) - - 0.0 - - - -"
+	accounts=${accounts:-$(connects nothing "$turns")}
+	cost=$(connects "$1" "$turns")
+	[ -n "$cost" ] || give_up "$1: its connects cannot be measured"
+	echo "cell $BENCH_TRANSPORT $1 connect $turns $((cost - accounts)) - - 0.0 - - - -"
 }
 
 # measure TARGET
