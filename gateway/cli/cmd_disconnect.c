@@ -164,11 +164,12 @@ int cmd_disconnect(int argc, char **argv)
 		output_error(VERB, "--owner goes with --all");
 		return EXIT_CODE_USAGE;
 	}
-	exit_code = wanted.all ? EXIT_CODE_OK : device_find(VERB, argv[optind], &number);
+	if (!wanted.all)
+		exit_code = device_find(VERB, argv[optind], &number);
+	else
+		exit_code = disks_may_look(VERB) ? EXIT_CODE_OK : EXIT_CODE_SYSTEM;
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
-	if (!disks_may_look(VERB))
-		return EXIT_CODE_SYSTEM;
 	wanted.results = wanted.common.json ? json_array() : NULL;
 	if (wanted.all)
 		return finish(&wanted, disconnect_all(&wanted));

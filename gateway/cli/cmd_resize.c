@@ -119,7 +119,5 @@ int cmd_resize(int argc, char **argv)
 	if (!options_check_words(&options, argc, 1, 1, "DEVICE"))
 		return EXIT_CODE_USAGE;
 	exit_code = device_find(VERB, argv[optind], &number);
-	if (exit_code != EXIT_CODE_OK)
-		return exit_code;
-	return disks_may_look(VERB) ? resize(&options, number, timeout_ms) : EXIT_CODE_SYSTEM;
+	return exit_code == EXIT_CODE_OK ? resize(&options, number, timeout_ms) : (int)exit_code;
 }

@@ -296,8 +296,6 @@ int cmd_status(int argc, char **argv)
 	exit_code = device_find(VERB, argv[optind], &number);
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
-	if (!disks_may_look(VERB))
-		return EXIT_CODE_SYSTEM;
 	if (exists(number))
 		return show(&options, number);
 	output_error(VERB,

@@ -45,18 +45,17 @@ int device_find_named(const char *name, bool collides, uint32_t *number)
 
 enum exit_code device_find(const char *verb, const char *text, uint32_t *number)
 {
+	bool named = disk_name_is_valid(text);
 	char error[600];
 	int result;
 
-	if (!disk_name_is_valid(text)) {
-		if (!device_name_parse(text, number, error, sizeof(error)))
-			return EXIT_CODE_OK;
+	if (!named && device_name_parse(text, number, error, sizeof(error))) {
 		output_error(verb, "%s", error);
 		return EXIT_CODE_USAGE;
 	}
 	if (!disks_may_look(verb))
 		return EXIT_CODE_SYSTEM;
-	result = device_find_named(text, false, number);
+	result = named ? device_find_named(text, false, number) : 0;
 	if (!result)
 		return EXIT_CODE_OK;
 	if (result != -ENOENT) {
