@@ -9,6 +9,7 @@
 #include "gateway/cli/output.h"
 #include "gateway/cli/server_command.h"
 #include "gateway/cli/target_tls.h"
+#include "gateway/common/dial_task.h"
 #include "gateway/common/server_tag.h"
 #include "gateway/common/target_text.h"
 

@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gateway/common/dial.h"
 #include "gateway/common/log.h"
 #include "gateway/common/minder.h"
 #include "gateway/common/open_files.h"

@@ -7,7 +7,7 @@
  * what we asked (the same address again, asking for less), or this address does not work (the next
  * one).
  */
-#include "gateway/common/dial_internal.h"
+#include "gateway/common/dial.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,6 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/common/dial_handshake.h"
+#include "gateway/common/dial_progress.h"
+#include "gateway/common/dial_text.h"
 #include "proto/request.h"
 #include "tls/clock.h"
 
@@ -23,21 +26,6 @@
 #define DIAL_FAREWELL_MS 500
 
 enum verdict { VERDICT_DONE, VERDICT_REFUSED, VERDICT_AGAIN, VERDICT_NEXT };
-
-void dial_report(struct dial *dial, enum dial_stage stage, int error, const char *sentence)
-{
-	dial->result->stage = stage;
-	if (dial->options->progress)
-		dial->options->progress(dial->options->context, stage, error, sentence);
-}
-
-int dial_fail(struct dial *dial, enum dial_stage stage, int error, enum exit_code code)
-{
-	dial->result->error = error;
-	dial->result->exit_code = code;
-	dial_report(dial, stage, error, dial->result->sentence);
-	return -error;
-}
 
 /* --- one attempt -------------------------------------------------------------------------------- */
 
@@ -310,8 +298,8 @@ static int dial_prepare(struct dial *dial)
 	return dial_fail(dial, DIAL_RESOLVE, ENOMEM, EXIT_CODE_SYSTEM);
 }
 
-int dial_execute(const struct dial_options *options, struct dial_watch *watch,
-		 struct dial_result *result)
+int dial_run_watched(const struct dial_options *options, struct dial_watch *watch,
+		     struct dial_result *result)
 {
 	struct dial dial = {
 		.options = options,
@@ -344,17 +332,7 @@ int dial_execute(const struct dial_options *options, struct dial_watch *watch,
 
 int dial_run(const struct dial_options *options, struct dial_result *result)
 {
-	return dial_execute(options, NULL, result);
-}
-
-void dial_result_clear(struct dial_result *result)
-{
-	transport_close(result->transport);
-	free(result->export);
-	dial_list_free(result->list);
-	result->transport = NULL;
-	result->export = NULL;
-	result->list = NULL;
+	return dial_run_watched(options, NULL, result);
 }
 
 void dial_like(struct dial_options *options, const struct nbd_export *export)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* One address, one connected socket, before a deadline. */
-#include "gateway/common/dial_internal.h"
+#include "gateway/common/dial_connect.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
  * Every move is made under the lock of the watch. The eventfd belongs to the one who started it:
  * written under the lock, and only while nobody has abandoned the task.
  */
-#include "gateway/common/dial_internal.h"
+#include "gateway/common/dial_task.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -23,6 +23,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "gateway/common/dial.h"
 #include "tls/clock.h"
 
 /* Enough for getaddrinfo(3) and its modules; the default of 8 MiB would be locked in memory. */
@@ -72,7 +73,7 @@ static void *task_main(void *argument)
 	const uint64_t one = 1;
 	bool abandoned;
 
-	dial_execute(&task->options, &task->watch, &task->result);
+	dial_run_watched(&task->options, &task->watch, &task->result);
 	pthread_mutex_lock(&task->watch.mutex);
 	abandoned = task->watch.cut;
 	task->done = true;

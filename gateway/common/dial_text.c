@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What is told of a dial that failed: what we were doing, with whom, what to do about it. */
-#include "gateway/common/dial_internal.h"
+#include "gateway/common/dial_text.h"
 
 #include <errno.h>
 #include <stdio.h>

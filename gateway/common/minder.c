@@ -16,7 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gateway/common/dial.h"
 #include "tls/clock.h"
 
 #define PROCESS_NAME "ublk-nbd-minder" /* 15 characters at most */

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* From a target to the addresses it may be reached at. */
-#include "gateway/common/dial.h"
-#include "gateway/common/open_files.h"
+#include "gateway/common/resolve.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -12,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
+
+#include "gateway/common/open_files.h"
 
 static int resolve_errno(int gai_error)
 {

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "gateway/common/dial.h"
+#include "gateway/common/exit_code.h"
 #include "gateway/common/log.h"
 #include "gateway/common/runtime_dir.h"
 #include "tls/clock.h"

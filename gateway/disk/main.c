@@ -16,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "gateway/common/dial_task.h"
 #include "gateway/common/log.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/common/dial_task.h"
 #include "gateway/common/log.h"
 #include "gateway/disk/serve.h"
 #include "gateway/nbd/connection.h"

@@ -5,6 +5,7 @@
 #ifndef GATEWAY_DISK_SERVE_H
 #define GATEWAY_DISK_SERVE_H
 
+#include "gateway/common/dial_task.h"
 #include "gateway/disk/control_server.h"
 #include "gateway/disk/disk.h"
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/common/dial_task.h"
 #include "gateway/common/log.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/link.h"

@@ -17,7 +17,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "gateway/common/dial_internal.h"
+#include "gateway/common/dial.h"
+#include "gateway/common/dial_task.h"
 #include "proto/request.h"
 #include "tests/unit/peers.h"
 #include "tls/clock.h"
