@@ -25,8 +25,8 @@
  *   INFO  export is filled; the transport is closed and NULL. Where a server does not know INFO (or
  *         answers it with a size of 0, as nbd-server does), GO in its place, undone by DISC
  *   LIST  list is filled, as far as the server tells; the transport is closed and NULL
- *   IDLE  connected, greeted, secured: another NBD client may take over, to whom greeting is to be
- *         shown, and whose DIAL_CLIENT_FLAGS_BYTES of flags are to be swallowed
+ *   IDLE  connected, greeted, secured: another NBD client may take over where options are asked for;
+ *         server_flags is filled
  *
  * Old servers drop the connection upon an option they do not know, leave it unanswered, or lose the
  * thread over its data. The dial is then tried again without that option, down to EXPORT_NAME alone; all
@@ -34,7 +34,6 @@
  * that does not answer leaves the next address its chance. Returns 0 or the negative of result->error.
  */
 int dial_run(const struct dial_options *options, struct dial_result *result);
-#define DIAL_CLIENT_FLAGS_BYTES 4
 
 /* For a further connection of one disk: asks for no more than what export was negotiated with. */
 void dial_like(struct dial_options *options, const struct nbd_export *export);

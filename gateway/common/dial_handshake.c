@@ -150,16 +150,6 @@ static int handshake_secure(struct dial *dial, struct transport **transport)
 	return 0;
 }
 
-/* What follows the handshake belongs to another NBD client, who gets the greeting shown again. */
-static void publish_greeting(struct dial *dial)
-{
-	struct dial_result *result = dial->result;
-
-	wire_put64(result->greeting, NBD_MAGIC_INIT);
-	wire_put64(result->greeting + 8, NBD_MAGIC_OPTION);
-	wire_put16(result->greeting + 16, dial->handshake->server_flags);
-}
-
 int dial_handshake(struct dial *dial, struct transport **transport)
 {
 	int error = handshake_prepare(dial);
@@ -174,7 +164,7 @@ int dial_handshake(struct dial *dial, struct transport **transport)
 		error = dial_converse(dial, *transport);
 	}
 	if (dial->goal == NBD_GOAL_IDLE)
-		publish_greeting(dial);
+		dial->result->server_flags = dial->handshake->server_flags;
 	if (!error && dial->goal == NBD_GOAL_LIST)
 		dial_exports_ask(dial, *transport);
 	/* ABORT, or nothing: a server that no longer listens has lost nothing. */

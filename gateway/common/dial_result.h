@@ -16,8 +16,6 @@
 #include "tls/tls.h"
 #include "tls/transport.h"
 
-#define DIAL_GREETING_BYTES 18 /* NBDMAGIC, IHAVEOPT, handshake flags */
-
 enum dial_stage { DIAL_RESOLVE, DIAL_CONNECT, DIAL_TLS, DIAL_HANDSHAKE, DIAL_DONE };
 
 struct dial_options {
@@ -45,9 +43,9 @@ struct dial_result {
 	char peer_text[DIAL_PEER_TEXT_BYTES]; /* as dial_address_text() has it */
 	bool secured;			      /* by TLS, as tls describes it */
 	struct tls_description tls;
-	uint8_t greeting[DIAL_GREETING_BYTES]; /* goal IDLE: the server's, which was answered */
-	enum dial_stage stage;		       /* DIAL_DONE, or where it ended */
-	int error;			       /* positive errno, 0 on success */
+	uint16_t server_flags; /* goal IDLE: NBD_FLAG_* of the greeting, which was answered */
+	enum dial_stage stage; /* DIAL_DONE, or where it ended */
+	int error;	       /* positive errno, 0 on success */
 	enum exit_code exit_code;
 	char sentence[700]; /* on failure: what failed, with whom, what to do */
 };

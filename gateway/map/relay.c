@@ -6,14 +6,16 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "gateway/map/relay.h"
+#include "proto/wire.h"
 #include "tls/clock.h"
 
-#define RELAY_BYTES 65536
+#define RELAY_BYTES	   65536
+#define GREETING_BYTES	   18
+#define CLIENT_FLAGS_BYTES 4
 
 struct relay {
 	struct transport *server;
@@ -22,8 +24,7 @@ struct relay {
 	atomic_llong deadline_ms;
 	pthread_t thread;
 	atomic_bool late;
-	uint8_t greeting[DIAL_GREETING_BYTES]; /* to be replayed */
-	uint8_t bytes[RELAY_BYTES];	       /* the thread's */
+	uint8_t bytes[RELAY_BYTES]; /* the thread's */
 };
 
 /*
@@ -47,24 +48,33 @@ static int relay_carry(struct relay *relay, struct transport *from, struct trans
 	}
 }
 
-/* The greeting was answered before the relay began; the client must believe it has done so. */
-static int relay_replay(struct relay *relay)
+/* The greeting that the server sent before TLS, and that was answered: for the client, whose socket is
+ * empty yet and takes it at once. */
+static int relay_greet(int fd, uint16_t server_flags)
 {
-	uint8_t flags[DIAL_CLIENT_FLAGS_BYTES];
+	uint8_t greeting[GREETING_BYTES];
+
+	wire_put64(greeting, NBD_MAGIC_INIT);
+	wire_put64(greeting + 8, NBD_MAGIC_OPTION);
+	wire_put16(greeting + 16, server_flags);
+	return write(fd, greeting, sizeof(greeting)) == sizeof(greeting) ? 0 : -EIO;
+}
+
+/* The server has had its answer. */
+static int relay_swallow_answer(struct relay *relay)
+{
+	uint8_t flags[CLIENT_FLAGS_BYTES];
 	size_t at = 0;
 	ssize_t n;
-	int error;
 
-	error = relay->client->ops->write(relay->client, relay->greeting, sizeof(relay->greeting),
-					  relay->deadline_ms);
-	while (!error && at < sizeof(flags)) {
+	while (at < sizeof(flags)) {
 		n = relay->client->ops->read(relay->client, flags + at, sizeof(flags) - at,
 					     relay->deadline_ms);
 		if (n <= 0)
 			return n ? (int)n : -ECONNRESET;
 		at += (size_t)n;
 	}
-	return error;
+	return 0;
 }
 
 /* Until either side ends, or the deadline. */
@@ -100,7 +110,7 @@ static void relay_cut(struct relay *relay)
 static void *relay_main(void *argument)
 {
 	struct relay *relay = argument;
-	int result = relay_replay(relay);
+	int result = relay_swallow_answer(relay);
 
 	if (result == 0)
 		result = relay_both_ways(relay);
@@ -132,7 +142,9 @@ int relay_start(struct relay **out, struct dial_result *opened, int64_t deadline
 		error = -errno;
 		goto free_relay;
 	}
-	error = transport_plain_open(pair[0], &relay->client);
+	error = relay_greet(pair[0], opened->server_flags);
+	if (!error)
+		error = transport_plain_open(pair[0], &relay->client);
 	if (error) {
 		close(pair[0]);
 		goto close_client_end;
@@ -140,7 +152,6 @@ int relay_start(struct relay **out, struct dial_result *opened, int64_t deadline
 	relay->server = opened->transport;
 	relay->client_fd = pair[1];
 	relay->deadline_ms = deadline_ms;
-	memcpy(relay->greeting, opened->greeting, sizeof(relay->greeting));
 	error = relay_spawn(relay);
 	if (error)
 		goto close_client;

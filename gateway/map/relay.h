@@ -4,6 +4,9 @@
  * end of a socketpair, a thread carries the bytes between the other end and the server. So there
  * is one way to dial, one TLS stack, and one deadline: when it comes, both ends are cut, and the
  * client's call, whichever it is, fails.
+ *
+ * A server greets once, before TLS, so a client that comes after that is greeted by us, with the server's
+ * flags, and its answer is swallowed. Without TLS the same holds, so that there is one way.
  */
 #ifndef GATEWAY_MAP_RELAY_H
 #define GATEWAY_MAP_RELAY_H
@@ -16,9 +19,8 @@
 struct relay;
 
 /*
- * Starts to relay what a dial with the goal IDLE opened. The server's greeting was consumed there: it
- * is replayed to the client, whose answer to it is swallowed. 0: opened->transport is the relay's
- * (and NULL); else -errno, and nothing is changed.
+ * Starts to relay what a dial with the goal IDLE opened. 0: opened->transport is the relay's (and
+ * NULL); else -errno, and nothing is changed.
  */
 int relay_start(struct relay **out, struct dial_result *opened, int64_t deadline_ms);
 
