@@ -574,8 +574,3 @@ void nbd_reply_payload_received(struct nbd_reply_parser *parser, uint32_t len)
 	if (len > 0)
 		payload_advance(parser, len);
 }
-
-int nbd_reply_at_boundary(const struct nbd_reply_parser *parser)
-{
-	return parser->state == REPLY_HEADER && parser->gathered_bytes == 0;
-}

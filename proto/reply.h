@@ -93,7 +93,4 @@ uint32_t nbd_reply_payload_left(const struct nbd_reply_parser *parser, struct nb
  * final chunk, the next nbd_reply_parse() (with len 0 too) returns the FINAL event. */
 void nbd_reply_payload_received(struct nbd_reply_parser *parser, uint32_t len);
 
-/* True between replies: the peer may close here without having broken a promise to a reader. */
-int nbd_reply_at_boundary(const struct nbd_reply_parser *parser);
-
 #endif

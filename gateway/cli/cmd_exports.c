@@ -11,6 +11,7 @@
 #include "gateway/cli/features.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/look.h"
+#include "gateway/common/dial.h"
 #include "proto/text.h"
 #include "proto/wire.h"
 #include "tls/clock.h"

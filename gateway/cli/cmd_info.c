@@ -5,7 +5,6 @@
  */
 #include <sched.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "gateway/cli/commands.h"
 #include "gateway/cli/features.h"

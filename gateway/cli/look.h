@@ -18,7 +18,7 @@
 #include "gateway/cli/options.h"
 #include "gateway/cli/target.h"
 #include "gateway/common/activation.h"
-#include "gateway/common/dial.h"
+#include "gateway/common/dial_result.h"
 #include "gateway/common/disk_config.h"
 
 struct look {

@@ -7,7 +7,6 @@
 #ifndef GATEWAY_CLI_PROCESS_H
 #define GATEWAY_CLI_PROCESS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 

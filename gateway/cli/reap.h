@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gateway/common/ublk_control.h"
+#include "kernel/ublk_cmd.h"
 
 /*
  * STOP_DEV, the files of the disk, DEL_DEV, each waited for timeout_ms at most. tag is what

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdbool.h>
 #include <sys/file.h>
 #include <sys/stat.h>

@@ -27,7 +27,6 @@
 enum target_option {
 	TARGET_OPTION_EXPORT = TARGET_TLS_OPTION_LAST,
 	TARGET_OPTION_CONNECT_TIMEOUT,
-	TARGET_OPTION_LAST,
 };
 
 /* clang-format off */

@@ -334,10 +334,3 @@ int dial_run(const struct dial_options *options, struct dial_result *result)
 {
 	return dial_run_watched(options, NULL, result);
 }
-
-void dial_like(struct dial_options *options, const struct nbd_export *export)
-{
-	options->no_extended = export->framing != NBD_FRAMING_EXTENDED;
-	options->no_structured = export->framing == NBD_FRAMING_SIMPLE;
-	options->export_name_only = export->used_export_name;
-}

@@ -35,9 +35,6 @@
  */
 int dial_run(const struct dial_options *options, struct dial_result *result);
 
-/* For a further connection of one disk: asks for no more than what export was negotiated with. */
-void dial_like(struct dial_options *options, const struct nbd_export *export);
-
 /* dial_run() on a watched socket. */
 int dial_run_watched(const struct dial_options *options, struct dial_watch *watch,
 		     struct dial_result *result);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "gateway/common/dial_conversation.h"
 #include "gateway/common/dial_exports.h"

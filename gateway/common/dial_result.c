@@ -12,3 +12,10 @@ void dial_result_clear(struct dial_result *result)
 	result->export = NULL;
 	result->list = NULL;
 }
+
+void dial_like(struct dial_options *options, const struct nbd_export *export)
+{
+	options->no_extended = export->framing != NBD_FRAMING_EXTENDED;
+	options->no_structured = export->framing == NBD_FRAMING_SIMPLE;
+	options->export_name_only = export->used_export_name;
+}

@@ -50,6 +50,9 @@ struct dial_result {
 	char sentence[700]; /* on failure: what failed, with whom, what to do */
 };
 
+/* For a further connection of one disk: asks for no more than what export was negotiated with. */
+void dial_like(struct dial_options *options, const struct nbd_export *export);
+
 /* Closes the transport and frees the export and the list. */
 void dial_result_clear(struct dial_result *result);
 

@@ -8,7 +8,6 @@
 #ifndef GATEWAY_COMMON_LOG_WRITER_H
 #define GATEWAY_COMMON_LOG_WRITER_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "gateway/common/log_ring.h"

@@ -6,7 +6,6 @@
 #ifndef GATEWAY_COMMON_OPEN_FILES_H
 #define GATEWAY_COMMON_OPEN_FILES_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* EMFILE or ENFILE where no further file can be opened just now, else 0. */

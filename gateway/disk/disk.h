@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #include "gateway/common/activation.h"
-#include "gateway/common/dial.h"
+#include "gateway/common/dial_result.h"
 #include "gateway/common/disk_config.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/ublk_control.h"

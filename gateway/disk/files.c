@@ -17,7 +17,6 @@
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "gateway/disk/disk.h"
-#include "gateway/disk/status.h"
 
 int disk_write_file(uint32_t number, const char *suffix, const char *text)
 {

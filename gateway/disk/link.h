@@ -16,7 +16,6 @@
 #ifndef GATEWAY_DISK_LINK_H
 #define GATEWAY_DISK_LINK_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "gateway/common/link_file.h"

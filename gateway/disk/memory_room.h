@@ -8,7 +8,6 @@
 #ifndef GATEWAY_DISK_MEMORY_ROOM_H
 #define GATEWAY_DISK_MEMORY_ROOM_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct memory_room {

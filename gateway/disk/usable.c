@@ -4,7 +4,6 @@
  * has its size, its first block was read through the server (attendant.c), and udev has done with
  * it and made its link.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -4,7 +4,6 @@
  * base:allocation) says; nothing is read of the disk itself. A picture and a table for people, an
  * array for programs.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

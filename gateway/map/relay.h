@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "gateway/common/dial.h"
+#include "gateway/common/dial_result.h"
 
 struct relay;
 
