@@ -30,9 +30,8 @@ struct block_backend;
 struct block_backend_ops {
 	/* Takes a request, which is done exactly once: perhaps before this returns. */
 	void (*submit)(struct block_backend *backend, struct block_request *request);
-	/* Puts what is to go out, and what is to come in, into the ring. Returns how many of these
-	 * operations are expected to complete as they are submitted: the wait is for so many more. */
-	uint32_t (*arm)(struct block_backend *backend);
+	/* Puts what is to go out, and what is to come in, into the ring. */
+	void (*arm)(struct block_backend *backend);
 	/* A completion whose kind is RING_BACKEND or above. */
 	void (*completed)(struct block_backend *backend, const struct io_uring_cqe *cqe);
 	/* The ring has failed: this came back, and nothing else is to be done about it. */
@@ -67,7 +66,6 @@ struct block_backend {
 	struct stats *stats;
 	struct trouble *trouble;
 	int64_t now_ms; /* CLOCK_MONOTONIC_COARSE, once each turn */
-	uint32_t turn;	/* of the queue's loop */
 	void (*done)(void *submitter, struct block_request *request);
 	void *submitter;
 };

@@ -14,10 +14,9 @@ static void submit(struct block_backend *backend, struct block_request *request)
 	block_request_done(backend, request);
 }
 
-static uint32_t arm(struct block_backend *backend)
+static void arm(struct block_backend *backend)
 {
 	(void)backend;
-	return 0;
 }
 
 static void completed(struct block_backend *backend, const struct io_uring_cqe *cqe)

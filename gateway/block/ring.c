@@ -89,21 +89,3 @@ struct io_uring_sqe *ring_sqe(struct io_uring *ring, uint32_t kind, uint32_t ind
 	sqe->user_data = ring_user_data(kind, index);
 	return sqe;
 }
-
-/*
- * A timeout that is armed ends a wait for several completions only if it comes while the kernel waits.
- * One that came just before is the one completion too few, and nothing would ever end the wait: so that
- * has a limit of its own.
- */
-int ring_submit_and_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms)
-{
-	struct __kernel_timespec limit = { .tv_sec = limit_ms / 1000,
-					   .tv_nsec = (long long)(limit_ms % 1000) * 1000000 };
-	struct io_uring_cqe *cqe;
-	int ret;
-
-	if (count == 1)
-		return io_uring_submit_and_wait(ring, 1);
-	ret = io_uring_submit_and_wait_timeout(ring, &cqe, count, &limit, NULL);
-	return ret == -ETIME ? 0 : ret;
-}

@@ -56,8 +56,4 @@ void ring_close(struct io_uring *ring);
  * sized so, and a kernel that takes no submissions for 5 s ends the daemon (abort). */
 struct io_uring_sqe *ring_sqe(struct io_uring *ring, uint32_t kind, uint32_t index);
 
-/* Submits what is queued and waits for count completions: for one as long as it takes, for more no
- * longer than limit_ms. How many were submitted (0 where the limit ended it), or -errno. */
-int ring_submit_and_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms);
-
 #endif

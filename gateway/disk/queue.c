@@ -172,15 +172,13 @@ static void leave_when_ended(struct queue *queue)
 static int turn(struct queue *queue)
 {
 	struct block_backend *backend = queue->backend;
-	uint32_t at_once;
 	int ret;
 
-	backend->turn++;
-	at_once = backend->ops->arm(backend);
+	backend->ops->arm(backend);
 	arm_tick(queue);
 	arm_mailbox(queue);
 	stats_add(&queue->stats.enters, 1);
-	ret = ring_submit_and_wait(&queue->ring, 1 + at_once, backend->tick_ms);
+	ret = io_uring_submit_and_wait(&queue->ring, 1);
 	if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 		return ret;
 	queue->look = false;

@@ -182,16 +182,14 @@ static void submit(struct block_backend *backend, struct block_request *request)
 
 /* --- each turn ----------------------------------------------------------------------------------- */
 
-static uint32_t arm(struct block_backend *backend)
+static void arm(struct block_backend *backend)
 {
 	struct nbd_client *client = nbd_client_of(backend);
 
-	client->sends_at_once = 0;
 	for (uint32_t i = 0; i < client->connections_count; i++) {
 		send_kick(&client->connections[i]);
 		receive_arm(&client->connections[i]);
 	}
-	return client->sends_at_once;
 }
 
 static void completed(struct block_backend *backend, const struct io_uring_cqe *cqe)

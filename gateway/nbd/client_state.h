@@ -77,8 +77,6 @@ struct connection {
 	uint8_t *sealed; /* where not direct_tx: the batch as the socket gets it; else NULL */
 	uint32_t sealed_bytes;
 	bool send_armed;
-	bool send_was_slow; /* the last send did not complete in the turn that submitted it */
-	uint32_t send_turn; /* the queue's turn that armed it */
 
 	/* receiving */
 	struct nbd_reply_parser parser;
@@ -135,9 +133,7 @@ struct nbd_client {
 	uint32_t connections_count;
 	uint32_t connections_retiring; /* of them, how many are RETIRING */
 	uint32_t connection_next;
-	uint32_t
-		sends_at_once; /* of this turn, that are expected to complete as they are submitted */
-	bool wrote;	       /* something was acknowledged that a FLUSH would make durable */
+	bool wrote; /* something was acknowledged that a FLUSH would make durable */
 
 	enum leave_state leaving;
 	struct connection

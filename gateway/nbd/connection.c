@@ -180,7 +180,6 @@ void connection_replace(struct connection *connection, struct transport *transpo
 	connection->transport = transport;
 	connection->file = file;
 	connection->leaving = false;
-	connection->send_was_slow = false;
 	connection->receive_empty = false;
 	connection->direct_request = NULL;
 	connection->answered_lowest = UINT64_MAX;

@@ -9,7 +9,7 @@
 
 #define TICK_MS_MIN 20
 #define TICK_MS_MAX 250
-/* A tick that is later than so many ticks is late; less is the coarse clock, or a wait for two completions. */
+/* A tick that is later than so many ticks is late; less is the coarse clock. */
 #define LATE_TICKS 2
 /* A request that is due is left so many ticks while there is something to read: in each turn of the loop some
  * of it is. A server that sends without end and answers nothing gets no more. */

@@ -10,7 +10,6 @@
 #include "gateway/nbd/patience.h"
 #include "gateway/nbd/settle.h"
 
-#define SMALL_SEND_BYTES (32u << 10)
 /* A batch is not made larger than the request that reaches this: what was sent of one is known only
  * when all of it has left, which on a slow link must not take as long as --timeout. */
 #define BATCH_FULL_BYTES (1u << 20)
@@ -144,23 +143,6 @@ static void start_request(struct connection *connection, struct wire_request *re
 	stats_add(&connection->client->base.stats->wire_requests, 1);
 }
 
-/*
- * A small send completes as it is submitted: the turn then waits for one completion more, instead
- * of coming back for this one alone. Where that was wrong once (the socket's buffer is full) it is
- * not tried again until a send completes at once; what is lost is one tick, which is as long as a
- * wait for more than one may take.
- */
-static void expect_completion_at_once(struct connection *connection)
-{
-	const struct batch *batch = &connection->batch;
-	struct nbd_client *client = connection->client;
-
-	if (!connection->send_was_slow && client->leaving == LEAVE_NONE &&
-	    client->replacing == REPLACE_NONE &&
-	    batch->total_bytes - batch->sent_bytes <= SMALL_SEND_BYTES)
-		client->sends_at_once++;
-}
-
 static void arm(struct connection *connection)
 {
 	struct batch *batch = &connection->batch;
@@ -181,8 +163,6 @@ static void arm(struct connection *connection)
 	sqe->user_data = user_data;
 	sqe->flags = IOSQE_FIXED_FILE;
 	connection->send_armed = true;
-	connection->send_turn = connection->client->base.turn;
-	expect_completion_at_once(connection);
 	stats_add(&connection->client->base.stats->sends, 1);
 }
 
@@ -250,7 +230,6 @@ static void batch_sent(struct connection *connection)
 void send_completed(struct connection *connection, int result)
 {
 	connection->send_armed = false;
-	connection->send_was_slow = connection->send_turn != connection->client->base.turn;
 	if (!connection_works(connection)) {
 		connection_drain(connection);
 		return;

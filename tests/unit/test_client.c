@@ -129,7 +129,6 @@ static bool turn(void)
 	struct io_uring_cqe *cqe;
 	unsigned int head, seen = 0;
 
-	base->turn++;
 	base->ops->arm(base);
 	io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &limit, NULL);
 	io_uring_for_each_cqe(&ring, head, cqe) {

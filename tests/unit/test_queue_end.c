@@ -21,17 +21,17 @@
 #include "gateway/nbd/client.h"
 #include "gateway/ublk/tags.h"
 
-static int failing_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms);
+static int failing_wait(struct io_uring *ring, unsigned int count);
 
 static void fetch_nothing(struct tags *tags)
 {
 	(void)tags;
 }
 
-#define ring_submit_and_wait failing_wait
-#define tags_fetch_all	     fetch_nothing
+#define io_uring_submit_and_wait failing_wait
+#define tags_fetch_all		 fetch_nothing
 #include "gateway/disk/queue.c" /* NOLINT(bugprone-suspicious-include): its waits are made to fail */
-#undef ring_submit_and_wait
+#undef io_uring_submit_and_wait
 #undef tags_fetch_all
 
 #define CANARY	    0x5a
@@ -43,10 +43,9 @@ static bool poisons; /* the ring's descriptor is made another file's */
 static int turns;
 
 /* Arms what the turn wants armed; from the second turn on it fails. */
-static int failing_wait(struct io_uring *ring, uint32_t count, uint32_t limit_ms)
+static int failing_wait(struct io_uring *ring, unsigned int count)
 {
 	(void)count;
-	(void)limit_ms;
 	assert_true(io_uring_submit(ring) >= 0);
 	if (++turns < FAILS_AFTER)
 		return 0;
