@@ -35,45 +35,41 @@ struct parse {
 	unsigned int flags;
 	char *error;
 	unsigned int error_bytes;
-	/* Where the user's text stands, so that an error can tell the place; of what was cut out of it. */
-	const char *text, *cut;
-	size_t text_bytes, cut_bytes;
+	/* The user's text, in which an error tells the place. zone was cut out of it in front of cut, with the
+	 * "%25" before it; NULL: nothing was. */
+	const char *text, *cut, *zone;
+	size_t cut_characters;
 };
 
 /* --- errors --------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static int fail(const struct parse *parse, int code,
-						      const char *format, ...)
+static size_t characters_in(const char *first, const char *end)
 {
-	va_list arguments;
+	size_t characters = 0;
 
-	if (parse->error_bytes) {
-		va_start(arguments, format);
-		vsnprintf(parse->error, parse->error_bytes, format, arguments);
-		va_end(arguments);
-	}
-	return code;
+	for (; first < end; first++)
+		characters += ((unsigned char)*first & 0xc0) != 0x80;
+	return characters;
 }
 
-/* Which of the user's characters stands at place; 0: none, it was decoded, or made up. */
+/* Which of the user's characters stands at place, which is in the text, at its end, or in the zone. */
 static size_t position_of(const struct parse *parse, const char *place)
 {
-	size_t characters = 1;
+	size_t position;
 
-	if (!place || !parse->text || place < parse->text ||
-	    place > parse->text + parse->text_bytes)
-		return 0;
-	for (const char *p = parse->text; p < place; p++)
-		characters += ((unsigned char)*p & 0xc0) != 0x80;
-	return characters + (parse->cut && place >= parse->cut ? parse->cut_bytes : 0);
+	if (parse->zone && place >= parse->zone && place <= parse->zone + ZONE_BYTES_MAX + 1)
+		return 1 + characters_in(parse->text, parse->cut) + strlen("%25") +
+		       characters_in(parse->zone, place);
+	position = 1 + characters_in(parse->text, place);
+	return position + (parse->cut && place >= parse->cut ? parse->cut_characters : 0);
 }
 
-/* The same, and behind the sentence at which of the user's characters the part begins. */
+/* Writes the sentence, and behind it at which of the user's characters the part begins. */
 __attribute__((format(printf, 4, 5))) static int
 fail_at(const struct parse *parse, struct span span, int code, const char *format, ...)
 {
-	size_t position = position_of(parse, span.first), used;
 	va_list arguments;
+	size_t used;
 
 	if (!parse->error_bytes)
 		return code;
@@ -81,9 +77,8 @@ fail_at(const struct parse *parse, struct span span, int code, const char *forma
 	vsnprintf(parse->error, parse->error_bytes, format, arguments);
 	va_end(arguments);
 	used = strlen(parse->error);
-	if (position)
-		snprintf(parse->error + used, parse->error_bytes - used, " (at character %zu)",
-			 position);
+	snprintf(parse->error + used, parse->error_bytes - used, " (at character %zu)",
+		 position_of(parse, span.first));
 	return code;
 }
 
@@ -153,11 +148,11 @@ static int decode_bytes(const struct parse *parse, const char *what, struct span
 
 		if (byte < 0)
 			return fail_at(parse, (struct span){ raw.first + i, 0 }, -EINVAL,
-				       "%s: '%%' in '%s' is followed by no two hex digits", what,
+				       "%s: a '%%' in '%s' is not followed by two hex digits", what,
 				       QUOTED(raw));
 		if (byte == 0)
 			return fail_at(parse, (struct span){ raw.first + i, 0 }, -EINVAL,
-				       "%s '%s' holds %%00, which nothing named so can have", what,
+				       "%s '%s' contains %%00, which is not allowed there", what,
 				       QUOTED(raw));
 		if (bytes + 1 >= out_bytes)
 			return fail_at(parse, raw, -E2BIG, "%s '%s' is longer than %zu bytes", what,
@@ -204,8 +199,8 @@ static int take_port(const struct parse *parse, struct span port)
 	uint64_t number = NBD_PORT_DEFAULT;
 
 	if (port.bytes && !decimal(port, 1, 65535, &number))
-		return fail_at(parse, port, -EINVAL, "the port '%s' is no number from 1 to 65535",
-			       QUOTED(port));
+		return fail_at(parse, port, -EINVAL,
+			       "the port '%s' is not a number from 1 to 65535", QUOTED(port));
 	snprintf(parse->uri->port, sizeof(parse->uri->port), "%u", (unsigned int)number);
 	return 0;
 }
@@ -225,9 +220,10 @@ static int take_host_name(const struct parse *parse, struct span host)
 		return error;
 	for (; *out; out++) {
 		if (!host_byte_allowed((unsigned char)*out))
-			return fail_at(parse, host, -EINVAL,
-				       "the host '%s' holds a character that no host's name has",
-				       QUOTED(host));
+			return fail_at(
+				parse, host, -EINVAL,
+				"the host '%s' contains a character that host names cannot have",
+				QUOTED(host));
 	}
 	return 0;
 }
@@ -239,11 +235,13 @@ static int take_host_ipv6(const struct parse *parse, struct span address, struct
 	struct in6_addr binary;
 
 	if (address.bytes >= sizeof(text))
-		return fail_at(parse, address, -EINVAL, "'%s' is no IPv6 address", QUOTED(address));
+		return fail_at(parse, address, -EINVAL, "'%s' is not an IPv6 address",
+			       QUOTED(address));
 	memcpy(text, address.first, address.bytes);
 	text[address.bytes] = '\0';
 	if (strlen(text) != address.bytes || inet_pton(AF_INET6, text, &binary) != 1)
-		return fail_at(parse, address, -EINVAL, "'%s' is no IPv6 address", QUOTED(address));
+		return fail_at(parse, address, -EINVAL, "'%s' is not an IPv6 address",
+			       QUOTED(address));
 	inet_ntop(AF_INET6, &binary, text, sizeof(text));
 	if (!zone.first) {
 		strcpy(parse->uri->host, text);
@@ -254,7 +252,7 @@ static int take_host_ipv6(const struct parse *parse, struct span address, struct
 
 		if (byte >= 0x80 || !host_byte_allowed(byte))
 			return fail_at(parse, zone, -EINVAL,
-				       "the zone '%s' is no network interface's name",
+				       "the zone '%s' is not the name of a network interface",
 				       QUOTED(zone));
 	}
 	if (!zone.bytes || zone.bytes > ZONE_BYTES_MAX)
@@ -292,17 +290,18 @@ static int take_plain_host(const struct parse *parse, struct span host)
 	struct nbd_uri *uri = parse->uri;
 
 	if (!host.bytes)
-		return fail(parse, -EINVAL,
-			    "the target names no host: write host[:port][/export], or for a unix "
-			    "socket nbd+unix:///?socket=PATH");
+		return fail_at(parse, host, -EINVAL,
+			       "the target has no host: write host[:port][/export], or for a unix "
+			       "socket nbd+unix:///?socket=PATH");
 	if (host.bytes > NBD_HOST_BYTES_MAX)
 		return fail_at(parse, host, -E2BIG, "the host '%s' is longer than %d bytes",
 			       QUOTED(host), NBD_HOST_BYTES_MAX);
 	for (size_t i = 0; i < host.bytes; i++) {
 		if (!host_byte_allowed((unsigned char)host.first[i]))
-			return fail_at(parse, (struct span){ host.first + i, 0 }, -EINVAL,
-				       "the host '%s' holds a character that no host's name has",
-				       QUOTED(host));
+			return fail_at(
+				parse, (struct span){ host.first + i, 0 }, -EINVAL,
+				"the host '%s' contains a character that host names cannot have",
+				QUOTED(host));
 	}
 	if (!nbd_text_is_string(host.first, host.bytes))
 		return fail_at(parse, host, -EINVAL, "the host '%s' is not UTF-8 text",
@@ -383,10 +382,11 @@ static int take_scheme(const struct parse *parse, struct span scheme)
 		parse->uri->tls = schemes[i].tls;
 		return 0;
 	}
-	return fail_at(parse, scheme, -EINVAL,
-		       "'%s://' is no NBD scheme: nbd, nbd+unix, nbd+vsock, and nbds, nbds+unix, "
-		       "nbds+vsock with TLS are",
-		       QUOTED(scheme));
+	return fail_at(
+		parse, scheme, -EINVAL,
+		"'%s://' is not an NBD scheme: nbd, nbd+unix, nbd+vsock, and nbds, nbds+unix, "
+		"nbds+vsock with TLS are",
+		QUOTED(scheme));
 }
 
 /* --- query parameters --------------------------------------------------------------------------------- */
@@ -395,12 +395,21 @@ struct parameter {
 	const char *name;
 	char *out; /* in the uri */
 	size_t out_bytes;
-	bool tls;  /* only with nbds */
-	bool file; /* names a file that would be read: only with NBD_URI_ALLOW_FILES */
-	bool seen;
+	bool tls;	   /* only with nbds */
+	bool file;	   /* names a file that would be read: only with NBD_URI_ALLOW_FILES */
+	struct span value; /* as it was written, once the parameter was read */
 };
 
-enum { PARAMETERS = 6, PARAMETER_VERIFY_BYTES = 8 };
+enum {
+	PARAMETER_SOCKET,
+	PARAMETER_CERTIFICATES,
+	PARAMETER_PSK_FILE,
+	PARAMETER_TYPE,
+	PARAMETER_HOSTNAME,
+	PARAMETER_VERIFY,
+	PARAMETERS,
+};
+enum { PARAMETER_VERIFY_BYTES = 8 };
 
 static int take_socket(const struct parse *parse, struct span raw)
 {
@@ -418,7 +427,8 @@ static int take_socket(const struct parse *parse, struct span raw)
 	}
 	error = decode(parse, "the socket", raw, path, room);
 	if (!error && !strcmp(parse->uri->socket_path, "@"))
-		return fail(parse, -EINVAL, "the abstract socket has no name after its '@'");
+		return fail_at(parse, raw, -EINVAL,
+			       "the abstract socket has no name after its '@'");
 	return error;
 }
 
@@ -437,7 +447,7 @@ static int parameter_check(const struct parse *parse, const struct parameter *pa
 	const char *name = parameter->name;
 	bool is_socket = parameter->out == parse->uri->socket_path;
 
-	if (parameter->seen)
+	if (parameter->value.first)
 		return fail_at(parse, pair, -EINVAL, "the parameter '%s' is given twice", name);
 	if (is_socket && parse->uri->transport != NBD_TRANSPORT_UNIX)
 		return fail_at(
@@ -483,36 +493,46 @@ static int take_parameter(const struct parse *parse, struct parameter *parameter
 	error = parameter_check(parse, parameter, pair);
 	if (error)
 		return error;
-	parameter->seen = true;
 	if (equals)
 		value = (struct span){ equals + 1, pair.bytes - raw_name.bytes - 1 };
 	if (!value.bytes)
 		return fail_at(parse, pair, -EINVAL,
 			       "the parameter '%s' has no value: write %s=VALUE", name, name);
+	parameter->value = value;
 	if (parameter->out == parse->uri->socket_path)
 		return take_socket(parse, value);
 	return decode(parse, name, value, parameter->out, parameter->out_bytes);
 }
 
-/* What the parameters must be once all are read. */
-static int check_parameters(const struct parse *parse, const char *verify)
+/* At which of the user's characters the value begins; 0: there is none. */
+static size_t parameter_at(const struct parse *parse, const struct parameter *parameter)
 {
+	return parameter->value.first ? position_of(parse, parameter->value.first) : 0;
+}
+
+/* What the parameters must be once all are read. */
+static int check_parameters(const struct parse *parse, const struct parameter *parameters)
+{
+	const struct parameter *type = &parameters[PARAMETER_TYPE];
+	const struct parameter *verify = &parameters[PARAMETER_VERIFY];
 	struct nbd_uri *uri = parse->uri;
 
 	if (uri->transport == NBD_TRANSPORT_UNIX && !uri->socket_path[0])
-		return fail(parse, -EINVAL,
-			    "nbd+unix:// needs its socket: nbd+unix:///export?socket=PATH");
-	if (uri->tls_type[0] && strcmp(uri->tls_type, "x509") && strcmp(uri->tls_type, "psk") &&
-	    strcmp(uri->tls_type, "anon"))
-		return fail_at(parse, span_of(uri->tls_type), -EINVAL,
+		return fail_at(parse, span_of(parse->text), -EINVAL,
+			       "nbd+unix:// needs its socket: nbd+unix:///export?socket=PATH");
+	if (type->out[0] && strcmp(type->out, "x509") && strcmp(type->out, "psk") &&
+	    strcmp(type->out, "anon"))
+		return fail_at(parse, type->value, -EINVAL,
 			       "tls-type is '%s': it may be x509, psk or anon",
-			       QUOTED(span_of(uri->tls_type)));
-	if (verify[0] && strcmp(verify, "0") && strcmp(verify, "1"))
-		return fail_at(parse, span_of(verify), -EINVAL,
-			       "tls-verify-peer is '%s': it may be 0 or 1",
-			       QUOTED(span_of(verify)));
-	if (verify[0])
-		uri->tls_verify_peer = verify[0] - '0';
+			       QUOTED(type->value));
+	if (verify->out[0] && strcmp(verify->out, "0") && strcmp(verify->out, "1"))
+		return fail_at(parse, verify->value, -EINVAL,
+			       "tls-verify-peer is '%s': it may be 0 or 1", QUOTED(verify->value));
+	if (verify->out[0])
+		uri->tls_verify_peer = verify->out[0] - '0';
+	uri->socket_at = parameter_at(parse, &parameters[PARAMETER_SOCKET]);
+	uri->tls_certificates_at = parameter_at(parse, &parameters[PARAMETER_CERTIFICATES]);
+	uri->tls_psk_file_at = parameter_at(parse, &parameters[PARAMETER_PSK_FILE]);
 	return 0;
 }
 
@@ -521,14 +541,31 @@ static int take_query(const struct parse *parse, struct span query)
 	struct nbd_uri *uri = parse->uri;
 	char verify[PARAMETER_VERIFY_BYTES] = "";
 	struct parameter parameters[PARAMETERS] = {
-		{ "socket", uri->socket_path, sizeof(uri->socket_path), false, false, false },
-		{ "tls-certificates", uri->tls_certificates, sizeof(uri->tls_certificates), true,
-		  true, false },
-		{ "tls-psk-file", uri->tls_psk_file, sizeof(uri->tls_psk_file), true, true, false },
-		{ "tls-type", uri->tls_type, sizeof(uri->tls_type), true, false, false },
-		{ "tls-hostname", uri->tls_hostname, sizeof(uri->tls_hostname), true, false,
-		  false },
-		{ "tls-verify-peer", verify, sizeof(verify), true, false, false },
+		[PARAMETER_SOCKET] = { .name = "socket",
+				       .out = uri->socket_path,
+				       .out_bytes = sizeof(uri->socket_path) },
+		[PARAMETER_CERTIFICATES] = { .name = "tls-certificates",
+					     .out = uri->tls_certificates,
+					     .out_bytes = sizeof(uri->tls_certificates),
+					     .tls = true,
+					     .file = true },
+		[PARAMETER_PSK_FILE] = { .name = "tls-psk-file",
+					 .out = uri->tls_psk_file,
+					 .out_bytes = sizeof(uri->tls_psk_file),
+					 .tls = true,
+					 .file = true },
+		[PARAMETER_TYPE] = { .name = "tls-type",
+				     .out = uri->tls_type,
+				     .out_bytes = sizeof(uri->tls_type),
+				     .tls = true },
+		[PARAMETER_HOSTNAME] = { .name = "tls-hostname",
+					 .out = uri->tls_hostname,
+					 .out_bytes = sizeof(uri->tls_hostname),
+					 .tls = true },
+		[PARAMETER_VERIFY] = { .name = "tls-verify-peer",
+				       .out = verify,
+				       .out_bytes = sizeof(verify),
+				       .tls = true },
 	};
 
 	while (query.bytes) {
@@ -545,7 +582,7 @@ static int take_query(const struct parse *parse, struct span query)
 		query.first += step;
 		query.bytes -= step;
 	}
-	return check_parameters(parse, verify);
+	return check_parameters(parse, parameters);
 }
 
 /* --- authority and path ------------------------------------------------------------------------------- */
@@ -557,14 +594,23 @@ static struct span span_of_range(const UriTextRangeA *range)
 	return (struct span){ range->first, (size_t)(range->afterLast - range->first) };
 }
 
+/* What follows "://", up to the path, the query, the fragment or the end. */
+static struct span authority_of(const struct parse *parse)
+{
+	const char *authority = strstr(parse->text, "://") + 3;
+
+	return (struct span){ authority, strcspn(authority, "/?#") };
+}
+
 static int take_user(const struct parse *parse, struct span user)
 {
 	/* Not quoted: what follows the ':' may be somebody's password. */
 	if (user.first && memchr(user.first, ':', user.bytes))
-		return fail(parse, -EINVAL,
-			    "the user name is followed by ':' and a password: NBD has none, leave "
-			    "it out "
-			    "(a ':' in the name itself is written %%3A)");
+		return fail_at(parse, user, -EINVAL,
+			       "the user name is followed by ':' and a password: NBD has no "
+			       "passwords, leave "
+			       "it out "
+			       "(a ':' in the name itself is written %%3A)");
 	return decode(parse, "the user name", user, parse->uri->user, sizeof(parse->uri->user));
 }
 
@@ -576,12 +622,12 @@ static int take_vsock(const struct parse *parse, struct span host, struct span p
 	if (host.bytes && !decimal(host, 0, UINT32_MAX - 1, &cid))
 		return fail_at(
 			parse, host, -EINVAL,
-			"the vsock address '%s' is no number: it is the other side's CID, 2 for "
+			"the vsock address '%s' is not a number: it is the other side's CID, 2 for "
 			"the host of this virtual machine",
 			QUOTED(host));
 	if (port.bytes && !decimal(port, 1, UINT32_MAX - 1, &number))
 		return fail_at(parse, port, -EINVAL,
-			       "the vsock port '%s' is no number from 1 to %u", QUOTED(port),
+			       "the vsock port '%s' is not a number from 1 to %u", QUOTED(port),
 			       UINT32_MAX - 1);
 	parse->uri->vsock_cid = (uint32_t)cid;
 	parse->uri->vsock_port = (uint32_t)number;
@@ -594,11 +640,11 @@ static int take_tcp(const struct parse *parse, const UriUriA *parts, struct span
 	int error;
 
 	if (!host.bytes)
-		return fail(parse, -EINVAL,
-			    "the URI names no host: write nbd://localhost/ for this machine, or "
-			    "nbd+unix:///export?socket=PATH for a unix socket");
+		return fail_at(parse, authority_of(parse), -EINVAL,
+			       "the URI has no host: write nbd://localhost/ for this machine, or "
+			       "nbd+unix:///export?socket=PATH for a unix socket");
 	if (parts->hostData.ipFuture.first)
-		return fail_at(parse, host, -EINVAL, "'[%s]' is no IPv6 address", QUOTED(host));
+		return fail_at(parse, host, -EINVAL, "'[%s]' is not an IPv6 address", QUOTED(host));
 	error = take_port(parse, span_of_range(&parts->portText));
 	if (error)
 		return error;
@@ -615,20 +661,25 @@ static int take_authority(const struct parse *parse, const UriUriA *parts, struc
 
 	if (error)
 		return error;
-	switch (parse->uri->transport) {
-	case NBD_TRANSPORT_TCP:
+	if (parse->uri->transport == NBD_TRANSPORT_TCP)
 		return take_tcp(parse, parts, zone);
-	case NBD_TRANSPORT_VSOCK:
+	if (parse->uri->transport == NBD_TRANSPORT_VSOCK)
 		return take_vsock(parse, host, port);
-	case NBD_TRANSPORT_UNIX:
-		if (!host.bytes && !port.first)
-			return 0;
-		return fail_at(parse, host.bytes ? host : port, -EINVAL,
-			       "'%s' stands where a host would, and a unix socket has none: write "
-			       "nbd+unix:///export?socket=PATH, with three slashes",
-			       QUOTED(host.bytes ? host : port));
-	}
-	return fail(parse, -EINVAL, "unknown transport");
+	if (host.bytes || port.first)
+		return fail_at(
+			parse, host.bytes ? host : port, -EINVAL,
+			"'%s' is where a host would be, and a unix socket has no host: write "
+			"nbd+unix:///export?socket=PATH, with three slashes",
+			QUOTED(host.bytes ? host : port));
+	return 0;
+}
+
+static int fail_long_name(const struct parse *parse)
+{
+	struct span authority = authority_of(parse);
+
+	return fail_at(parse, span_of(authority.first + authority.bytes + 1), -E2BIG,
+		       "the export name is longer than %d bytes", NBD_STRING_BYTES_MAX);
 }
 
 /* The path less its first '/': uriparser has cut it at each. */
@@ -641,14 +692,15 @@ static int take_path(const struct parse *parse, const UriPathSegmentA *segment)
 		int error = decode_bytes(parse, "the export name", span_of_range(&segment->text),
 					 out + used, sizeof(parse->uri->export_name) - used);
 
+		if (error == -E2BIG)
+			return fail_long_name(parse);
 		if (error)
 			return error;
 		used += strlen(out + used);
 		if (!segment->next)
 			break;
 		if (used + 2 > sizeof(parse->uri->export_name))
-			return fail(parse, -E2BIG, "the export name is longer than %d bytes",
-				    NBD_STRING_BYTES_MAX);
+			return fail_long_name(parse);
 		out[used++] = '/';
 		out[used] = '\0';
 	}
@@ -720,7 +772,7 @@ static int take_parts(const struct parse *parse, const UriUriA *parts, struct sp
 	if (parts->fragment.first)
 		return fail_at(
 			parse, span_of_range(&parts->fragment), -EINVAL,
-			"'#%s' is a fragment, which an NBD URI has none of: a '#' in a name is "
+			"'#%s' is a fragment, which NBD URIs do not have: a '#' in a name is "
 			"written %%23",
 			QUOTED(span_of_range(&parts->fragment)));
 	error = take_authority(parse, parts, zone);
@@ -732,12 +784,12 @@ static int take_parts(const struct parse *parse, const UriUriA *parts, struct sp
 }
 
 /* Why uriparser stops at where. It takes the grammar of RFC 3986 and says no more than the place. */
-static int fail_syntax(const struct parse *parse, const char *text, const char *where)
+static int fail_syntax(const struct parse *parse, const char *where)
 {
-	const char *authority = strstr(text, "://") + 3;
-	const char *end = authority + strcspn(authority, "/?#");
-	const char *user_end = memrchr(authority, '@', (size_t)(end - authority));
-	const char *host = user_end ? user_end + 1 : authority;
+	struct span authority = authority_of(parse);
+	const char *end = authority.first + authority.bytes;
+	const char *user_end = memrchr(authority.first, '@', authority.bytes);
+	const char *host = user_end ? user_end + 1 : authority.first;
 	const char *percent = where;
 	struct span place = { where, strlen(where) };
 	struct span whole = { host, (size_t)(end - host) };
@@ -745,30 +797,31 @@ static int fail_syntax(const struct parse *parse, const char *text, const char *
 
 	/* Not quoted: it may be somebody's password. */
 	if (where < host)
-		return fail_at(parse, place, -EINVAL,
-			       "the user name holds a character that is written as %%XX (a ':' as "
-			       "%%3A; NBD has no password)");
+		return fail_at(
+			parse, place, -EINVAL,
+			"the user name contains a character that must be written as %%XX (a ':' as "
+			"%%3A; NBD has no password)");
 	if (where <= end && memchr(host, '[', whole.bytes))
 		return fail_at(parse, whole, -EINVAL,
-			       "'%s' is no IPv6 address in brackets, with no more than a :port "
-			       "behind it (the '%%' of a zone is written %%25)",
+			       "'%s' is not an IPv6 address in brackets with only a :port "
+			       "after it (the '%%' of a zone is written %%25)",
 			       QUOTED(whole));
 	while (percent > host && percent > where - 2 && *percent != '%')
 		percent--;
 	if (*percent == '%')
 		return fail_at(parse, span_of(percent), -EINVAL,
-			       "'%s': '%%' is followed by no two hex digits (a '%%' itself is "
+			       "'%s': the '%%' is not followed by two hex digits (a '%%' itself is "
 			       "written %%25)",
 			       QUOTED(span_of(percent)));
 	if (where <= end && memchr(host, ':', whole.bytes))
 		return fail_at(parse, whole, -EINVAL,
-			       "in '%s' no port, a number from 1 to 65535, follows the ':'",
+			       "'%s' has no port, a number from 1 to 65535, after its ':'",
 			       QUOTED(whole));
 	if (byte >= 0x80)
 		return fail_at(parse, place, -EINVAL,
-			       "'%s': letters outside ASCII are written as %%XX, each byte",
+			       "'%s': each byte of a letter outside ASCII must be written as %%XX",
 			       QUOTED(place));
-	return fail_at(parse, place, -EINVAL, "'%s': the character '%c' is written as %%%02X",
+	return fail_at(parse, place, -EINVAL, "'%s': the character '%c' must be written as %%%02X",
 		       QUOTED(place), byte < 0x20 || byte == 0x7f ? '?' : byte, byte);
 }
 
@@ -791,9 +844,9 @@ static int parse_split(const struct parse *parse, const char *text, struct span 
 	case URI_SUCCESS:
 		return take_parts(parse, &parts, zone);
 	case URI_ERROR_MALLOC:
-		return fail(parse, -E2BIG, "the URI has too many parts");
+		return fail_long_name(parse); /* only its '/' take so much room */
 	default:
-		return fail_syntax(parse, text, where ? where : text + strlen(text));
+		return fail_syntax(parse, where ? where : text + strlen(text));
 	}
 }
 
@@ -816,7 +869,8 @@ static struct span zone_cut(struct parse *parse, char *text, char *zone, size_t 
 		bytes = zone_bytes - 1;
 	memcpy(zone, percent + 3, bytes);
 	parse->cut = percent;
-	parse->cut_bytes = (size_t)(close - percent);
+	parse->cut_characters = characters_in(percent, close);
+	parse->zone = zone;
 	memmove(percent, close, strlen(close) + 1);
 	return (struct span){ zone, bytes };
 }
@@ -829,13 +883,13 @@ static int parse_uri(struct parse *parse, const char *text)
 
 	/* "://" further on, in "host/a://b" or "nbd:a://b", is neither form. */
 	if (text[0] == ':' || text + strcspn(text, ":/?#[@") != strstr(text, "://"))
-		return fail_at(parse, span_of(text), -EINVAL,
-			       "in '%s' no scheme stands before '://'", QUOTED(span_of(text)));
+		return fail_at(parse, span_of(text), -EINVAL, "'%s' has no scheme before its '://'",
+			       QUOTED(span_of(text)));
 	strcpy(copy, text);
 	parse->text = copy;
 	cut = zone_cut(parse, copy, zone, sizeof(zone));
 	error = parse_split(parse, copy, cut);
-	parse->text = parse->cut = NULL; /* the copy ends here */
+	parse->text = parse->cut = parse->zone = NULL; /* they end here */
 	return error;
 }
 
@@ -848,14 +902,13 @@ int nbd_uri_parse(struct nbd_uri *uri, const char *text, unsigned int flags, cha
 		.error = error,
 		.error_bytes = error_bytes,
 		.text = text,
-		.text_bytes = strlen(text),
 	};
 
 	memset(uri, 0, sizeof(*uri));
 	uri->tls_verify_peer = -1;
 	if (strlen(text) > URI_TEXT_BYTES_MAX)
-		return fail(&parse, -E2BIG, "the target is longer than %u bytes",
-			    URI_TEXT_BYTES_MAX);
+		return fail_at(&parse, span_of(text + URI_TEXT_BYTES_MAX), -E2BIG,
+			       "the target is longer than %u bytes", URI_TEXT_BYTES_MAX);
 	if (strstr(text, "://"))
 		return parse_uri(&parse, text);
 	if (!strncasecmp(text, "nbd:", 4) || !strncasecmp(text, "nbd+", 4) ||

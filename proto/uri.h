@@ -15,6 +15,7 @@
 #define PROTO_URI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/limits.h"
@@ -47,6 +48,9 @@ struct nbd_uri {
 	char tls_type[16]; /* "", "x509", "psk", "anon" */
 	char tls_hostname[NBD_HOST_BYTES_MAX + 1];
 	int tls_verify_peer; /* -1 absent, 0, 1 */
+	/* At which character of the text the value of a parameter begins that names a file; 0 when absent.
+	 * Only nbd_uri_parse() writes them, for the errors of whoever looks at the paths next. */
+	size_t socket_at, tls_certificates_at, tls_psk_file_at;
 };
 
 enum nbd_uri_flags {
@@ -56,8 +60,8 @@ enum nbd_uri_flags {
 /*
  * Parses text into *uri. Returns 0; -EINVAL (not understood), -E2BIG (a part is too long),
  * -EPERM (a file parameter without NBD_URI_ALLOW_FILES). error then holds one sentence that names or quotes
- * the offending part, never the content of a file, says what is allowed, and at which character of text
- * the part begins. *uri is then undefined. An export's name may be any bytes but NUL.
+ * the offending part, never the content of a file, says what is allowed, and ends with at which character of
+ * text the part begins: "(at character N)", counted from 1. *uri is then undefined. An export's name may be any bytes but NUL.
  */
 int nbd_uri_parse(struct nbd_uri *uri, const char *text, unsigned int flags, char *error,
 		  unsigned int error_bytes);

@@ -46,31 +46,56 @@ bool target_set_export(const struct options *options, const struct target_option
 	return true;
 }
 
+/* A path in the URI, and where in the user's text it begins. */
+struct uri_path {
+	const char *what;
+	char *path;
+	size_t path_bytes, at;
+};
+
 /* A relative path means the caller's directory, which the daemon does not have. An empty one, an
  * absolute one and an abstract socket's name stay. */
-static bool make_absolute(const struct options *options, const char *what, char *path,
-			  size_t path_bytes)
+static bool make_absolute(const struct options *options, struct uri_path uri)
 {
 	char directory[PATH_MAX], full[2 * PATH_MAX];
 	int bytes;
 
-	if (!path[0] || path[0] == '/' || path[0] == '@')
+	if (!uri.path[0] || uri.path[0] == '/' || uri.path[0] == '@')
 		return true;
 	if (!getcwd(directory, sizeof(directory))) {
-		output_error(options->verb, "%s '%s' is relative to a directory that is gone: %s",
-			     what, path, strerror(errno));
+		output_error(options->verb,
+			     "%s '%s' is relative to a directory that no longer exists: %s (at "
+			     "character %zu)",
+			     uri.what, uri.path, strerror(errno), uri.at);
 		return false;
 	}
 	bytes = snprintf(full, sizeof(full), "%s/%s", strcmp(directory, "/") ? directory : "",
-			 path);
-	if (bytes < 0 || (size_t)bytes >= path_bytes) {
+			 uri.path);
+	if (bytes < 0 || (size_t)bytes >= uri.path_bytes) {
 		output_error(options->verb,
 			     "%s '%s' is too long once made absolute (%zu bytes at most): use a "
-			     "shorter path",
-			     what, path, path_bytes - 1);
+			     "shorter path (at character %zu)",
+			     uri.what, uri.path, uri.path_bytes - 1, uri.at);
 		return false;
 	}
-	strcpy(path, full);
+	strcpy(uri.path, full);
+	return true;
+}
+
+static bool make_paths_absolute(const struct options *options, struct nbd_uri *uri)
+{
+	const struct uri_path paths[] = {
+		{ "the socket", uri->socket_path, sizeof(uri->socket_path), uri->socket_at },
+		{ "tls-certificates", uri->tls_certificates, sizeof(uri->tls_certificates),
+		  uri->tls_certificates_at },
+		{ "tls-psk-file", uri->tls_psk_file, sizeof(uri->tls_psk_file),
+		  uri->tls_psk_file_at },
+	};
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		if (!make_absolute(options, paths[i]))
+			return false;
+	}
 	return true;
 }
 
@@ -83,11 +108,7 @@ enum exit_code target_parse(const struct options *options, struct target_options
 		output_error(options->verb, "%s", error);
 		return EXIT_CODE_USAGE;
 	}
-	if (!target_set_export(options, wanted, uri) ||
-	    !make_absolute(options, "the socket", uri->socket_path, sizeof(uri->socket_path)) ||
-	    !make_absolute(options, "tls-certificates", uri->tls_certificates,
-			   sizeof(uri->tls_certificates)) ||
-	    !make_absolute(options, "tls-psk-file", uri->tls_psk_file, sizeof(uri->tls_psk_file)))
+	if (!target_set_export(options, wanted, uri) || !make_paths_absolute(options, uri))
 		return EXIT_CODE_USAGE;
 	return target_tls_complete(options, &wanted->tls, uri);
 }

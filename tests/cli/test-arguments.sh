@@ -110,16 +110,22 @@ refused 2 "--payload: 'magic' is none of auto, mapped, user-copy" connect --payl
 refused 2 "--export: the name is longer than 4096 bytes" connect --export "$(printf '%04097d' 0)" $T
 
 # --- targets
-refused 2 "'http://' is no NBD scheme" connect http://localhost/
+refused 2 "'http://' is not an NBD scheme" connect http://localhost/
 refused 2 "the port '0'" connect nbd://localhost:0/
 refused 2 "the parameter 'foo' is unknown" connect "nbd://localhost/?foo=1"
-refused 2 "names no host" connect nbd:///disk
+refused 2 "has no host" connect nbd:///disk
 refused 2 "needs its socket" connect nbd+unix:///disk
 refused 2 "no '//'" connect nbd:localhost:10809
 refused 2 "say it with --tls-hostname" connect "nbds+unix:///?socket=/nowhere"
 refused 2 "TLS options, but no TLS" connect --tls-ca /dev/null nbd://localhost/
 refused 2 "is not enough" connect "nbds://localhost/?tls-verify-peer=0"
-refused 2 "too long once made absolute" connect "nbd+unix:///?socket=$(printf '%0107d' 0)"
+refused 2 "(107 bytes at most): use a shorter path (at character 21)" connect "nbd+unix:///?socket=$(printf '%0107d' 0)"
+mkdir "$SCRATCH/gone"
+(
+	cd "$SCRATCH/gone" && rmdir "$SCRATCH/gone" || exit
+	refused 2 "directory that no longer exists: No such file or directory (at character 22)" \
+		connect "nbds+unix:///?socket=relative"
+)
 
 # --- a server to start
 refused 2 "'[' without its ']'" connect [ nbdkit memory 1G

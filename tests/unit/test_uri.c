@@ -5,6 +5,7 @@
  * offending part.
  * Method: a table of good texts with each field that differs from its default, formatted and parsed
  * again; a table of bad ones with the errno and a word of the sentence; the lengths at their limits.
+ * Every refusal of every test must name a place: a character of the text, or its end.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -219,59 +220,60 @@ static const struct bad {
 	const char *word; /* in the sentence */
 } bad[] = {
 	/* form and scheme */
-	{ "", -EINVAL, "names no host" },
+	{ "", -EINVAL, "has no host" },
 	{ "/run/nbd.sock", -EINVAL, "nbd+unix:///?socket=PATH" },
 	{ "http://h/", -EINVAL, "'http://'" },
 	{ "nbd+tcp://h/", -EINVAL, "'nbd+tcp://'" },
 	{ "nbdx://h/", -EINVAL, "'nbdx://'" },
-	{ "://h", -EINVAL, "no scheme" },
+	{ "://h", -EINVAL, "has no scheme" },
 	{ "nbd:h/x", -EINVAL, "no '//'" },
 	{ "nbd+unix:/x?socket=/s", -EINVAL, "no '//'" },
 	{ "nbd:unix:/run/s", -EINVAL, "no '//'" },
-	{ "nbd:a://b", -EINVAL, "no scheme" },
-	{ "host/a://b", -EINVAL, "no scheme" },
+	{ "nbd:a://b", -EINVAL, "has no scheme" },
+	{ "host/a://b", -EINVAL, "has no scheme" },
 	{ "nbd://h/#x", -EINVAL, "'#x'" },
-	{ "nbd://h/a b", -EINVAL, "' b': the character ' ' is written as %20 (at character 10)" },
-	{ "nbd://h/\xc3\xa9", -EINVAL, "%XX, each byte (at character 9)" },
+	{ "nbd://h/a b", -EINVAL,
+	  "' b': the character ' ' must be written as %20 (at character 10)" },
+	{ "nbd://h/\xc3\xa9", -EINVAL, "must be written as %XX (at character 9)" },
 	{ "nbd://h/%zz", -EINVAL,
-	  "no two hex digits (a '%' itself is written %25) (at character 9)" },
+	  "not followed by two hex digits (a '%' itself is written %25) (at character 9)" },
 	{ "nbd://h/%4", -EINVAL,
-	  "no two hex digits (a '%' itself is written %25) (at character 9)" },
+	  "not followed by two hex digits (a '%' itself is written %25) (at character 9)" },
 	{ "nbd://h/a[b", -EINVAL, "'[b'" },
 	/* host, port, user */
-	{ "nbd:///x", -EINVAL, "names no host" },
-	{ "nbd://", -EINVAL, "names no host" },
-	{ "nbd://:10809/", -EINVAL, "names no host" },
+	{ "nbd:///x", -EINVAL, "has no host" },
+	{ "nbd://", -EINVAL, "has no host" },
+	{ "nbd://:10809/", -EINVAL, "has no host" },
 	{ "nbd://h:0/", -EINVAL, "'0'" },
 	{ "nbd://h:65536/", -EINVAL, "'65536'" },
 	{ "nbd://h:99999999999999999999/", -EINVAL, "1 to 65535" },
-	{ "nbd://h:x/", -EINVAL, "'h:x' no port" },
+	{ "nbd://h:x/", -EINVAL, "'h:x' has no port" },
 	{ "nbd://h%00/", -EINVAL, "%00" },
-	{ "nbd://a%2Fb/", -EINVAL, "no host's name" },
-	{ "nbd://a,b/", -EINVAL, "no host's name" },
+	{ "nbd://a%2Fb/", -EINVAL, "host names cannot have" },
+	{ "nbd://a,b/", -EINVAL, "host names cannot have" },
 	{ "nbd://%FF/", -EINVAL, "UTF-8" },
-	{ "nbd://[::1", -EINVAL, "'[::1' is no IPv6 address" },
-	{ "nbd://[::g]/", -EINVAL, "'[::g]' is no IPv6 address" },
-	{ "nbd://[v1.x]/", -EINVAL, "no IPv6 address" },
+	{ "nbd://[::1", -EINVAL, "'[::1' is not an IPv6 address" },
+	{ "nbd://[::g]/", -EINVAL, "'[::g]' is not an IPv6 address" },
+	{ "nbd://[v1.x]/", -EINVAL, "not an IPv6 address" },
 	{ "nbd://[fe80::1%eth0]/", -EINVAL, "written %25" },
 	{ "nbd://[fe80::1%25]/", -EINVAL, "1 to 15" },
 	{ "nbd://[fe80::1%250123456789abcdef]/", -EINVAL, "1 to 15" },
 	{ "nbd://[fe80::1%25a%2F]/", -EINVAL, "zone" },
 	{ "nbd://alice:secret@h/", -EINVAL, "password" },
-	{ "nbd://alice:secret@h:x/", -EINVAL, "no port" },
+	{ "nbd://alice:secret@h:x/", -EINVAL, "has no port" },
 	{ "nbd://alice:a secret@h/", -EINVAL, "user name" },
 	{ "nbd://alice:%secret@h/", -EINVAL, "user name" },
 	{ "nbd://alice:secret@[::g]/", -EINVAL, "'[::g]'" },
 	{ "nbd://al\xc3\xa9:secret@h/", -EINVAL, "user name" },
 	{ "nbd://%00@h/", -EINVAL, "%00" },
 	/* export */
-	{ "nbd://h/a%00b", -EINVAL, "export name 'a%00b' holds %00" },
+	{ "nbd://h/a%00b", -EINVAL, "export name 'a%00b' contains %00" },
 	/* unix */
 	{ "nbd+unix:///x", -EINVAL, "needs its socket" },
 	{ "nbd+unix:///?socket", -EINVAL, "no value" },
 	{ "nbd+unix:///?socket=", -EINVAL, "no value" },
-	{ "nbd+unix:///?socket=@", -EINVAL, "no name" },
-	{ "nbd+unix:///?socket=%00", -EINVAL, "no name" },
+	{ "nbd+unix:///?socket=@", -EINVAL, "has no name" },
+	{ "nbd+unix:///?socket=%00", -EINVAL, "has no name" },
 	{ "nbd+unix:///?socket=/a%00b", -EINVAL, "%00" },
 	{ "nbd+unix:///?socket=%00a%00b", -EINVAL, "%00" },
 	{ "nbd+unix://h/?socket=/s", -EINVAL, "'h'" },
@@ -306,29 +308,63 @@ static const struct bad {
 	{ "h:/x", -EINVAL, "without a port" },
 	{ "h:nbd", -EINVAL, "'nbd'" },
 	{ "h:0", -EINVAL, "1 to 65535" },
-	{ ":10809", -EINVAL, "names no host" },
-	{ "u@h", -EINVAL, "no host's name" },
-	{ "a b", -EINVAL, "no host's name" },
+	{ ":10809", -EINVAL, "has no host" },
+	{ "u@h", -EINVAL, "host names cannot have" },
+	{ "a b", -EINVAL, "host names cannot have" },
 	{ "[::1", -EINVAL, "without its ']'" },
 	{ "[::1]x", -EINVAL, "follows the ']'" },
 	{ "[::1]:", -EINVAL, "without a port" },
-	{ "[h]", -EINVAL, "no IPv6 address" },
-	{ "[]", -EINVAL, "no IPv6 address" },
+	{ "[h]", -EINVAL, "not an IPv6 address" },
+	{ "[]", -EINVAL, "not an IPv6 address" },
 	{ "[fe80::1%]", -EINVAL, "1 to 15" },
 	{ "\xff", -EINVAL, "UTF-8" },
 };
 
-static void test_bad(void **state)
+static size_t characters(const char *text)
+{
+	size_t count = 0;
+
+	for (; *text; text++)
+		count += ((unsigned char)*text & 0xc0) != 0x80;
+	return count;
+}
+
+/* The sentence ends with a place that the text has. */
+static void check_place(const char *text, const char *error)
+{
+	const char *place = strrchr(error, '(');
+	size_t position = 0;
+	char exact[48];
+
+	if (place)
+		sscanf(place, "(at character %zu)", &position);
+	snprintf(exact, sizeof(exact), "(at character %zu)", position);
+	if (!place || strcmp(place, exact) || position < 1 || position > characters(text) + 1)
+		fail_msg("no place in: %s", error);
+}
+
+/* Parses what must be refused; the errno. */
+static int refuse(const char *text, unsigned int flags, char *error, unsigned int error_bytes)
 {
 	struct nbd_uri uri;
+	int got;
+
+	error[0] = '\0';
+	got = nbd_uri_parse(&uri, text, flags, error, error_bytes);
+	if (!got)
+		fail_msg("taken: %.80s", text);
+	check_place(text, error);
+	return got;
+}
+
+static void test_bad(void **state)
+{
 	char error[400];
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
-		int got;
+		int got = refuse(bad[i].text, NBD_URI_ALLOW_FILES, error, sizeof(error));
 
-		error[0] = '\0';
-		got = nbd_uri_parse(&uri, bad[i].text, NBD_URI_ALLOW_FILES, error, sizeof(error));
 		print_message("  %s: %s\n", bad[i].text, error);
 		assert_int_equal(got, bad[i].error);
 		if (!strstr(error, bad[i].word))
@@ -362,14 +398,30 @@ static void test_places(void **state)
 		{ "d\xc3\xbc:x", "(at character 4)" },
 		{ "[::1]:x", "(at character 7)" },
 		{ "[::1]x", "(at character 6)" },
+		{ "", "(at character 1)" },
+		{ ":10809", "(at character 1)" },
+		{ "nbd://", "(at character 7)" },
+		{ "nbd:///x", "(at character 7)" },
+		{ "nbd://:10809/", "(at character 7)" },
+		{ "nbd://al:secret@h/", "(at character 7)" },
+		{ "nbd+unix:///x", "(at character 1)" },
+		{ "nbd+unix:///?socket=@", "(at character 21)" },
+		{ "nbd+unix:///?socket=%00", "(at character 24)" },
+		{ "nbds://h/?tls-type=none", "(at character 20)" },
+		{ "nbds://h/?tls-verify-peer=2", "(at character 27)" },
+		{ "nbds://h/?tls-verify-peer=no&tls-type=psk", "(at character 27)" },
+		{ "nbd://[fe80::1%25]/", "(at character 18)" },
+		{ "nbd://[fe80::1%250123456789abcdef]/", "(at character 18)" },
+		{ "nbd://[fe80::1%25a%2F]/", "(at character 18)" },
+		{ "nbd://[fe80::1%25\xc3\xbc]/", "(at character 18)" },
+		{ "nbd://[fe80::1%25\xc3\xbc]:0/", "(at character 21)" },
+		{ "[fe80::1%]", "(at character 10)" },
 	};
-	struct nbd_uri uri;
 	char error[400];
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		assert_int_equal(nbd_uri_parse(&uri, rows[i].text, NBD_URI_ALLOW_FILES, error,
-					       sizeof(error)),
+		assert_int_equal(refuse(rows[i].text, NBD_URI_ALLOW_FILES, error, sizeof(error)),
 				 -EINVAL);
 		if (!strstr(error, rows[i].word))
 			fail_msg("no \"%s\" in: %s", rows[i].word, error);
@@ -410,7 +462,7 @@ static const struct limit {
 static void test_limits(void **state)
 {
 	struct nbd_uri uri;
-	char error[400];
+	char error[400], longer[48];
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(limits); i++) {
@@ -421,10 +473,28 @@ static void test_limits(void **state)
 		print_message("  %s%s x %zu%s\n", limit->prefix, limit->what, limit->fits,
 			      limit->suffix);
 		assert_int_equal(nbd_uri_parse(&uri, fits, 1, error, sizeof(error)), 0);
-		assert_int_equal(nbd_uri_parse(&uri, over, 1, error, sizeof(error)), -E2BIG);
-		assert_non_null(strstr(error, "longer than"));
+		assert_int_equal(refuse(over, 1, error, sizeof(error)), -E2BIG);
+		snprintf(longer, sizeof(longer), "is longer than %zu bytes", limit->fits);
+		assert_non_null(strstr(error, longer));
 		free(fits);
 		free(over);
+	}
+}
+
+/* The limit is the whole name's, in whichever of its segments it is passed. */
+static void test_long_path(void **state)
+{
+	static const char *const suffixes[] = { "", "/", "/b", "/b/c" };
+	char error[400];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(suffixes); i++) {
+		char *text = repeat("nbd://h/b/", "a", NBD_STRING_BYTES_MAX - 1, suffixes[i]);
+
+		assert_int_equal(refuse(text, 0, error, sizeof(error)), -E2BIG);
+		assert_string_equal(error,
+				    "the export name is longer than 4096 bytes (at character 9)");
+		free(text);
 	}
 }
 
@@ -432,7 +502,6 @@ static void test_limits(void **state)
 static void test_too_much(void **state)
 {
 	static const char *const prefixes[] = { "nbd://h/", "nbd://", "nbd://h/?", "nbd://[", "" };
-	struct nbd_uri uri;
 	char error[400];
 
 	(void)state;
@@ -440,7 +509,7 @@ static void test_too_much(void **state)
 		for (size_t count = 39000; count <= 60000; count += 21000) {
 			char *text = repeat(prefixes[i], "/", count, "");
 
-			assert_true(nbd_uri_parse(&uri, text, 0, error, sizeof(error)) < 0);
+			assert_true(refuse(text, 0, error, sizeof(error)) < 0);
 			free(text);
 		}
 	}
@@ -452,12 +521,9 @@ static void test_files_not_allowed(void **state)
 	char error[400];
 
 	(void)state;
-	assert_int_equal(nbd_uri_parse(&uri, "nbds://h/?tls-psk-file=/k", 0, error, sizeof(error)),
-			 -EPERM);
+	assert_int_equal(refuse("nbds://h/?tls-psk-file=/k", 0, error, sizeof(error)), -EPERM);
 	assert_non_null(strstr(error, "'tls-psk-file'"));
-	assert_int_equal(
-		nbd_uri_parse(&uri, "nbds://h/?tls-certificates=/k", 0, error, sizeof(error)),
-		-EPERM);
+	assert_int_equal(refuse("nbds://h/?tls-certificates=/k", 0, error, sizeof(error)), -EPERM);
 	/* A socket is where the server is, not a file that is read. */
 	assert_int_equal(nbd_uri_parse(&uri, "nbd+unix:///?socket=/s", 0, error, sizeof(error)), 0);
 }
@@ -498,10 +564,15 @@ static void test_error_room(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	    cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_places),	    cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_too_much),    cmocka_unit_test(test_files_not_allowed),
-		cmocka_unit_test(test_format_room), cmocka_unit_test(test_error_room),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_long_path),
+		cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_files_not_allowed),
+		cmocka_unit_test(test_format_room),
+		cmocka_unit_test(test_error_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
