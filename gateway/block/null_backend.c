@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/block/null_backend.h"
 
-#include <stddef.h>
-
 static void submit(struct block_backend *backend, struct block_request *request)
 {
 	struct payload *payload = backend->payload;

@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "gateway/common/log.h"
+#include "tls/clock.h"
 
 /* Beside one command for each tag: the backend's operations, tick, mailbox, cancels. */
-#define EXTRA_ENTRIES 64
-#define SUBMIT_TRIES  1000
+#define EXTRA_ENTRIES	64
+#define SUBMIT_TRIES	1000
+#define SUBMIT_PAUSE_MS 5
 /* How long a call waits for what cannot be cancelled at once. */
 #define CANCEL_MS 100
 
@@ -67,14 +68,13 @@ void ring_close(struct io_uring *ring)
 
 struct io_uring_sqe *ring_sqe(struct io_uring *ring, uint32_t kind, uint32_t index)
 {
-	const struct timespec nap = { .tv_nsec = 5000000 };
 	struct io_uring_sqe *sqe;
 
 	for (int tries = 0; !(sqe = io_uring_get_sqe(ring)); tries++) {
 		int ret = io_uring_submit(ring);
 
 		if (tries > 0) /* short of memory, or of room for completions: that passes */
-			nanosleep(&nap, NULL);
+			clock_pause_ms(SUBMIT_PAUSE_MS);
 
 		if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY) {
 			log_error("io_uring takes no submissions: %s", strerror(-ret));

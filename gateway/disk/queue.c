@@ -11,12 +11,13 @@
 
 #include "gateway/common/log.h"
 #include "gateway/disk/process.h"
+#include "tls/clock.h"
 
 #define SUBMIT_TRIES  1000
 #define JOIN_SLICE_MS 100
 /* What is cancelled at the end comes back at once, or perhaps never. */
-#define DRAIN_TRIES  20
-#define DRAIN_NAP_MS 5
+#define DRAIN_TRIES    20
+#define DRAIN_PAUSE_MS 5
 
 /* Forward only; each step may be left out. */
 static void move(struct queue *queue, enum queue_state to)
@@ -248,12 +249,11 @@ static void note_returned(struct queue *queue)
  * where the ring has failed. What does not come back keeps its memory (queue_close()). */
 static void drain(struct queue *queue)
 {
-	const struct timespec nap = { .tv_nsec = DRAIN_NAP_MS * 1000000L };
 	int ret = 0;
 
 	for (int tries = 0; ring_holds_memory(queue) && tries < DRAIN_TRIES; tries++) {
 		if (tries > 0)
-			nanosleep(&nap, NULL);
+			clock_pause_ms(DRAIN_PAUSE_MS);
 		ret = ring_cancel_all(&queue->ring);
 		note_returned(queue);
 		if (ret < 0)

@@ -2,6 +2,7 @@
 #include "gateway/ublk/tag_payload.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -85,44 +86,46 @@ static off_t user_copy_position(const struct tag_payload *payload, uint16_t tag,
 		       ((uint64_t)tag << UBLK_TAG_OFF) + offset_bytes);
 }
 
-static int user_copy_load(struct payload *base, uint16_t tag, uint32_t offset_bytes, void *to,
-			  uint32_t length_bytes)
+/* Moves bytes between memory and the request's pages. 0 or -errno. */
+static int user_copy(const struct tag_payload *payload, off_t position, uint8_t *memory,
+		     uint32_t length_bytes, bool to_pages)
 {
-	struct tag_payload *payload = tag_payload_of(base);
 	uint32_t done_bytes = 0;
 
 	while (done_bytes < length_bytes) {
-		ssize_t n = pread(payload->char_fd, (uint8_t *)to + done_bytes,
-				  length_bytes - done_bytes,
-				  user_copy_position(payload, tag, offset_bytes + done_bytes));
+		uint8_t *at = memory + done_bytes;
+		uint32_t left_bytes = length_bytes - done_bytes;
+		ssize_t n = to_pages ? pwrite(payload->char_fd, at, left_bytes, position)
+				     : pread(payload->char_fd, at, left_bytes, position);
 
-		if (n > 0)
+		if (n > 0) {
 			done_bytes += (uint32_t)n;
-		else if (n == 0 || errno != EINTR)
+			position += n;
+		} else if (n == 0 || errno != EINTR) {
 			return n < 0 ? -errno : -EIO;
+		}
 	}
 	stats_add(&payload->stats->copied_bytes, length_bytes);
 	return 0;
 }
 
+static int user_copy_load(struct payload *base, uint16_t tag, uint32_t offset_bytes, void *to,
+			  uint32_t length_bytes)
+{
+	const struct tag_payload *payload = tag_payload_of(base);
+
+	return user_copy(payload, user_copy_position(payload, tag, offset_bytes), to, length_bytes,
+			 false);
+}
+
 static int user_copy_store(struct payload *base, uint16_t tag, uint32_t offset_bytes,
 			   const void *from, uint32_t length_bytes)
 {
-	struct tag_payload *payload = tag_payload_of(base);
-	uint32_t done_bytes = 0;
+	const struct tag_payload *payload = tag_payload_of(base);
+	off_t position = user_copy_position(payload, tag, offset_bytes);
 
-	while (done_bytes < length_bytes) {
-		ssize_t n = pwrite(payload->char_fd, (const uint8_t *)from + done_bytes,
-				   length_bytes - done_bytes,
-				   user_copy_position(payload, tag, offset_bytes + done_bytes));
-
-		if (n > 0)
-			done_bytes += (uint32_t)n;
-		else if (n == 0 || errno != EINTR)
-			return n < 0 ? -errno : -EIO;
-	}
-	stats_add(&payload->stats->copied_bytes, length_bytes);
-	return 0;
+	/* Only read, being the source. */
+	return user_copy(payload, position, (uint8_t *)(uintptr_t)from, length_bytes, true);
 }
 
 static int user_copy_zero(struct payload *base, uint16_t tag, uint32_t offset_bytes,

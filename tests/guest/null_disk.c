@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/block/null_backend.h"
@@ -21,12 +20,13 @@
 #include "gateway/common/ublk_control.h"
 #include "gateway/disk/queue.h"
 #include "proto/wire.h"
+#include "tls/clock.h"
 
-#define DISK_BYTES   (256u << 20)
-#define MAX_IO_BYTES (1u << 20)
-#define COMMAND_MS   20000
-#define NODE_TRIES   2500
-#define NODE_NAP_NS  2000000
+#define DISK_BYTES    (256u << 20)
+#define MAX_IO_BYTES  (1u << 20)
+#define COMMAND_MS    20000
+#define NODE_TRIES    2500
+#define NODE_PAUSE_MS 2
 
 static struct ublk_control *control;
 static struct ublksrv_ctrl_dev_info info;
@@ -82,7 +82,6 @@ static void add_device(bool mapped, uint16_t depth)
 
 static int open_char_device(void)
 {
-	const struct timespec nap = { .tv_nsec = NODE_NAP_NS };
 	char path[32];
 	int fd = -1;
 
@@ -90,7 +89,7 @@ static int open_char_device(void)
 	for (int tries = 0; fd < 0 && tries < NODE_TRIES; tries++) {
 		fd = open(path, O_RDWR | O_CLOEXEC);
 		if (fd < 0)
-			nanosleep(&nap, NULL);
+			clock_pause_ms(NODE_PAUSE_MS);
 	}
 	check(path, fd < 0 ? -errno : 0);
 	return fd;

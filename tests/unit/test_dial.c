@@ -106,7 +106,7 @@ static void dial_and_read(const struct dial_address *address, uint64_t size_byte
 {
 	struct dial_result result;
 
-	dial_to(address, 1, 5000, &result);
+	dial_to(address, 1, 20000, &result);
 	if (result.error)
 		print_error("%s\n", result.sentence);
 	assert_int_equal(result.error, 0);
@@ -197,7 +197,7 @@ static void tcp_is_set_up(int family)
 	struct peer peer = peer_exec(nbdkit, peer_listen(family, NULL, 8, &address));
 	struct dial_result result;
 
-	assert_int_equal(dial_to(&address, 1, 5000, &result), 0);
+	assert_int_equal(dial_to(&address, 1, 20000, &result), 0);
 	assert_true(option_of(&result, IPPROTO_TCP, TCP_NODELAY));
 	assert_true(option_of(&result, SOL_SOCKET, SO_KEEPALIVE));
 	assert_in_range(option_of(&result, IPPROTO_TCP, TCP_KEEPIDLE) +
@@ -282,7 +282,7 @@ static void test_vsock(void **state)
 /* The same by target instead of by address: what resolving makes of it. */
 static void test_targets(void **state)
 {
-	struct dial_options options = { .target = &target, .timeout_ms = 5000 };
+	struct dial_options options = { .target = &target, .timeout_ms = 20000 };
 	struct dial_address address;
 	struct dial_result result;
 	struct peer peer;
@@ -333,7 +333,7 @@ static void test_qemu(void **state)
 	strcpy(target.export_name, "disk");
 	dial_and_read(&address, 3 << 20);
 	strcpy(target.export_name, "other");
-	assert_int_equal(dial_to(&address, 1, 5000, &result), -ENOENT);
+	assert_int_equal(dial_to(&address, 1, 20000, &result), -ENOENT);
 	assert_int_equal(result.exit_code, EXIT_CODE_REFUSED);
 	assert_non_null(strstr(result.sentence, "other"));
 	target.export_name[0] = '\0';
@@ -342,7 +342,7 @@ static void test_qemu(void **state)
 
 static void test_nbd_server(void **state)
 {
-	struct dial_options options = { .target = &target, .timeout_ms = 5000 };
+	struct dial_options options = { .target = &target, .timeout_ms = 30000 };
 	struct dial_result result;
 	char image[64], exports[120];
 	pid_t pid;
@@ -374,7 +374,7 @@ static void test_nbd_server(void **state)
 static void test_info(void **state)
 {
 	struct dial_options options = {
-		.target = &target, .timeout_ms = 5000, .goal = NBD_GOAL_INFO, .addresses_count = 1
+		.target = &target, .timeout_ms = 20000, .goal = NBD_GOAL_INFO, .addresses_count = 1
 	};
 	static const enum peer_script scripts[] = { PEER_SERVE, PEER_NO_INFO };
 	struct dial_address address;
@@ -420,7 +420,7 @@ static void test_asks_less(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		peer = peer_script(rows[i].script, peer_listen(AF_INET, NULL, 8, &address));
-		assert_int_equal(dial_to(&address, 1, 5000, &result), 0);
+		assert_int_equal(dial_to(&address, 1, 20000, &result), 0);
 		assert_int_equal(result.export->framing, rows[i].framing);
 		dial_result_clear(&result);
 		assert_int_equal(peer_connections(&peer), rows[i].connections);
@@ -432,7 +432,7 @@ static void test_asks_less(void **state)
 static void test_info_asks_less_in_all(void **state)
 {
 	struct dial_options options = {
-		.target = &target, .timeout_ms = 5000, .goal = NBD_GOAL_INFO, .addresses_count = 1
+		.target = &target, .timeout_ms = 20000, .goal = NBD_GOAL_INFO, .addresses_count = 1
 	};
 	struct dial_address address;
 	struct dial_result result;
@@ -560,7 +560,7 @@ static void test_first_refused(void **state)
 	(void)state;
 	peer_nobody(AF_INET, &addresses[0]);
 	peer = peer_exec(nbdkit, peer_listen(AF_INET6, NULL, 8, &addresses[1]));
-	assert_int_equal(dial_to(addresses, 2, 5000, &result), 0);
+	assert_int_equal(dial_to(addresses, 2, 20000, &result), 0);
 	assert_memory_equal(&result.peer, &addresses[1], sizeof(result.peer));
 	dial_result_clear(&result);
 	peer_stop(&peer);
@@ -701,7 +701,7 @@ static void test_task(void **state)
 	atomic_int alive = 1;
 	struct dial_address address;
 	struct dial_options options = { .target = &target,
-					.timeout_ms = 5000,
+					.timeout_ms = 20000,
 					.addresses = &address,
 					.addresses_count = 1,
 					.progress = count_progress,
@@ -818,7 +818,7 @@ static void test_abandon_anywhere(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 60; i++) {
 		struct dial_options options = { .target = &target,
-						.timeout_ms = 5000,
+						.timeout_ms = 20000,
 						.addresses = &address,
 						.addresses_count = 1 };
 		struct dial_task *task;

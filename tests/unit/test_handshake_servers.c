@@ -27,7 +27,7 @@
 enum {
 	START_TIMEOUT_MS = 10000,
 	START_POLL_MS = 20,
-	IO_TIMEOUT_S = 5,
+	IO_TIMEOUT_S = 30,
 	REQUESTS = 8,
 	DATA_BYTES = 128 << 10,
 	RECEIVE_BYTES = 4093, /* odd, so that headers are cut */
