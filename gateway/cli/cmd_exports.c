@@ -12,6 +12,7 @@
 #include "gateway/cli/output.h"
 #include "gateway/cli/look.h"
 #include "gateway/common/dial.h"
+#include "gateway/common/json_text.h"
 #include "proto/text.h"
 #include "proto/wire.h"
 #include "tls/clock.h"
@@ -107,10 +108,10 @@ static json_t *entry_to_json(const struct dial_listed *entry)
 	bool unknown = !entry->known, no_blocks = unknown || !entry->block_sizes_given;
 
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "name",
-			 output_json_text(entry->name, entry->name_bytes), "name_hex",
-			 output_json_hex(entry->name, entry->name_bytes), "description",
-			 output_json_text(entry->description, entry->description_bytes),
-			 "size_bytes", json_unless(unknown, entry->size_bytes), "read_only",
+			 json_text(entry->name, entry->name_bytes), "name_hex",
+			 json_text_hex(entry->name, entry->name_bytes), "description",
+			 json_text(entry->description, entry->description_bytes), "size_bytes",
+			 json_unless(unknown, entry->size_bytes), "read_only",
 			 unknown ? json_null() : json_boolean(entry->flags & NBD_FLAG_READ_ONLY),
 			 "features", unknown ? json_null() : features_to_json(entry->flags),
 			 "block_minimum_bytes", json_unless(no_blocks, entry->block_minimum_bytes),

@@ -10,6 +10,7 @@
 #include "gateway/cli/disks.h"
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
+#include "gateway/common/json_text.h"
 #include "gateway/common/link_file.h"
 #include "gateway/common/server_tag.h"
 #include "gateway/common/target_text.h"
@@ -18,9 +19,9 @@
 #define LIST_TIMEOUT_MS 2000
 
 static const char *const brief_keys[] = {
-	"device",	    "number", "pid",	    "state",	       "target",
-	"export",	    "owner",  "size_bytes", "read_only",       "connections_live",
-	"connections_lost", "name",   "link",	    "link_shared_with"
+	"device",	    "number",		"pid",	 "state",      "target",
+	"export",	    "export_hex",	"owner", "size_bytes", "read_only",
+	"connections_live", "connections_lost", "name",	 "link",       "link_shared_with"
 };
 
 #define BRIEF_KEYS (sizeof(brief_keys) / sizeof(brief_keys[0]))
@@ -74,16 +75,15 @@ static const char *state_without_answer(const struct traces *traces, int error)
 
 static json_t *state_of_record(const struct disk_record *record)
 {
+	const char *export_name = record->config.target.export_name;
 	char target[16384];
 
 	target_describe(&record->config.target, record->config.command, target, sizeof(target));
-	return json_pack("{s:s, s:s, s:o, s:s, s:I, s:b}", "name", record->config.name, "target",
-			 target, "export",
-			 output_json_text(record->config.target.export_name,
-					  strlen(record->config.target.export_name)),
-			 "owner", record->config.owner, "size_bytes",
-			 (json_int_t)record->size_bytes, "read_only",
-			 (int)record->config.read_only);
+	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:I, s:b}", "name", record->config.name,
+			 "target", target, "export", json_text(export_name, strlen(export_name)),
+			 "export_hex", json_text_hex(export_name, strlen(export_name)), "owner",
+			 record->config.owner, "size_bytes", (json_int_t)record->size_bytes,
+			 "read_only", (int)record->config.read_only);
 }
 
 static json_t *state_without_daemon(uint32_t number, int error)

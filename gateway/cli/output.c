@@ -178,32 +178,6 @@ int output_json(const char *verb, json_t *value)
 	return output_finish(verb);
 }
 
-json_t *output_json_text(const char *bytes, size_t count)
-{
-	char *text = malloc(3 * count + 1);
-	json_t *string = NULL;
-
-	if (text)
-		string = json_string(nbd_text_repair(text, bytes, count));
-	free(text);
-	return string;
-}
-
-json_t *output_json_hex(const char *bytes, size_t count)
-{
-	char *text = malloc(2 * count + 1);
-	json_t *string = NULL;
-
-	if (!text)
-		return NULL;
-	text[0] = '\0';
-	for (size_t i = 0; i < count; i++)
-		sprintf(text + 2 * i, "%02x", (unsigned char)bytes[i]);
-	string = json_string(text);
-	free(text);
-	return string;
-}
-
 const char *output_quoted(char *buf, size_t buf_bytes, const char *word)
 {
 	size_t used = (size_t)snprintf(buf, buf_bytes, "$'");

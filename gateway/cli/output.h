@@ -52,11 +52,6 @@ const char *output_size(char *buf, size_t buf_bytes, uint64_t size_bytes);
 /* Text of foreign origin made fit for a terminal: what nbd_text_printable() does not show becomes '?'. Returns buf (4 bytes or more); what does not fit ends with "...". */
 const char *output_text(char *buf, size_t buf_bytes, const char *text);
 
-/* Bytes of foreign origin as a JSON string: what is no UTF-8, and NUL, becomes U+FFFD; NULL: no memory. */
-json_t *output_json_text(const char *bytes, size_t count);
-/* The same bytes, exactly: "6e616d65". */
-json_t *output_json_hex(const char *bytes, size_t count);
-
 /* A word for a shell that knows $'...' (bash, ksh, zsh): $'a\377b', ASCII alone. Returns buf; "..." stands
  * at the end of what does not fit. */
 const char *output_quoted(char *buf, size_t buf_bytes, const char *word);

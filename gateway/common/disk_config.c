@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/common/json_text.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* --- the table of fields ---------------------------------------------------------------------------- */
@@ -211,17 +213,8 @@ void disk_config_clear(struct disk_config *config)
 static json_t *text_to_json(const char *text)
 {
 	json_t *string = json_string(text);
-	size_t count = strlen(text);
-	char *hex;
 
-	if (string)
-		return string;
-	hex = malloc(2 * count + 1);
-	for (size_t i = 0; hex && i < count; i++)
-		sprintf(hex + 2 * i, "%02x", (unsigned char)text[i]);
-	string = hex ? json_pack("{s:s}", "hex", hex) : NULL;
-	free(hex);
-	return string;
+	return string ? string : json_pack("{s:o}", "hex", json_text_hex(text, strlen(text)));
 }
 
 static json_t *words_to_json(char *const *words)

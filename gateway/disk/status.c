@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/disk/status.h"
 
+#include <string.h>
 #include <unistd.h>
 
+#include "gateway/common/json_text.h"
 #include "gateway/common/server_tag.h"
 #include "gateway/common/target_text.h"
 #include "gateway/common/tls_json.h"
@@ -147,20 +149,15 @@ static void add_identity(const struct disk *disk, json_t *status)
 	json_object_set_new(status, "swap", json_boolean(disk->is_swap));
 }
 
-/* A server's strings may be no UTF-8; JSON must be. */
-static json_t *server_string(const char *text)
-{
-	json_t *string = json_string(text);
-
-	return string ? string : json_string("(not UTF-8)");
-}
-
 static void add_export(const struct disk *disk, json_t *status)
 {
 	const struct nbd_export *export = disk->export;
+	/* Not as the server calls it: this is the name that was asked for, byte for byte. */
+	const char *name = disk->config.target.export_name;
 
-	json_object_set_new(status, "export", server_string(export->name));
-	json_object_set_new(status, "description", server_string(export->description));
+	json_object_set_new(status, "export", json_text(name, strlen(name)));
+	json_object_set_new(status, "export_hex", json_text_hex(name, strlen(name)));
+	json_object_set_new(status, "description", json_string(export->description));
 	json_object_set_new(status, "framing", json_string(framing_name(export->framing)));
 	json_object_set_new(status, "features", features(export->flags));
 	json_object_set_new(status, "payload_max_bytes", json_integer(export->payload_max_bytes));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gateway/cli/output.h"
+#include "gateway/common/json_text.h"
 #include "gateway/map/extents.h"
 #include "gateway/map/map.h"
 #include "gateway/map/session.h"
@@ -151,9 +152,8 @@ static int map_print_json(const struct map *map)
 
 	return output_json(map->look->verb,
 			   json_pack("{s:s, s:o, s:I, s:b, s:I, s:o, s:o}", "target",
-				     map->look->described, "export",
-				     output_json_text(name, strlen(name)), "size_bytes",
-				     (json_int_t)map->size_bytes, "complete",
+				     map->look->described, "export", json_text(name, strlen(name)),
+				     "size_bytes", (json_int_t)map->size_bytes, "complete",
 				     (int)(extents->end_bytes == map->size_bytes), "mapped_bytes",
 				     (json_int_t)extents->end_bytes, "extents",
 				     extents_to_json(extents), "totals", totals));

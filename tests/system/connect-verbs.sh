@@ -35,6 +35,40 @@ json_is_valid() {
 	check_equal "list of nothing, for people" '' "$(ublk-nbd list)"
 }
 
+# strange_name WHERE JSON: the export's name, as text and exactly.
+strange_name() {
+	check_equal "the export in $1" "61ff62 $(printf 'a\357\277\275b')" \
+		"$(printf '%s' "$2" | jq -r '"\(.export_hex) \(.export)"')"
+}
+
+# An export's name may be any bytes but NUL: programs are given all of them, with a daemon and without.
+names_of_other_bytes() {
+	cat >"$WORK/names" <<'END'
+#!/bin/sh
+case $1 in
+list_exports) printf 'INTERLEAVED\na\377b\nodd\n' ;;
+get_size) echo 1M ;;
+pread) dd if=/dev/zero bs="$3" count=1 2>/dev/null ;;
+*) exit 2 ;;
+esac
+END
+	chmod 755 "$WORK/names"
+	start_nbdkit names "$WORK/names.sock" sh "$WORK/names"
+	uri="nbd+unix:///a%FFb?socket=$WORK/names.sock"
+	check_equal "its exports" 61ff62 "$(ublk-nbd exports -o json "$uri" | json '.exports[0].name_hex')"
+	connect_disk "$uri"
+	check "list, for people" sh -c "ublk-nbd list | grep -q 'a%FFb'"
+	strange_name "list" "$(ublk-nbd list -o json | jq '.[0]')"
+	strange_name "status" "$(ublk-nbd status -o json "$DISK")"
+	pid=$(status_of .pid)
+	kill -KILL "$pid"
+	wait_for gone "$pid"
+	strange_name "a dead disk's list" "$(ublk-nbd list -o json | jq '.[0]')"
+	strange_name "a dead disk's status" "$(ublk-nbd status -o json "$DISK" 2>/dev/null)"
+	disconnect_disk
+	stop_server names
+}
+
 # connect prints the path only when the disk can be used: read at once, from another process.
 usable_at_once() {
 	for _ in 1 2 3 4 5; do
@@ -685,7 +719,7 @@ log_hangs() {
 
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring \
-	doctor_and_connect_agree defaults_and_wishes batches json_is_valid usable_at_once idempotent \
+	doctor_and_connect_agree defaults_and_wishes batches json_is_valid names_of_other_bytes usable_at_once idempotent \
 	idempotent_but_dead idempotent_but_degraded idempotent_at_once owners names numbers node_is_gone wrong_use \
 	in_the_foreground says_it_to_the_journal stdout_fails killed_before_told killed_while_starting \
 	log_hangs two_containers runtime_in_tmp of_version_0_1_0; do
