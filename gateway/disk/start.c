@@ -270,6 +270,24 @@ static bool choose_payload(struct disk *disk)
 	return true;
 }
 
+/*
+ * Stock drivers up to 6.14 learn of a daemon's end from an idle tag of a queue. Without one they wait for a
+ * request to time out, and in START_DEV, which reads the partition table with one request at a time, that
+ * takes 30 s: there is no place yet to set io_timeout (attendant.c). So a queue of one tag gets a second.
+ * UBLK_F_UPDATE_SIZE (6.16) stands for a driver that acts when the char device is closed.
+ */
+static uint16_t choose_depth(const struct disk *disk)
+{
+	uint64_t features = 0;
+
+	if (disk->config.queue_depth > 1)
+		return (uint16_t)disk->config.queue_depth;
+	if (ublk_control_get_features(disk->control, &features) == 0 &&
+	    features & UBLK_F_UPDATE_SIZE)
+		return 1;
+	return 2;
+}
+
 static bool add_device(struct disk *disk)
 {
 	uint32_t queues = disk->transports_count, cpus = usable_cpus();
@@ -280,7 +298,7 @@ static bool add_device(struct disk *disk)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s", sentence);
 	disk->info = (struct ublksrv_ctrl_dev_info){
 		.nr_hw_queues = (uint16_t)(queues < cpus ? queues : cpus),
-		.queue_depth = (uint16_t)disk->config.queue_depth,
+		.queue_depth = choose_depth(disk),
 		.max_io_buf_bytes = disk->geometry.max_io_bytes,
 		.dev_id = (uint32_t)disk->config.device,
 		.ublksrv_pid = getpid(),
