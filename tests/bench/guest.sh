@@ -306,7 +306,7 @@ connects() {
 
 # measure_connects TARGET
 measure_connects() {
-	case $1 in null_blk | fio-nbd) return ;; esac
+	case $1 in null_blk | null-* | fio-nbd) return ;; esac
 	while read -r name _ _ _ turns; do
 		[ "$name" != connect ] || break
 	done </bench/rows
