@@ -38,7 +38,7 @@ PIE := $(if $(SAN),,-pie)
 
 # Which libraries each part may use; nothing else may be linked.
 LIBS_disk := -luring -ljansson -lpthread
-LIBS_cli  := -luriparser -ljansson -luring -lpthread
+LIBS_cli  := -luriparser -ljansson -linih -luring -lpthread
 LIBS_map  := -lnbd -luriparser -ljansson -lpthread
 LIBS_tls  := -lssl -lcrypto -lpthread
 LIBS_test := -lnbd $(LIBS_cli) $(LIBS_tls)

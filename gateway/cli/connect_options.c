@@ -118,11 +118,7 @@ static bool take_name(struct connect_options *wanted)
 		strcpy(wanted->config.name, optarg);
 		return true;
 	}
-	output_error(
-		wanted->common.verb,
-		"--name: '%s' is no name of 1 to %d letters, digits and _ . -, beginning with a "
-		"letter, and not with ublkb or ublkc",
-		optarg, DISK_NAME_BYTES_MAX);
+	output_error(wanted->common.verb, "--name: '%s' is no name of " DISK_NAME_RULE, optarg);
 	return false;
 }
 

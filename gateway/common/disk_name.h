@@ -10,6 +10,9 @@
 #include <stddef.h>
 
 #define DISK_NAME_BYTES_MAX 40
+/* For a sentence: "'1a' is no name of ...". */
+#define DISK_NAME_RULE                                                                             \
+	"1 to 40 letters, digits and _ . -, beginning with a letter, and not with ublkb or ublkc"
 
 /* Whether text is 1 to DISK_NAME_BYTES_MAX letters, digits and _ . -, begins with a letter and not with ublkb
  * or ublkc. */
