@@ -218,8 +218,8 @@ install: $(PROGRAMS)
 	install -D -m 755 $(BUILD)/libexec/ublk-nbd-map $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-map
 	install -D -m 755 $(BUILD)/libexec/ublk-nbd-tls.so $(DESTDIR)$(LIBEXECDIR)/ublk-nbd-tls.so
 	install -D -m 644 gateway/54-ublk-nbd.rules $(DESTDIR)$(UDEVDIR)/54-ublk-nbd.rules
-	set -e; for page in gateway/man/*.1; do \
-		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man1/$${page##*/}; done
+	set -e; for page in gateway/man/*.[15]; do \
+		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 
 clean:
 	rm -rf build build-*

@@ -16,6 +16,7 @@ int cmd_resize(int argc, char **argv);
 int cmd_exports(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_config(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 #endif

@@ -15,9 +15,10 @@
 #define CONFIG_FILES_MAX      1000
 
 /*
- * Reads all files of count directories (from), the one that counts most first, into *config, which it initializes. A file that is not there is no fault; a link to /dev/null is an empty one. A
- * fault of CONFIG_ALL is one that cannot be read, is no file, is too large, or that somebody else may write to: it must
- * be root's or the caller's, and so must its directory. 0; -ENOMEM, and *config is cleared.
+ * Reads all files of count directories (from), the one that counts most first, into *config, which it initializes. A
+ * file that is not there is no fault; a link to /dev/null is an empty one. A fault of CONFIG_ALL is one that cannot be
+ * read, is no file, is too large, or that somebody else may write to: it must be root's or the caller's, and so must
+ * its directory. 0; -ENOMEM, and *config is cleared.
  */
 int config_load_from(const char *const *from, size_t count, struct config *config);
 

@@ -13,6 +13,7 @@
 static const char help[] =
 	"Usage: ublk-nbd connect [OPTION...] TARGET\n"
 	"       ublk-nbd connect [OPTION...] [ PROGRAM ARGUMENT... ]\n"
+	"       ublk-nbd connect [OPTION...] NAME | --all    as configured: ublk-nbd.conf(5)\n"
 	"Makes a block device of an NBD export and prints its path once it is usable.\n"
 	"      --export NAME          the export, instead of the one in TARGET\n"
 	"      --device N             the device's number (default: the first free one)\n"
@@ -26,10 +27,9 @@ static const char help[] =
 	"      --connections N        1 to 16, if the server allows (4, or the CPUs)\n"
 	"      --queue-depth N        requests at once in each queue, 1 to 4096 (128)\n"
 	"      --block-size SIZE      logical block (512, or what the server needs)\n"
-	"      --max-io-size SIZE     largest request, for tuning (1M)\n"
-	"      --payload HOW          auto, mapped or user-copy, for tuning (auto)\n"
-	"      --no-structured        simple replies only, for odd servers\n"
+	"      --max-io-size SIZE, --payload HOW, --no-structured  tuning, odd servers\n"
 	"      --tls, --tls-..., --ktls  TLS: see ublk-nbd-connect(1)\n"
+	"      --config DIR           the configuration, instead of /etc/ublk-nbd\n"
 	"      --foreground           stay, log to stderr, end with the device\n"
 	"  -o, --output json|text     json: all about the device\n"
 	"  -v, --verbose              tell each step\n"
@@ -49,6 +49,8 @@ enum {
 	PAYLOAD,
 	NO_STRUCTURED,
 	FOREGROUND,
+	ALL,
+	CONFIG,
 };
 
 static const struct option longs[] = {
@@ -67,6 +69,8 @@ static const struct option longs[] = {
 	{ "payload", required_argument, NULL, PAYLOAD },
 	{ "no-structured", no_argument, NULL, NO_STRUCTURED },
 	{ "foreground", no_argument, NULL, FOREGROUND },
+	{ "all", no_argument, NULL, ALL },
+	{ "config", required_argument, NULL, CONFIG },
 	OPTIONS_COMMON,
 	{ 0 },
 };
@@ -191,6 +195,12 @@ static bool take_option(struct connect_options *wanted, int option)
 	case FOREGROUND:
 		wanted->config.foreground = true;
 		return true;
+	case ALL:
+		wanted->all = true;
+		return true;
+	case CONFIG:
+		wanted->config_directory = optarg;
+		return true;
 	case DEVICE:
 		return take_device(wanted);
 	case NAME:
@@ -205,6 +215,50 @@ static bool take_option(struct connect_options *wanted, int option)
 		return take_number(wanted, option);
 	}
 }
+
+/* --- options of files -------------------------------------------------------------------------------------- */
+
+const struct option *connect_options_table(void)
+{
+	return longs;
+}
+
+bool connect_option_is_key(const struct option *option)
+{
+	static const int commands[] = { NAME, IDEMPOTENT, FOREGROUND, ALL, CONFIG, 'o', 'v', 'h' };
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (option->val == commands[i])
+			return false;
+	return true;
+}
+
+const struct option *connect_option_find(const char *key)
+{
+	for (const struct option *option = longs; option->name; option++)
+		if (!strcmp(option->name, key) && connect_option_is_key(option))
+			return option;
+	return NULL;
+}
+
+bool connect_options_set(struct connect_options *wanted, const struct option *option,
+			 const char *value)
+{
+	if (option->has_arg == no_argument) {
+		if (!strcmp(value, "no"))
+			return true;
+		if (strcmp(value, "yes")) {
+			output_error(wanted->common.verb, "--%s: '%s' is neither yes nor no",
+				     option->name, value);
+			return false;
+		}
+	}
+	optarg = (char *)value; /* where getopt(3) leaves it */
+	return target_option_take(&wanted->common, &wanted->target, option->val) &&
+	       take_option(wanted, option->val);
+}
+
+/* --- the whole ---------------------------------------------------------------------------------------------- */
 
 static int exit_with(struct connect_options *wanted, int exit_code)
 {
@@ -226,11 +280,13 @@ void connect_options_init(struct connect_options *wanted)
 	target_options_init(&wanted->target);
 }
 
-/* The word after the options: TARGET, unless a command was there. */
+/* The word after the options: TARGET, unless a command was there, or --all. */
 static bool take_word(struct connect_options *wanted, int argc, char **argv)
 {
 	bool command = wanted->config.command[0] != NULL;
 
+	if (wanted->all)
+		return options_check_words(&wanted->common, argc, 0, 0, "");
 	if (command && argc > optind) {
 		output_error(wanted->common.verb,
 			     "'%s' and a server to start: only one of them can be "
@@ -251,6 +307,7 @@ int connect_options_parse(struct connect_options *wanted, int argc, char **argv)
 	if (!command_take(wanted, &argc, argv))
 		return usage_exit(wanted);
 	while ((option = options_next(&wanted->common, argc, argv)) >= 0) {
+		wanted->disk_options |= option != ALL && option != CONFIG && option != IDEMPOTENT;
 		if (!target_option_take(&wanted->common, &wanted->target, option) ||
 		    !take_option(wanted, option))
 			return usage_exit(wanted);
@@ -261,6 +318,12 @@ int connect_options_parse(struct connect_options *wanted, int argc, char **argv)
 		output_error(wanted->common.verb,
 			     "--foreground stays with a disk of its own, and --idempotent may find "
 			     "one that is there: only one of them");
+		return usage_exit(wanted);
+	}
+	if (wanted->all && (wanted->disk_options || wanted->config.command[0])) {
+		output_error(wanted->common.verb,
+			     "--all takes each disk's options from the configuration: only "
+			     "--config, --idempotent, --output and --verbose go with it");
 		return usage_exit(wanted);
 	}
 	return take_word(wanted, argc, argv) ? OPTION_END : usage_exit(wanted);

@@ -14,9 +14,12 @@
 struct connect_options {
 	struct options common;
 	struct target_options target;
-	const char *word;	   /* TARGET; NULL with a command; borrowed from argv */
+	const char *word; /* TARGET; NULL with a command and with --all; borrowed from argv */
 	struct disk_config config; /* connect_options_clear() frees what it holds */
 	bool idempotent;
+	bool all;
+	bool disk_options;	      /* some that say how a disk is, not what the command does */
+	const char *config_directory; /* NULL: the usual ones; borrowed from argv */
 };
 
 /* The defaults. */
@@ -32,6 +35,20 @@ int connect_options_parse(struct connect_options *wanted, int argc, char **argv)
  * Reads the target, and checks what belongs together. OPTION_END: wanted->config is whole. OPTION_EXIT: as above.
  */
 int connect_options_complete(struct connect_options *wanted);
+
+/* The options, { 0 } behind the last. */
+const struct option *connect_options_table(void);
+
+/* Whether a configuration file may have it as a key: it says how a disk is, not what the command does. */
+bool connect_option_is_key(const struct option *option);
+
+/* The option of that key; NULL: there is none. */
+const struct option *connect_option_find(const char *key);
+
+/* As if --OPTION=VALUE stood on the command line, and for a flag "yes" or "no"; the value is borrowed. false: it has
+ * complained. */
+bool connect_options_set(struct connect_options *wanted, const struct option *option,
+			 const char *value);
 
 void connect_options_clear(struct connect_options *wanted);
 

@@ -24,6 +24,7 @@ static const struct verb verbs[] = {
 	{ "list", "", "the devices of this machine", cmd_list },
 	{ "status", "DEVICE", "all about one device", cmd_status },
 	{ "resize", "DEVICE", "take over the export's new size", cmd_resize },
+	{ "config", "ACTION", "check, show or apply the configured disks", cmd_config },
 	{ "exports", "TARGET", "what a server exports", cmd_exports },
 	{ "map", "TARGET", "which parts of an export hold data", cmd_map },
 	{ "info", "TARGET", "what connect would get from a server", cmd_info },

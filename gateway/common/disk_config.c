@@ -118,6 +118,7 @@ static const struct field fields[] = {
 	{ OWN(no_structured),	    BOOL,   ALWAYS },
 	{ OWN(foreground),	    BOOL,   NEVER },
 	{ OWN(verbose),		    BOOL,   NEVER },
+	{ OWN(configured),	    BOOL,   NEVER, .may_lack = true }, /* version 0.2.0 knew none */
 };
 /* clang-format on */
 

@@ -51,6 +51,7 @@ struct disk_config {
 	bool no_structured; /* do not negotiate structured replies: for tests and odd servers */
 	bool foreground;    /* stderr is a person's or a supervisor's: no journal */
 	bool verbose;
+	bool configured; /* of a configuration file, which may remove it again */
 	enum disk_payload payload;
 };
 

@@ -23,7 +23,7 @@ fits_screen() {
 # --- verbs and help
 fits_screen --help
 fits_screen -h
-for verb in connect disconnect list status resize exports map info doctor; do
+for verb in connect disconnect list status resize config exports map info doctor; do
 	fits_screen $verb --help
 	fits_screen $verb -h
 	refused 2 "unknown option '--nonsense'" $verb --nonsense

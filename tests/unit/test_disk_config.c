@@ -55,6 +55,7 @@ static struct disk_config full(void)
 	config.timeout_ms = 100;
 	config.connect_timeout_ms = 3600000;
 	config.read_only = config.no_structured = config.foreground = config.verbose = true;
+	config.configured = true;
 	config.payload = DISK_PAYLOAD_USER_COPY;
 	return config;
 }
@@ -123,7 +124,7 @@ static void test_format(void **state)
 		"\"queue_depth\":4096,\"block_size_bytes\":4096,\"max_io_bytes\":33554432,"
 		"\"timeout_ms\":100,\"dead_timeout_ms\":0,\"connect_timeout_ms\":3600000,"
 		"\"read_only\":true,\"no_structured\":true,\"foreground\":true,"
-		"\"verbose\":true}";
+		"\"verbose\":true,\"configured\":true}";
 	struct disk_config config = full();
 	json_t *object;
 	char *text;
@@ -231,7 +232,8 @@ static void refuse_each(const char *name)
 
 			if (odd) {
 				json_object_set_new(inner, key, json_null());
-			} else if (!strcmp(key, "name")) { /* 0.1.0 had none */
+			} else if (!strcmp(key, "name") || !strcmp(key, "configured")) {
+				/* older versions had none */
 				json_decref(object);
 				continue;
 			} else {
@@ -542,7 +544,8 @@ static void compare_each(const char *name)
 
 	json_object_foreach(fields, key, value)
 	{
-		bool same = !strcmp(key, "foreground") || !strcmp(key, "verbose");
+		bool same = !strcmp(key, "foreground") || !strcmp(key, "verbose") ||
+			    !strcmp(key, "configured");
 		json_t *object = json_deep_copy(pattern);
 
 		/* Objects are looked into by themselves, words in test_same_disk(); one has no other value. */
