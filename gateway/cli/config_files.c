@@ -54,18 +54,30 @@ static bool trust_check(struct config *config, const char *path, const struct st
 	return false;
 }
 
-/* The directory that file is in. */
-static bool directory_check(struct config *config, const char *file)
+static bool directory_is_trusted(struct config *config, const char *path)
 {
-	char path[PATH_MAX];
 	struct stat st = { 0 };
 	const char *copy;
 
-	snprintf(path, sizeof(path), "%.*s", (int)(strrchr(file, '/') - file), file);
 	if (!stat(path, &st) && is_trusted(&st))
 		return true;
 	copy = config_file_add(config, path);
 	return copy && trust_check(config, copy, &st);
+}
+
+/* Who may write to the directory that file is in, or to the one above conf.d, may put another file in its place. */
+static bool directory_check(struct config *config, const char *file)
+{
+	char path[PATH_MAX], *name;
+
+	snprintf(path, sizeof(path), "%.*s", (int)(strrchr(file, '/') - file), file);
+	if (!directory_is_trusted(config, path))
+		return false;
+	name = strrchr(path, '/');
+	if (!name || strcmp(name + 1, DROP_INS))
+		return true;
+	*name = '\0';
+	return directory_is_trusted(config, path);
 }
 
 static bool is_null_device(const struct stat *st)

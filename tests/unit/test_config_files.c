@@ -145,6 +145,12 @@ static void test_trust(void **state)
 	assert_true(config_is_faulty(&config, config_find(&config, "a")));
 	config_clear(&config);
 	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(chmod(places[2], 0777), 0); /* of 10.conf, below its conf.d */
+	load(&config);
+	assert_true(config.all_faulty);
+	assert_string_equal(config.faults[0].place.file, places[2]);
+	config_clear(&config);
+	assert_int_equal(chmod(places[2], 0755), 0);
 }
 
 static void test_nothing_there(void **state)
