@@ -132,6 +132,16 @@ $(BUILD)/tests/guest/tls_%: $(BUILD)/tests/guest/tls_%.o $(TLS_TEST_OBJS)
 
 guest-programs: $(PROGRAMS) $(GUEST_BINS)
 
+# --- the model test of the server's side: of the tree, only what that is made of -------------------
+MODEL_SRCS := $(wildcard tests/model/*.c gateway/block/*.c gateway/nbd/*.c) gateway/common/tcp.c \
+	$(DISK_PROTO_SRCS) $(TLS_SRCS)
+
+$(BUILD)/tests/model/model: $(call objs,$(MODEL_SRCS))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -luring -lssl -lcrypto -lpthread
+
+model: $(BUILD)/tests/model/model
+
 # --- fuzz targets: one per tests/fuzz/fuzz_*.c, with a seed corpus beside it -----------------------
 FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRCS))
@@ -232,17 +242,18 @@ help:
 	'test             set up everything and run every test' \
 	'test-long        the long repetitions and sanitizer passes' \
 	'test-kasan       our ublk driver on a kernel with KASAN and lockdep, which is built for it' \
-	'check            unit tests, lint, short fuzz: under 3 minutes' \
+	'check            unit tests, lint, short fuzz and model test: under 4 minutes' \
 	'bench            guest instructions per I/O, beside the rivals' \
 	'bench-driver     our ublk driver beside the kernel'"'"'s own' \
 	'tidy             clang-format, clang-tidy, dependency direction, lengths, file headers' \
 	'unit, fuzz       parts of check; FUZZ_SECONDS=600 for a long fuzz' \
+	'model            the model test of the server'"'"'s side, with SAN=...: tests/README.md' \
 	'install          DESTDIR= PREFIX=/usr/local' \
 	'modules          our own ublk driver: KVER=<release> KDIR=<its headers>; modules_install' \
 	'SAN=address,undefined   with any of these: a sanitizer build, in a tree of its own'
 
 -include $(shell find $(addprefix $(BUILD)/,gateway proto tls tests) -type f -name '*.d' 2>/dev/null)
 
-.PHONY: all guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long test-kasan \
+.PHONY: all model guest-programs unit-programs fuzz-targets deps unit fuzz check test test-long test-kasan \
 	bench bench-driver run shell tidy modules modules_install install clean help
 .SECONDARY:

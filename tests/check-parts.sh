@@ -3,7 +3,8 @@
 #
 # check-parts.sh - the parts of tests/check, which tests/all runs first.
 
-CHECK_FUZZ_S=60 # of fuzzing, for all targets together
+CHECK_FUZZ_S=60  # of fuzzing, for all targets together
+CHECK_MODEL_S=30 # of the model test, under AddressSanitizer and UBSan
 
 # built FOLDER SOURCE...: what make makes of these, in that folder of BUILD. (A part runs these by
 # itself, not through make, which would add a word of its own behind the summary.)
@@ -25,6 +26,19 @@ parts_of_check() {
 	part tidy 600 env "BUILD=$BUILD" tests/tidy
 	part_step build-fuzz 600 make -j2 "BUILD=$BUILD" fuzz-targets &&
 		part_of_fuzz fuzz 300 "$CHECK_FUZZ_S"
+	part_of_model address,undefined "$CHECK_MODEL_S"
+}
+
+# The model test as it is built with these sanitizers (a tree of its own: make's own name for it).
+model_program() {
+	printf 'build-%s/tests/model/model\n' "${1//,/-}"
+}
+
+# part_of_model SANITIZERS SECONDS: builds what it needs, and runs it so long.
+part_of_model() {
+	local name=model-${1//,/-}
+	part_step "build-$name" 600 make -j2 "SAN=$1" "BUILD=build-${1//,/-}" model &&
+		part "$name" $(($2 + 120)) tests/model/run "$name" "$(model_program "$1")" "$2"
 }
 
 # part_of_fuzz NAME LIMIT_S SECONDS: each target gets its share of SECONDS; two run at once.
