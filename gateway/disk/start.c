@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/common/device_limit.h"
 #include "gateway/common/dial_task.h"
 #include "gateway/common/log.h"
 #include "gateway/disk/disk.h"
@@ -243,11 +244,15 @@ static bool derive_geometry(struct disk *disk)
 
 static bool add_failed(struct disk *disk, int error)
 {
+	char sentence[512];
+
 	if (error == EBUSY)
 		return disk_fail(disk, EXIT_CODE_BUSY,
 				 "/dev/ublkb%d is taken: choose another "
 				 "--device, or none",
 				 disk->config.device);
+	if (device_limit_explain(error, "/sys", sentence, sizeof(sentence)))
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s", sentence);
 	if (error == EPERM || error == EACCES)
 		return disk_fail(disk, EXIT_CODE_SYSTEM,
 				 "the kernel does not let us add a ublk device: run as root (in a "
