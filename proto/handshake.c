@@ -241,7 +241,8 @@ static void on_greeting(struct nbd_handshake *hs)
 
 	if (wire_get64(hs->in) != NBD_MAGIC_INIT) {
 		fail(hs, EPROTO,
-		     "this is no NBD server: its first bytes are not NBD's. Is the port right?");
+		     "this is not an NBD server: its first bytes are not NBD's. Is the port "
+		     "right?");
 		return;
 	}
 	if (hs->in_bytes < GREETING_BYTES) {

@@ -171,7 +171,7 @@ int nbd_refusal_explain_close(const struct nbd_refusal *refusal, char *text, siz
 	if (!refusal->option) {
 		snprintf(text, text_bytes,
 			 "the server closed the connection without a greeting: it may not allow "
-			 "this client, or be no NBD server");
+			 "this client, or not be an NBD server");
 		return ECONNRESET;
 	}
 	if (refusal->option == NBD_OPT_EXPORT_NAME) {

@@ -388,7 +388,7 @@ static int set_name(SSL *ssl, const struct tls_options *options, char *sentence)
 	if (good)
 		return 0;
 	snprintf(sentence, TLS_SENTENCE_BYTES,
-		 "\"%s\" is no host name that a certificate can carry", options->hostname);
+		 "\"%s\" is not a host name that a certificate can contain", options->hostname);
 	ERR_clear_error();
 	return -EINVAL;
 }

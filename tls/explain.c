@@ -274,7 +274,7 @@ static const struct {
 	{ SSL_R_NO_SHARED_CIPHER, EPROTO,
 	  "the server and we share no cipher: see both sides' TLS policy" },
 	{ SSL_R_WRONG_VERSION_NUMBER, EPROTO,
-	  "what the server sent is no TLS: plain bytes came where the handshake should be" },
+	  "what the server sent is not TLS: plain bytes came where the handshake should be" },
 	{ SSL_R_UNEXPECTED_EOF_WHILE_READING, ECONNRESET,
 	  "the server closed the connection in the middle of TLS and does not say why: perhaps no "
 	  "TLS version or cipher is common, it has PSKs only (--tls-psk), or it wants a client "

@@ -72,7 +72,8 @@ int psk_read(const char *path, const char *identity, uint8_t *key, size_t *key_b
 			 path, identity);
 	else if (ret < 0)
 		snprintf(sentence, TLS_SENTENCE_BYTES,
-			 "the PSK file %.200s: the key of \"%s\" is no even number of hex digits, "
+			 "the PSK file %.200s: the key of \"%s\" is not an even number of hex "
+			 "digits, "
 			 "or "
 			 "longer than %d bytes",
 			 path, identity, PSK_KEY_BYTES_MAX);

@@ -106,7 +106,7 @@ static void info_print_forecast(const struct forecast *forecast)
 		     forecast->disk.read_only ? "read-only" : "read-write");
 	if (forecast->disk.tail_bytes > 0)
 		output_field("left out",
-			     "the last %llu bytes: the size is no multiple of the block",
+			     "the last %llu bytes: the size is not a multiple of the block",
 			     (unsigned long long)forecast->disk.tail_bytes);
 	output_field("logical block", "%s",
 		     output_size(block, sizeof(block), forecast->disk.logical_block_bytes));

@@ -104,7 +104,7 @@ static const char *header_name(struct reader *reader, const char *words)
 	name += strspn(name, BLANKS);
 	if (disk_name_is_valid(name))
 		return name;
-	FAULT(reader, "[disk %s]: '%s' is no name of " DISK_NAME_RULE, name, name);
+	FAULT(reader, "[disk %s]: '%s' is not a valid disk name: " DISK_NAME_RULE, name, name);
 	return NULL;
 }
 

@@ -122,7 +122,8 @@ static bool take_name(struct connect_options *wanted)
 		strcpy(wanted->config.name, optarg);
 		return true;
 	}
-	output_error(wanted->common.verb, "--name: '%s' is no name of " DISK_NAME_RULE, optarg);
+	output_error(wanted->common.verb, "--name: '%s' is not a valid disk name: " DISK_NAME_RULE,
+		     optarg);
 	return false;
 }
 
@@ -130,7 +131,7 @@ static bool take_payload(struct connect_options *wanted)
 {
 	if (!disk_payload_parse(optarg, &wanted->config.payload))
 		return true;
-	output_error(wanted->common.verb, "--payload: '%s' is none of auto, mapped, user-copy",
+	output_error(wanted->common.verb, "--payload: '%s' is not auto, mapped or user-copy",
 		     optarg);
 	return false;
 }

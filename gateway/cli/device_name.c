@@ -89,7 +89,7 @@ int device_name_parse(const char *text, uint32_t *number, char *error, size_t er
 			 (int)(strrchr(name, 'p') - name), name);
 	else
 		snprintf(error, error_bytes,
-			 "'%s' is no ublk device: it is written as 0, ublkb0, /dev/ublkb0, the "
+			 "'%s' is not a ublk device: it is written as 0, ublkb0, /dev/ublkb0, the "
 			 "path of a link to one, or the NAME of a disk",
 			 text);
 	return -EINVAL;

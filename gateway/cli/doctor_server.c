@@ -124,7 +124,7 @@ static void check_forecast(struct checks *checks, const struct nbd_export *expor
 			 : " (the server does not promise CAN_MULTI_CONN)");
 	if (forecast.disk.tail_bytes > 0)
 		check_warn(checks, "size",
-			   "no multiple of the block: the disk leaves out the last %llu bytes",
+			   "not a multiple of the block: the disk leaves out the last %llu bytes",
 			   (unsigned long long)forecast.disk.tail_bytes);
 }
 

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 		return output_finish(NULL);
 	}
 	if (name[0])
-		output_error(NULL, "'%s' is no verb; see 'ublk-nbd --help'", name);
+		output_error(NULL, "'%s' is not a verb; see 'ublk-nbd --help'", name);
 	else
 		output_error(NULL, "what is to be done? See 'ublk-nbd --help'");
 	return EXIT_CODE_USAGE;

@@ -184,7 +184,7 @@ bool option_number(const struct options *options, const char *option, const char
 		*value = (uint32_t)number;
 		return true;
 	}
-	output_error(options->verb, "%s: '%s' is no number from %u to %u", option, text,
+	output_error(options->verb, "%s: '%s' is not a number from %u to %u", option, text,
 		     limit->minimum, limit->maximum);
 	return false;
 }
@@ -206,7 +206,7 @@ bool option_bytes(const struct options *options, const char *option, const char 
 			return true;
 		}
 	}
-	output_error(options->verb, "%s: '%s' is no size from %s to %s%s (as in 4096, 64K, 1M)",
+	output_error(options->verb, "%s: '%s' is not a size from %s to %s%s (as in 4096, 64K, 1M)",
 		     option, text, output_size(low, sizeof(low), limit->minimum),
 		     output_size(high, sizeof(high), limit->maximum),
 		     limit->power_of_two ? ", a power of two" : "");
@@ -241,8 +241,9 @@ bool option_duration_ms(const struct options *options, const char *option, const
 			return true;
 		}
 	}
-	output_error(options->verb, "%s: '%s' is no time from %s to %s (as in 30, 500ms, 2m, 1h)",
-		     option, text, duration_text(low, sizeof(low), limit->minimum),
+	output_error(options->verb,
+		     "%s: '%s' is not a time from %s to %s (as in 30, 500ms, 2m, 1h)", option, text,
+		     duration_text(low, sizeof(low), limit->minimum),
 		     duration_text(high, sizeof(high), limit->maximum));
 	return false;
 }

@@ -16,7 +16,8 @@ bool owner_take(const struct options *options, const char *text, char out[DISK_O
 		return true;
 	}
 	output_error(options->verb,
-		     "--owner: '%s' is no name of 1 to %d letters, digits and . _ - : @ + =, not "
+		     "--owner: '%s' is not a valid owner: 1 to %d letters, digits and . _ - : @ + "
+		     "=, not "
 		     "beginning with a dot",
 		     text, DISK_OWNER_BYTES_MAX);
 	return false;

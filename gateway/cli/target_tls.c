@@ -40,7 +40,7 @@ static bool take_ktls(const struct options *options, struct target_tls *wanted)
 {
 	if (!disk_ktls_parse(optarg, &wanted->options.ktls))
 		return true;
-	output_error(options->verb, "--ktls: '%s' is none of auto, on, off", optarg);
+	output_error(options->verb, "--ktls: '%s' is not auto, on or off", optarg);
 	return false;
 }
 
@@ -159,8 +159,9 @@ static bool settle_files(const struct options *options, struct tls_options *tls)
 		return false;
 	}
 	if (*tls->passphrase_file && !*tls->key) {
-		output_error(options->verb, "--tls-passphrase-file opens a key, and there is none: "
-					    "give it with --tls-key");
+		output_error(options->verb,
+			     "--tls-passphrase-file opens a key, but no key is given: "
+			     "give it with --tls-key");
 		return false;
 	}
 	return settle_file(options, "--tls-ca", tls->ca) &&
@@ -175,9 +176,9 @@ static bool settle_verification(const struct options *options, struct target_tls
 				const struct nbd_uri *uri)
 {
 	if (uri->tls_verify_peer == 0 && !wanted->options.no_verify) {
-		output_error(options->verb,
-			     "tls-verify-peer=0 in the URI alone is not enough: to trust whoever "
-			     "answers, say --tls-verify=no as well");
+		output_error(options->verb, "tls-verify-peer=0 in the URI alone is not enough: to "
+					    "trust any server that "
+					    "answers, add --tls-verify=no");
 		return false;
 	}
 	if (!wanted->options.no_verify)
@@ -187,9 +188,10 @@ static bool settle_verification(const struct options *options, struct target_tls
 					    "verifies the server");
 		return false;
 	}
-	output_warning(options->verb,
-		       "--tls-verify=no: the server is NOT verified; whoever sits between can read "
-		       "and change everything");
+	output_warning(
+		options->verb,
+		"--tls-verify=no: the server is NOT verified; anyone on the network path can read "
+		"and change everything");
 	return true;
 }
 
@@ -224,7 +226,8 @@ static bool settle_name(const struct options *options, char *name)
 		return true;
 	output_error(
 		options->verb,
-		"--tls-hostname: '%s' is no host name and no IP address (at character %zu): a name "
+		"--tls-hostname: '%s' is not a host name or an IP address (at character %zu): a "
+		"name "
 		"has letters, digits, '-' and '.', other letters as xn--...; no port, no scheme",
 		name, plain == bytes ? 1 : plain + 1);
 	return false;
@@ -260,7 +263,7 @@ static bool settle_psk(const struct options *options, struct target_tls *wanted,
 	if (!*tls->psk_file && *uri->tls_psk_file)
 		strcpy(tls->psk_file, uri->tls_psk_file);
 	if (*tls->psk_identity && !*tls->psk_file) {
-		output_error(options->verb, "--tls-user names a PSK's identity, and there is no "
+		output_error(options->verb, "--tls-user names a PSK's identity, but there is no "
 					    "PSK: give its file with --tls-psk");
 		return false;
 	}

@@ -36,7 +36,7 @@ static const char *text_unix(int error)
 	case ETIMEDOUT:
 		return "the server accepted no connection in time: it may be stopped or overloaded";
 	case EPROTOTYPE:
-		return "this is no stream socket: not an NBD server's";
+		return "this is not a stream socket, which an NBD server has";
 	default:
 		return NULL;
 	}

@@ -290,7 +290,7 @@ static const char *take_hex(const char *hex, char *out, size_t out_bytes)
 	size_t count = strlen(hex) / 2;
 
 	if (strlen(hex) % 2 || strspn(hex, digits) != 2 * count)
-		return "is no text in hex";
+		return "is not hex digits in pairs";
 	if (count >= out_bytes)
 		return "is too long";
 	for (size_t i = 0; i < count; i++) {
@@ -310,7 +310,7 @@ static const char *take_text(const json_t *item, char *out, size_t out_bytes)
 	if (hex)
 		return take_hex(hex, out, out_bytes);
 	if (!json_is_string(item))
-		return "is missing or is no string";
+		return "is missing or is not a string";
 	if (json_string_length(item) >= out_bytes)
 		return "is too long";
 	if (strlen(json_string_value(item)) != json_string_length(item))
@@ -324,7 +324,7 @@ static const char *take_words(const json_t *array, char **words)
 	size_t count = json_array_size(array);
 
 	if (!json_is_array(array))
-		return "is missing or is no array";
+		return "is missing or is not an array";
 	if (count > DISK_COMMAND_ARGS_MAX)
 		return "has too many words";
 	for (size_t i = 0; i < count; i++) {
@@ -332,7 +332,7 @@ static const char *take_words(const json_t *array, char **words)
 		const char *text = json_string_value(word);
 
 		if (!text || strlen(text) != json_string_length(word))
-			return "holds a word that is no string";
+			return "contains a word that is not a string";
 		words[i] = strdup(text);
 		if (!words[i])
 			return "does not fit in memory";
@@ -356,7 +356,7 @@ static const char *take_number(const struct field *field, const json_t *item, ui
 	bool none = field->kind == CHOICE && number == -1;
 
 	if (!json_is_integer(item))
-		return "is missing or is no whole number";
+		return "is missing or is not a whole number";
 	if (!none && (number < 0 || !disk_limit_allows(&limit, (uint64_t)number)))
 		return "is out of range";
 	*value = (uint32_t)number;
@@ -398,7 +398,7 @@ static const char *take_all(struct disk_config *config, const json_t *all, const
 {
 	*what = "it";
 	if (!json_is_object(all))
-		return "is no object";
+		return "is not an object";
 	for (size_t i = 0; i < COUNT(fields); i++) {
 		const struct field *field = &fields[i];
 		const json_t *object = field->object ? json_object_get(all, field->object) : all;
@@ -406,7 +406,7 @@ static const char *take_all(struct disk_config *config, const json_t *all, const
 
 		*what = field->object;
 		if (!json_is_object(object))
-			return "is missing or is no object";
+			return "is missing or is not an object";
 		*what = field->name;
 		wrong = take_field(field, json_object_get(object, field->name),
 				   (char *)config + field->offset);
@@ -414,7 +414,8 @@ static const char *take_all(struct disk_config *config, const json_t *all, const
 			return wrong;
 	}
 	*what = "name";
-	return config->name[0] && !disk_name_is_valid(config->name) ? "is no name of a disk" : NULL;
+	return config->name[0] && !disk_name_is_valid(config->name) ? "is not a valid disk name"
+								    : NULL;
 }
 
 int disk_config_from_json(struct disk_config *config, const json_t *object, char *error,

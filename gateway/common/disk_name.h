@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define DISK_NAME_BYTES_MAX 40
-/* For a sentence: "'1a' is no name of ...". */
+/* For a sentence: "'1a' is not a valid disk name: ...". */
 #define DISK_NAME_RULE                                                                             \
 	"1 to 40 letters, digits and _ . -, beginning with a letter, and not with ublkb or ublkc"
 

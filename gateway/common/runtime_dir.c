@@ -49,7 +49,8 @@ static int path_check(const char *path, const struct complaint *complaint)
 	/* The daemon's working directory is not the command line's. */
 	if (path[0] != '/')
 		return complain(complaint, -EINVAL,
-				"UBLK_NBD_RUNTIME_DIR is '%s', which is no absolute path", path);
+				"UBLK_NBD_RUNTIME_DIR is '%s', which is not an absolute path",
+				path);
 	if (strlen(path) > PATH_BYTES_MAX)
 		return complain(
 			complaint, -ENAMETOOLONG,
@@ -70,13 +71,13 @@ static int directory_open(int parent_fd, const char *name, const char *path,
 	if (fd >= 0)
 		return fd;
 	if (error == ENOENT)
-		return complain(complaint, -ENOENT, "%s is not there", path);
+		return complain(complaint, -ENOENT, "%s does not exist", path);
 	if (error == EACCES)
 		return complain(complaint, -EACCES, "only root may look into %s: try sudo", path);
 	if (!fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) && !S_ISDIR(st.st_mode))
 		return complain(complaint, -ENOTDIR, "%s is %s: remove it, or " NAME_ANOTHER, path,
 				S_ISLNK(st.st_mode) ? "a link, which is not followed"
-						    : "no directory");
+						    : "not a directory");
 	return complain(complaint, -error, "%s: %s", path, strerror(error));
 }
 

@@ -101,7 +101,7 @@ static bool read_config(int fd, struct disk *disk)
 
 	close(fd);
 	if (!object)
-		return disk_fail(disk, EXIT_CODE_USAGE, "the configuration is no JSON: %s",
+		return disk_fail(disk, EXIT_CODE_USAGE, "the configuration is not JSON: %s",
 				 error.text);
 	ret = disk_config_from_json(&disk->config, object, sentence, sizeof(sentence));
 	json_decref(object);
@@ -199,8 +199,9 @@ int main(int argc, char **argv)
 	log_open("ublk-nbd-disk", false, arguments.journal);
 	ret = log_detach(leave_mounts);
 	if (ret < 0)
-		log_warning("no process to write the log: %s: whoever logs may have to wait for it",
-			    strerror(-ret));
+		log_warning(
+			"no process to write the log: %s: threads that log may have to wait for it",
+			strerror(-ret));
 	if (!read_config(arguments.config_fd, &disk)) {
 		ready_failed(&disk);
 		log_close(LOG_CLOSE_MS);

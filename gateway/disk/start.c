@@ -255,7 +255,7 @@ static bool add_failed(struct disk *disk, int error)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "%s", sentence);
 	if (error == EPERM || error == EACCES)
 		return disk_fail(disk, EXIT_CODE_SYSTEM,
-				 "the kernel does not let us add a ublk device: run as root (in a "
+				 "adding a ublk device is not permitted: run as root (in a "
 				 "container: with CAP_SYS_ADMIN)");
 	return disk_fail(disk, EXIT_CODE_SYSTEM,
 			 "the kernel's ublk driver refuses to add a device (%u queues of %u): %s",

@@ -260,7 +260,7 @@ void stopping_signal(struct serve *serve)
 
 void stopping_untaken(struct serve *serve)
 {
-	log_warning("whoever asked for the disk has gone without taking it: it is removed");
+	log_warning("the command that asked for the disk ended without taking it: it is removed");
 	stopping_begin(serve, false, 0);
 	serve->stop_insisted = true;
 	serve->stop_hurried = true;

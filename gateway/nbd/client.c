@@ -110,14 +110,14 @@ static void log_refused(const struct block_backend *base, const struct wire_requ
 	char text[NBD_REQUEST_TEXT_BYTES];
 	uint32_t held;
 
-	trouble_note(base->trouble, false, "%s is nothing the server takes: %s",
+	trouble_note(base->trouble, false, "%s is not a request that the server supports: %s",
 		     nbd_request_text(&request->nbd, text, sizeof(text)), strerror(-error));
 	if (log_limit_pass(&limit, &held))
-		log_error(
-			"queue %u tag %u: command %u at %llu+%u is nothing the server takes: %s%s",
-			base->queue_id, request->tag, request->nbd.command,
-			(unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
-			strerror(-error), log_limit_held_text(held));
+		log_error("queue %u tag %u: command %u at %llu+%u is not a request that the server "
+			  "supports: %s%s",
+			  base->queue_id, request->tag, request->nbd.command,
+			  (unsigned long long)request->nbd.offset_bytes, request->nbd.length_bytes,
+			  strerror(-error), log_limit_held_text(held));
 }
 
 /* false: no connection is left, or the server does not take it. */

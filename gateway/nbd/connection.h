@@ -21,7 +21,7 @@
 #include "gateway/nbd/client_state.h"
 
 #define CONNECTION_DAMAGED_TEXT                                                                    \
-	"what arrived is no valid TLS record: damaged, forged or out of order"
+	"what arrived is not a valid TLS record: damaged, forged or out of order"
 
 /* Each connection has two places of the ring's registered files: the spare one is for the socket that is
  * to replace its own (replace.h). */

@@ -221,7 +221,7 @@ static const char *failure_text(const struct connection *connection, int result)
 	if (!result)
 		return CLOSED;
 	if (result == -EIO && transport_tls_describe(connection->transport))
-		return "receiving failed: the server ended TLS, or sent a record that is no data";
+		return "receiving failed: the server ended TLS, or sent a record that is not data";
 	if (connection_met_damage(connection, result))
 		return CONNECTION_DAMAGED_TEXT;
 	return "receiving failed";

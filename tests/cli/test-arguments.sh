@@ -31,8 +31,8 @@ for verb in connect disconnect list status resize config exports map info doctor
 done
 answers "ublk-nbd " --version
 refused 2 "--help"
-refused 2 "'frobnicate' is no verb" frobnicate
-refused 2 "'--connect' is no verb" --connect
+refused 2 "'frobnicate' is not a verb" frobnicate
+refused 2 "'--connect' is not a verb" --connect
 
 # --- options as such
 refused 2 "'--device' needs a value" connect $T --device
@@ -54,48 +54,48 @@ refused 2 "takes options only" disconnect --all 0
 refused 2 "--owner goes with --all" disconnect --owner me 0
 
 # --- numbers
-refused 2 "--connections: '0' is no number from 1 to 16" connect --connections 0 $T
-refused 2 "--connections: '17' is no number from 1 to 16" connect --connections 17 $T
+refused 2 "--connections: '0' is not a number from 1 to 16" connect --connections 0 $T
+refused 2 "--connections: '17' is not a number from 1 to 16" connect --connections 17 $T
 refused 2 "--connections: '4x'" connect --connections 4x $T
 refused 2 "--connections: '-1'" connect --connections -1 $T
-refused 2 "--queue-depth: '0' is no number from 1 to 4096" connect --queue-depth 0 $T
+refused 2 "--queue-depth: '0' is not a number from 1 to 4096" connect --queue-depth 0 $T
 refused 2 "--queue-depth: '4097'" connect --queue-depth 4097 $T
 refused 2 "--queue-depth: '99999999999999999999'" connect --queue-depth 99999999999999999999 $T
 refused 2 "--queue-depth: ''" connect --queue-depth= $T
 
 # --- sizes
-refused 2 "--block-size: '256' is no size from 512 bytes to 4 KiB, a power of two" \
+refused 2 "--block-size: '256' is not a size from 512 bytes to 4 KiB, a power of two" \
 	connect --block-size 256 $T
 refused 2 "--block-size: '1000'" connect --block-size 1000 $T
 refused 2 "--block-size: '8K'" connect --block-size 8K $T
 refused 2 "--block-size: '0'" connect --block-size 0 $T
 refused 2 "--block-size: '1KB'" connect --block-size 1KB $T
-refused 2 "--max-io-size: '2K' is no size from 4 KiB to 32 MiB" connect --max-io-size 2K $T
+refused 2 "--max-io-size: '2K' is not a size from 4 KiB to 32 MiB" connect --max-io-size 2K $T
 refused 2 "--max-io-size: '64M'" connect --max-io-size 64M $T
 refused 2 "--max-io-size: '3M'" connect --max-io-size 3M $T
 refused 2 "--max-io-size: '999999999G'" connect --max-io-size 999999999G $T
 
 # --- times
-refused 2 "--timeout: '0' is no time from 100ms to 24h" connect --timeout 0 $T
+refused 2 "--timeout: '0' is not a time from 100ms to 24h" connect --timeout 0 $T
 refused 2 "--timeout: '99ms'" connect -t 99ms $T
 refused 2 "--timeout: '25h'" connect --timeout 25h $T
 refused 2 "--timeout: '1d'" connect --timeout 1d $T
 refused 2 "--timeout: '1.5'" connect --timeout 1.5 $T
-refused 2 "--connect-timeout: '2h' is no time from 100ms to 1h" connect --connect-timeout 2h $T
+refused 2 "--connect-timeout: '2h' is not a time from 100ms to 1h" connect --connect-timeout 2h $T
 refused 2 "--dead-timeout: '10'" connect --dead-timeout 10 $T
 refused 2 "does not reconnect yet" connect --dead-timeout 1ms $T
 refused 2 "--dead-timeout: 'never'" connect --dead-timeout never $T
-refused 2 "--timeout: '0' is no time from 1s to 1h" disconnect --timeout 0 1
+refused 2 "--timeout: '0' is not a time from 1s to 1h" disconnect --timeout 0 1
 refused 2 "--timeout: 'x'" resize --timeout x 1
 
 # --- names
-refused 2 "--device: 'sda' is no ublk device" connect --device sda $T
+refused 2 "--device: 'sda' is not a ublk device" connect --device sda $T
 refused 2 "--device: '65536'" connect --device 65536 $T
 refused 2 "'ublkb0p1' is a partition: name its disk, /dev/ublkb0" status ublkb0p1
 refused 2 "'/dev/ublkb12p3' is a partition: name its disk, /dev/ublkb12" disconnect /dev/ublkb12p3
-refused 2 "'/dev/null' is no ublk device" status /dev/null
-refused 2 "'01' is no ublk device" resize 01
-refused 2 "'' is no ublk device" status ''
+refused 2 "'/dev/null' is not a ublk device" status /dev/null
+refused 2 "'01' is not a ublk device" resize 01
+refused 2 "'' is not a ublk device" status ''
 refused 2 "--owner: 'a/b'" connect --owner a/b $T
 refused 2 "--name: '1a'" connect --name 1a $T
 refused 2 "--name: ''" connect --name '' $T
@@ -106,7 +106,7 @@ refused 2 "1 to 40 letters" connect --name "a$(printf '%040d' 0)" $T
 refused 2 "--owner: '..'" connect --owner .. $T
 refused 2 "--owner: ''" list --owner ''
 refused 2 "1 to 64" connect --owner "$(printf '%065d' 0)" $T
-refused 2 "--payload: 'magic' is none of auto, mapped, user-copy" connect --payload magic $T
+refused 2 "--payload: 'magic' is not auto, mapped or user-copy" connect --payload magic $T
 refused 2 "--export: the name is longer than 4096 bytes" connect --export "$(printf '%04097d' 0)" $T
 
 # --- targets

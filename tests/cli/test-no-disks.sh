@@ -91,9 +91,9 @@ refused 7 "there is no device $N" disconnect "$SCRATCH/link"
 ln -sfn "$(realpath --relative-to "$SCRATCH" /dev)/ublkb$N" "$SCRATCH/link"
 refused 7 "there is no device $N" disconnect "$SCRATCH/link"
 ln -sfn "ublkb$N" "$SCRATCH/link"
-refused 2 "is no ublk device" disconnect "$SCRATCH/link"
+refused 2 "is not a ublk device" disconnect "$SCRATCH/link"
 ln -sfn /dev/nothing "$SCRATCH/link"
-refused 2 "is no ublk device" disconnect "$SCRATCH/link"
+refused 2 "is not a ublk device" disconnect "$SCRATCH/link"
 
 # A full disk, or a reader that left, is no success.
 if [ -w /dev/full ]; then

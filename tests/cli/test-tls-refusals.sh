@@ -324,7 +324,7 @@ around_starttls() {
 	no "STARTTLS answered by an error" 9 'does not offer TLS' 'POLICY' "${CA[@]}" "${NAME[@]}"
 	unserve
 	after_starttls '\0\0\0\1' "cat $SCRATCH/said; sleep 5"
-	no "plaintext behind STARTTLS" 9 'no TLS' 'plain bytes' "${CA[@]}" "${NAME[@]}"
+	no "plaintext behind STARTTLS" 9 'is not TLS' 'plain bytes' "${CA[@]}" "${NAME[@]}"
 	unserve
 	after_starttls '\0\0\0\1' 'sleep 20'
 	no "stalled inside the handshake" 9 'TLS handshake' 'log' --connect-timeout 1s "${CA[@]}" "${NAME[@]}"
@@ -393,7 +393,7 @@ asked_for() {
 	nbdkit_serves --tls=require --tls-certificates="$PKI/lonely"
 	URI="nbd+unix:///?socket=$SOCKET" no "plain, where the server requires TLS" 9 'write nbds://' 'in place of nbd://'
 	URI="$URI&tls-type=anon" no "tls-type=anon" 2 'tls-type=anon is refused' nobody "${NAME[@]}"
-	URI="$URI&tls-verify-peer=0" no "tls-verify-peer=0 alone" 2 'say --tls-verify=no as well' enough "${NAME[@]}"
+	URI="$URI&tls-verify-peer=0" no "tls-verify-peer=0 alone" 2 'add --tls-verify=no' enough "${NAME[@]}"
 	call info --tls-verify=no "$URI"
 	why=
 	[ "$status" = 0 ] || why="status $status"

@@ -361,7 +361,7 @@ doctor_and_connect_agree() {
 		unshare -m "$WORK/private-dev" null ublk-control --
 	agree "and without the driver's node" "/dev/ublk-control is not in this /dev: in a container" \
 		unshare -m "$WORK/private-dev" null --
-	agree "a runtime directory that cannot be" "is no directory" env UBLK_NBD_RUNTIME_DIR=/etc/passwd
+	agree "a runtime directory that cannot be" "is not a directory" env UBLK_NBD_RUNTIME_DIR=/etc/passwd
 	echo 2 >/proc/sys/kernel/io_uring_disabled
 	agree "no io_uring" "switched off on this machine" env
 	echo 0 >/proc/sys/kernel/io_uring_disabled

@@ -123,13 +123,13 @@ hostile_case() {
 # tells. Of a record that is no data the kernel says EIO. A server that has closed may answer with a reset.
 reason_of() {
 	case $2:$1 in
-	flip-header:on) echo 'no valid TLS record|receiving failed|sending failed|no answer' ;;
-	flip-header:*) echo 'no valid TLS record|no answer' ;;
+	flip-header:on) echo 'not a valid TLS record|receiving failed|sending failed|no answer' ;;
+	flip-header:*) echo 'not a valid TLS record|no answer' ;;
 	flip-received:*) echo 'ended TLS|receiving failed$|sending failed$|no answer' ;;
 	hello-request:off) echo 'ended TLS|receiving failed$|sending failed$' ;;
 	close-notify:on | hello-request:on) echo 'ended TLS' ;;
 	truncate:* | half-close:* | close-notify:*) echo 'closed the connection' ;;
-	*) echo 'no valid TLS record' ;;
+	*) echo 'not a valid TLS record' ;;
 	esac
 }
 

@@ -71,7 +71,7 @@ static void test_device_links(void **state)
 	unlink(link);
 	rmdir(directory);
 	assert_int_equal(result, -EINVAL);
-	assert_non_null(strstr(error, "no ublk device"));
+	assert_non_null(strstr(error, "not a ublk device"));
 }
 
 /* Complaints go to stderr, which is not wanted here. */

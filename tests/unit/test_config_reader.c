@@ -116,8 +116,10 @@ static const struct {
 	{ "[disk a]\n# " VALUE_184 "456789012export=e\n",
 	  "!2 a: the line has 203 bytes: 190 are allowed\n" },
 	{ "[disk b" FORTY "]\nowner=x\n[disk b" FORTY "y]\nowner=y\n",
-	  "!1 nobody: [disk b" FORTY "]: 'b" FORTY "' is no name of " DISK_NAME_RULE "\n"
-	  "!3 nobody: [disk b" FORTY "y]: 'b" FORTY "y' is no name of " DISK_NAME_RULE "\n" },
+	  "!1 nobody: [disk b" FORTY "]: 'b" FORTY "' is not a valid disk name: " DISK_NAME_RULE
+	  "\n"
+	  "!3 nobody: [disk b" FORTY "y]: 'b" FORTY "y' is not a valid disk name: " DISK_NAME_RULE
+	  "\n" },
 	/* the library would add this to the owner */
 	{ "[disk a]\nowner=x\n  export=e\n",
 	  "2 a.owner=x\n!3 a: the line is indented: sections and keys begin at the left margin\n" },
@@ -151,10 +153,11 @@ static const struct {
 	{ "[]\n", "!1 nobody: unknown section []: there are [defaults] and [disk NAME]\n" },
 	{ "[default]\n",
 	  "!1 nobody: unknown section [default]: there are [defaults] and [disk NAME]\n" },
-	{ "[disk]\n", "!1 nobody: [disk ]: '' is no name of " DISK_NAME_RULE "\n" },
-	{ "[disk a b]\n", "!1 nobody: [disk a b]: 'a b' is no name of " DISK_NAME_RULE "\n" },
+	{ "[disk]\n", "!1 nobody: [disk ]: '' is not a valid disk name: " DISK_NAME_RULE "\n" },
+	{ "[disk a b]\n",
+	  "!1 nobody: [disk a b]: 'a b' is not a valid disk name: " DISK_NAME_RULE "\n" },
 	{ "[disk ublkb0]\n",
-	  "!1 nobody: [disk ublkb0]: 'ublkb0' is no name of " DISK_NAME_RULE "\n" },
+	  "!1 nobody: [disk ublkb0]: 'ublkb0' is not a valid disk name: " DISK_NAME_RULE "\n" },
 	{ "[disk a]\nread-only\n", "!2 a: 'read-only' is neither [SECTION] nor KEY = VALUE\n" },
 	{ "[disk a]\nowner: x\n", "!2 a: 'owner: x' is neither [SECTION] nor KEY = VALUE\n" },
 	{ "[disk a]\n=x\n", "!2 a: '' is no key\n" },
@@ -162,7 +165,7 @@ static const struct {
 	{ "[disk a]\nowner:x=y\n", "!2 a: 'owner:x' is no key\n" },
 	/* what is lost with a section that cannot be told is looked at all the same, and the next is as good as ever */
 	{ "[disk 1]\nowner=x\n in\n[disk b]\nowner=y\n",
-	  "5 b.owner=y\n!1 nobody: [disk 1]: '1' is no name of " DISK_NAME_RULE "\n"
+	  "5 b.owner=y\n!1 nobody: [disk 1]: '1' is not a valid disk name: " DISK_NAME_RULE "\n"
 	  "!3 nobody: the line is indented: sections and keys begin at the left margin\n" },
 	/* bytes */
 	{ "[disk a]\nowner=\xff\n", "!2 a: the line is not UTF-8 text\n" },

@@ -253,7 +253,7 @@ static void test_each_field_is_needed(void **state)
 	refuse_each(NULL);
 	refuse_each("target");
 	refuse_each("tls");
-	assert_refused(json_array(), "no object");
+	assert_refused(json_array(), "not an object");
 	object = object_of_full();
 	json_object_set_new(object, "name", json_string("ublkb7"));
 	assert_refused(object, "name");

@@ -242,7 +242,7 @@ static void no_nbd_server(void **state)
 {
 	(void)state;
 	put_text(&server, "SSH-2.0-OpenSSH_9.2p1 Debian");
-	expect_failed(&go, EPROTO, "no NBD server");
+	expect_failed(&go, EPROTO, "not an NBD server");
 	put_text(&server, "HTTP/1.");
 	put_text(&server, "1 400 Bad Request\r\n");
 	expect_failed(&go, EPROTO, "Is the port right?");

@@ -151,7 +151,7 @@ static void test_links(void **state)
 	assert_refused(-ENOTDIR, runtime, "a link");
 	assert_int_equal(unlink(runtime) || rmdir(elsewhere), 0);
 	assert_int_equal(close(creat(runtime, 0600)), 0);
-	assert_refused(-ENOTDIR, runtime, "no directory");
+	assert_refused(-ENOTDIR, runtime, "not a directory");
 	assert_int_equal(unlink(runtime), 0);
 }
 
@@ -161,7 +161,7 @@ static void test_paths(void **state)
 
 	(void)state;
 	setenv("UBLK_NBD_RUNTIME_DIR", "run/here", 1);
-	assert_refused(-EINVAL, "run/here", "no absolute path");
+	assert_refused(-EINVAL, "run/here", "not an absolute path");
 	memset(longest, 'x', sizeof(longest));
 	longest[0] = '/';
 	longest[91] = '\0'; /* with /state/65535.sock one more than sun_path takes */

@@ -241,7 +241,7 @@ static void wrong_names(void **state)
 	TRY("an IPv6 address", GOOD, .hostname = "::1", .ca = lab.ca_path, .error = EACCES,
 	    .words = SERVER_NAME, .more_words = "::1");
 	TRY("whatever is below a name", GOOD, .hostname = ".example", .ca = lab.ca_path,
-	    .error = EINVAL, .words = "no host name");
+	    .error = EINVAL, .words = "not a host name");
 	TRY("no name at all", GOOD, .ca = lab.ca_path, .error = EINVAL, .words = "no name");
 	TRY("a part of the name", GOOD, .hostname = "example", .ca = lab.ca_path, .error = EACCES,
 	    .words = SERVER_NAME);
@@ -407,9 +407,9 @@ static void no_tls(void **state)
 	TRY("TLS 1.1, unverified", .server = { .identity = &lab.good, .version = TLS1_1_VERSION },
 	    .no_verify = true, .error = EPROTO, .words = "TLS version");
 	TRY("NBD", .server = { .raw = "IHAVEOPTNBDMAGIC" }, NAMED, .error = EPROTO,
-	    .words = "no TLS");
+	    .words = "not TLS");
 	TRY("HTTP", .server = { .raw = "HTTP/1.1 400 Bad Request\r\n\r\n" }, NAMED, .error = EPROTO,
-	    .words = "no TLS");
+	    .words = "not TLS");
 	TRY("the end", .server = { .raw = "" }, NAMED, .error = ECONNRESET, .words = "TLS");
 	TRY("half a record", .server = { .raw = "\x16\x03\x03\x20" }, NAMED, .error = ECONNRESET,
 	    .words = "TLS");

@@ -123,7 +123,7 @@ static const struct quirk quirks[] = {
 	{ "oldstyle", OLDSTYLE, .opens = EXIT_CODE_REFUSED, .lists = EXIT_CODE_REFUSED,
 	  .words = "oldstyle", .others = "nn" },
 	{ "noise", NOISE, .opens = EXIT_CODE_REFUSED, .lists = EXIT_CODE_REFUSED,
-	  .words = "no NBD server", .others = "nn" },
+	  .words = "not an NBD server", .others = "nn" },
 	{ "closes at once", CLOSES, .opens = EXIT_CODE_UNREACHABLE, .lists = EXIT_CODE_UNREACHABLE,
 	  .words = "closed the connection", .others = "nn" },
 	{ "silent", SILENT, .opens = EXIT_CODE_UNREACHABLE, .lists = EXIT_CODE_UNREACHABLE,
