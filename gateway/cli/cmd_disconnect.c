@@ -16,7 +16,6 @@
 
 #define VERB	       "disconnect"
 
-#define TIMEOUT_MS     60000
 #define TIMEOUT_MS_MIN 1000
 #define TIMEOUT_MS_MAX (3600u * 1000)
 
@@ -145,7 +144,7 @@ int cmd_disconnect(int argc, char **argv)
 {
 	struct wanted wanted = {
 		.common = { .verb = VERB, .help = help, .longs = longs },
-		.how = { .timeout_ms = TIMEOUT_MS },
+		.how = { .timeout_ms = DISCONNECT_TIMEOUT_MS },
 	};
 	enum exit_code exit_code;
 	uint32_t number;

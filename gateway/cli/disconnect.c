@@ -82,6 +82,9 @@ static enum exit_code look_at_kernel(struct job *job)
 			     strerror(-error));
 		return EXIT_CODE_SYSTEM;
 	}
+	/* Another disk has taken the number of the one that is meant. */
+	if (job->options->tag != SERVER_TAG_NONE && job->options->tag != info.ublksrv_flags)
+		return EXIT_CODE_OK;
 	job->in_kernel = true;
 	job->info = info;
 	job->tag = info.ublksrv_flags;
@@ -101,10 +104,12 @@ static enum exit_code look(struct job *job)
 
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
-	if (!job->in_kernel)
+	if (!job->in_kernel && job->options->tag == SERVER_TAG_NONE)
 		job->ours = disk_has_files(job->number);
 	if (job->ours || job->in_kernel)
 		return EXIT_CODE_OK;
+	if (job->options->tag != SERVER_TAG_NONE)
+		return EXIT_CODE_NO_DEVICE;
 	output_error(VERB, "there is no device %u: 'ublk-nbd list' shows those there are",
 		     job->number);
 	return EXIT_CODE_NO_DEVICE;

@@ -17,15 +17,21 @@
 
 #include "gateway/common/exit_code.h"
 
+/* timeout_ms where nobody chose another. */
+#define DISCONNECT_TIMEOUT_MS 60000
+
 struct disconnect_options {
+	/* The disk that is meant (server_tag.h); SERVER_TAG_NONE: whichever has the number. */
+	uint64_t tag;
 	bool force;
 	bool verbose;
 	uint32_t timeout_ms; /* for the whole of one device */
 };
 
-/* Disconnects device number. Complains by itself. EXIT_CODE_OK, _NO_DEVICE (none there, or another has just
- * removed it), _BUSY (in use, or was not removed), _DATA (gone, but the last flush failed or could not be
- * done), _REFUSED, _SYSTEM, _FAILURE. */
+/* Disconnects device number. Complains by itself, under the name of the verb disconnect, but not where the disk
+ * that tag means is gone. EXIT_CODE_OK, _NO_DEVICE (none there, or another has just removed it), _BUSY (in use,
+ * or was not removed), _DATA (gone, but the last flush failed or could not be done), _REFUSED, _SYSTEM,
+ * _FAILURE. */
 enum exit_code disconnect_device(uint32_t number, const struct disconnect_options *options);
 
 #endif

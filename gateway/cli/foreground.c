@@ -1,33 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
+#include "gateway/cli/disconnect.h"
+#include "gateway/cli/disks.h"
 #include "gateway/cli/foreground.h"
 #include "gateway/cli/interrupt.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/process.h"
-#include "gateway/cli/reap.h"
 #include "gateway/cli/systemd.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/strays.h"
 
-static int judge(const struct daemon *daemon, int status, const char *device)
+/* The daemon was killed. Its disk is removed as disconnect removes it, or left: whoever has it in use does not
+ * know yet that its I/O fails, and its number would be another disk's. */
+static int remove_killed(const struct daemon *daemon, int signal, const char *device)
 {
-	char error[400] = "";
+	const struct disconnect_options options = {
+		.tag = daemon->tag,
+		.timeout_ms = DISCONNECT_TIMEOUT_MS,
+	};
+	enum exit_code exit_code;
+	uint32_t number = (uint32_t)strtoul(device + strlen("/dev/ublkb"), NULL, 10);
 
-	if (WIFEXITED(status))
-		return WEXITSTATUS(status);
-	if (reap_of_tag(daemon->tag, error, sizeof(error)))
-		output_error("connect",
-			     "the daemon of %s was killed by signal %d, and what it left "
-			     "cannot be removed: %s",
-			     device, WTERMSIG(status), error);
-	else
-		output_error("connect",
-			     "the daemon of %s was killed by signal %d; the device is removed",
-			     device, WTERMSIG(status));
-	return EXIT_CODE_FAILURE;
+	output_error("connect",
+		     "the daemon of %s was killed by signal %d: the disk is disconnected", device,
+		     signal);
+	exit_code = disconnect_device(number, &options);
+	if (exit_code == EXIT_CODE_BUSY)
+		output_error(
+			"connect",
+			"%s is left, and its I/O fails: end its use, then 'ublk-nbd disconnect "
+			"%s' removes it",
+			device, device);
+	disk_forget_server(daemon->tag);
+	/* Removed without a loss, or by another command: that it was killed is a failure still. */
+	return exit_code == EXIT_CODE_OK || exit_code == EXIT_CODE_NO_DEVICE ? EXIT_CODE_FAILURE
+									     : (int)exit_code;
 }
 
 int foreground_run(struct daemon *daemon, int interrupt_fd, const char *device)
@@ -48,5 +59,6 @@ int foreground_run(struct daemon *daemon, int interrupt_fd, const char *device)
 	}
 	systemd_notify("STOPPING=1");
 	status = daemon_reap(daemon);
-	return judge(daemon, status, device);
+	return WIFEXITED(status) ? WEXITSTATUS(status)
+				 : remove_killed(daemon, WTERMSIG(status), device);
 }

@@ -226,6 +226,68 @@ dead_and_mounted() {
 	stop_server s
 }
 
+# killed_in_foreground EXIT WORDS OPTION [COMMAND...]: connect with OPTION ends so when its daemon is killed,
+# after COMMAND.
+killed_in_foreground() {
+	want=$1
+	words=$2
+	option=$3
+	shift 3
+	rm -f "$WORK/out"
+	ublk-nbd connect --foreground --device 4 "$option" $URI >"$WORK/out" 2>"$WORK/front" &
+	front=$!
+	wait_for test -s "$WORK/out" || fail "connect --foreground" "$(cat "$WORK/front")"
+	DISK=/dev/ublkb4
+	[ $# = 0 ] || check "$*" "$@"
+	kill -KILL "$(status_of .pid)"
+	wait "$front"
+	check_equal "its exit code" "$want" $?
+	grep -q "was killed by signal 9" "$WORK/front" || fail "its words" "$(cat "$WORK/front")"
+	grep -q "$words" "$WORK/front" || fail "its words, '$words'" "$(cat "$WORK/front")"
+}
+
+format_and_mount() {
+	mkfs.ext4 -q -F "$DISK" && mount "$DISK" /mnt
+}
+
+# So does the command that stays with its disk, when its daemon is killed.
+dead_in_the_foreground() {
+	start_nbdkit s 10809 memory 64M
+	killed_in_foreground 1 killed --read-only
+	check "nothing is left" no_device_left
+	killed_in_foreground 8 'nobody flushed it' --verbose \
+		dd if=/dev/zero of="/dev/ublkb4" bs=4096 count=1 oflag=direct
+	check "nothing is left" no_device_left
+	killed_in_foreground 6 'in use (.*/mnt' --verbose format_and_mount
+	check "the disk is left" test -e /sys/class/ublk-char/ublkc4
+	umount -l /mnt
+	expect_exit "disconnect" 8 ublk-nbd disconnect "$DISK"
+	check "nothing is left" wait_for no_device_left
+	stop_server s
+}
+
+# Neither its daemon can be asked nor the disk be opened to flush it: without its node, and for whoever may not
+# make another. Drivers without TRY_STOP_DEV cannot tell then that it is not in use.
+cannot_be_opened() {
+	start_nbdkit s 10809 memory 16M
+	connect_disk $URI
+	number=${DISK#/dev/ublkb}
+	check "a write" dd if=/dev/zero of="$DISK" bs=4096 count=1 oflag=direct
+	rm "$DISK"
+	if kernel_at_least 7 0; then
+		expect_exit "disconnect" 8 env UBLK_NBD_RUNTIME_DIR=/run/other \
+			setpriv --bounding-set -mknod ublk-nbd disconnect "$number"
+		said 'it could not be opened for that'
+	else
+		expect_exit "disconnect" 6 env UBLK_NBD_RUNTIME_DIR=/run/other \
+			setpriv --bounding-set -mknod ublk-nbd disconnect "$number"
+		said 'is in use cannot be told'
+		check "disconnect" ublk-nbd disconnect "$number"
+	fi
+	check "nothing is left" wait_for no_device_left
+	stop_server s
+}
+
 # Whoever comes while the daemon ends is told how that ended, or that the disk is gone. at_once OPTION: of
 # the second command.
 at_once() {
@@ -408,6 +470,8 @@ busy "disconnect with another runtime directory" other_directory
 busy "disconnect without the daemon's socket" no_socket
 busy "disconnect while the daemon is stopped" stopped_daemon
 busy "disconnect of a dead daemon's disk that is mounted" dead_and_mounted
+busy "a daemon killed below connect --foreground" dead_in_the_foreground
+busy "disconnect of a disk that cannot be opened" cannot_be_opened
 busy "several disconnects at once" at_once ""
 busy "several disconnects at once, one of them forced" at_once --force
 busy "disconnect --force" forced
