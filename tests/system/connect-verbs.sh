@@ -5,6 +5,7 @@
 # long-kernels: 6.12
 # timeout-s: 600
 # modules: ublk_drv ext4
+# files: README.md
 # suite: test
 
 . /lab/data.sh
@@ -247,6 +248,25 @@ numbers() {
 }
 
 # The node may be gone (a container's /dev, an admin): the disk is still removed.
+# README's example of --name does what README says, on the third disk of a machine as there.
+names_as_in_readme() {
+	sed -n '/^    # ublk-nbd connect --name /,/^$/s/^    //p' /lab/README.md >"$WORK/example"
+	check "README has it" grep -q '^# ublk-nbd disconnect' "$WORK/example"
+	connect_disk $URI/one
+	connect_disk $URI/two
+	while read -r line; do
+		case $line in
+		'# '*)
+			printf '%s\n' "$line"
+			sh -c "${line#??}" </dev/null 2>&1
+			;;
+		esac
+	done <"$WORK/example" >"$WORK/got"
+	check_equal "what it prints" "$(cat "$WORK/example")" "$(cat "$WORK/got")"
+	check_equal "disks" 2 "$(count_disks)"
+	check "disconnect all" ublk-nbd disconnect --all
+}
+
 node_is_gone() {
 	connect_disk --device 3 $URI
 	rm "$DISK"
@@ -718,11 +738,12 @@ log_hangs() {
 }
 
 start_nbdkit s 10809 memory 16M
-for verb in loads_the_driver doctor_is_content doctor_explains_io_uring \
-	doctor_and_connect_agree defaults_and_wishes batches json_is_valid names_of_other_bytes usable_at_once idempotent \
-	idempotent_but_dead idempotent_but_degraded idempotent_at_once owners names numbers node_is_gone wrong_use \
-	in_the_foreground says_it_to_the_journal stdout_fails killed_before_told killed_while_starting \
-	log_hangs two_containers runtime_in_tmp of_version_0_1_0; do
+for verb in loads_the_driver doctor_is_content doctor_explains_io_uring doctor_and_connect_agree \
+	defaults_and_wishes batches json_is_valid names_of_other_bytes usable_at_once idempotent \
+	idempotent_but_dead idempotent_but_degraded idempotent_at_once owners names \
+	names_as_in_readme numbers node_is_gone wrong_use in_the_foreground says_it_to_the_journal \
+	stdout_fails killed_before_told killed_while_starting log_hangs two_containers \
+	runtime_in_tmp of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
 	run_case "$(echo $verb | tr _ ' ')" $verb
