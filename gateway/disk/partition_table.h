@@ -4,7 +4,10 @@
  * disk whose blocks have another size, its partitions lie elsewhere, or beyond the end, and it is as good as none.
  *
  * A GPT's header stands in sector 1 (UEFI 2.10, 5.3.2). An MBR says nothing of its sectors: it is only known for
- * one of 512 bytes where its partitions would end beyond the disk if they were larger.
+ * one of 512 bytes where its partitions would end beyond the disk if they were larger. Where they fit either
+ * way, only what they hold could tell: a file system's signature at one of two places for each entry. That is
+ * not looked for: it takes a list of signatures as blkid has, reads all over the disk before connect is done,
+ * and still cannot tell with a partition that is empty, encrypted, or holds old data at the other place.
  */
 #ifndef GATEWAY_DISK_PARTITION_TABLE_H
 #define GATEWAY_DISK_PARTITION_TABLE_H
