@@ -130,7 +130,14 @@ $(BUILD)/tests/guest/tls_%: $(BUILD)/tests/guest/tls_%.o $(TLS_TEST_OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(PIE) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_test)
 
-guest-programs: $(PROGRAMS) $(GUEST_BINS)
+# Libraries that guest tests preload, to make a program meet failures.
+PRELOAD_BINS := $(patsubst tests/guest/preload/%.c,$(BUILD)/tests/guest/%.so,$(wildcard tests/guest/preload/*.c))
+
+$(BUILD)/tests/guest/%.so: tests/guest/preload/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) -O2 -g -D_GNU_SOURCE -I. -shared -fPIC -o $@ $<
+
+guest-programs: $(PROGRAMS) $(GUEST_BINS) $(PRELOAD_BINS)
 
 # --- the model test of the server's side: of the tree, only what that is made of -------------------
 MODEL_SRCS := $(wildcard tests/model/*.c gateway/block/*.c gateway/nbd/*.c) gateway/common/tcp.c \

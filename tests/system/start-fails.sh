@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 # goal: a start that fails half-way leaves nothing 10 s later, and the device's number is free
-# method: a FETCH that the kernel refuses (the daemon's node of the char device is /dev/zero's), and a
-#         daemon killed while the kernel reads the partition table from a server that does not answer, with
-#         one tag and with many: drivers that do not notice by themselves that a daemon has died
+# method: a preloaded library spoils one FETCH; a daemon is killed while the kernel reads the partition table
+#         (6.12 does that in START_DEV) from a server that does not answer, with one tag and with many
 # kernels: 7.3
-# long-kernels: 6.12 6.12-own 7.3-own
+# long-kernels: 6.12 6.1-own 7.3-own
 # cpus: 2
 # timeout-s: 300
 # modules: ublk_drv
@@ -35,17 +34,16 @@ number_is_free() {
 	check_nothing_left
 }
 
-fetch_fails() {
+# fetch_refused QUEUE:TAG OPTION...
+fetch_refused() {
+	lab_which=$1
+	shift
 	start_hostile hostile "$SOCKET"
-	# The kernel makes no node where there is one, and leaves this one alone.
-	mknod /dev/ublkc0 c 1 5
 	lab_start_ms=$(uptime_ms)
-	ublk-nbd connect --device 0 "$TARGET" >"$WORK/connect.log" 2>&1
-	lab_rc=$?
-	rm /dev/ublkc0
-	check_equal "exit code of connect" 5 $lab_rc
-	check "its sentence" grep -q 'queue [0-9]* failed: ' "$WORK/connect.log"
-	note "$(cat "$WORK/connect.log")"
+	REFUSE_FETCH=$lab_which LD_PRELOAD=/usr/local/tests/refuse_fetch.so \
+		ublk-nbd connect --device 0 "$@" "$TARGET" >"$WORK/connect.log" 2>&1
+	check_equal "exit code of connect ($(cat "$WORK/connect.log"))" 5 $?
+	check "its words" grep -q 'driver refused a command: Invalid argument' "$WORK/connect.log"
 	check_gone_within_limit "$lab_start_ms"
 	number_is_free
 }
@@ -75,6 +73,8 @@ a_case() {
 	stop_server hostile
 }
 
-a_case "a FETCH fails" fetch_fails
+a_case "the last FETCH is refused" fetch_refused 0:127
+a_case "a FETCH of the second queue is refused" fetch_refused 1:5 --connections 2
+[ -z "$LAB_LONG" ] || a_case "the only FETCH is refused, mapped" fetch_refused 0:0 --queue-depth 1 --payload mapped
 a_case "the daemon is killed early, many tags" daemon_killed_early 128
 a_case "the daemon is killed early, one tag" daemon_killed_early 1
