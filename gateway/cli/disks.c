@@ -9,17 +9,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "gateway/cli/aside.h"
 #include "gateway/cli/device_name.h"
 #include "gateway/cli/disks.h"
 #include "gateway/cli/output.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "gateway/common/ublk_control.h"
+#include "tls/clock.h"
 
 /* What a daemon keeps there. */
 static const char *const suffixes[] = { "json", "sock", "udev" };
 
 #define SUFFIXES (sizeof(suffixes) / sizeof(suffixes[0]))
+
+/* The runtime directory may be on a filesystem that hangs; the device is more important than its files. */
+#define FORGET_MS 2000
 
 /* --- numbers ------------------------------------------------------------------------------------------- */
 
@@ -300,8 +305,9 @@ bool disk_has_files(uint32_t number)
 	return false;
 }
 
-void disk_forget(uint32_t number)
+static void forget_files(const void *argument)
 {
+	uint32_t number = *(const uint32_t *)argument;
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < SUFFIXES; i++) {
@@ -310,6 +316,11 @@ void disk_forget(uint32_t number)
 		if (!runtime_dir_old_file(path, sizeof(path), number, suffixes[i]))
 			unlink(path);
 	}
+}
+
+void disk_forget(uint32_t number)
+{
+	aside_run(forget_files, &number, clock_now_ms() + FORGET_MS);
 }
 
 /* A socket in a directory. */
@@ -360,8 +371,9 @@ static void forget_old_server(pid_t pid)
 }
 
 /* server-TAG of gateway/common/activation.c. */
-void disk_forget_server(uint64_t tag)
+static void forget_server(const void *argument)
 {
+	uint64_t tag = *(const uint64_t *)argument;
 	char text[SERVER_TAG_TEXT_BYTES], name[40], path[PATH_MAX];
 
 	if (server_tag_is_old(tag)) {
@@ -372,4 +384,9 @@ void disk_forget_server(uint64_t tag)
 	snprintf(name, sizeof(name), "server-%s", text);
 	if (!runtime_dir_join(path, sizeof(path), name))
 		forget_server_at(path);
+}
+
+void disk_forget_server(uint64_t tag)
+{
+	aside_run(forget_server, &tag, clock_now_ms() + FORGET_MS);
 }

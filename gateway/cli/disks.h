@@ -50,7 +50,8 @@ void disk_record_clear(struct disk_record *record);
 /* Whether there is any file of the disk. */
 bool disk_has_files(uint32_t number);
 
-/* Removes its files. Only while nobody else can take the number, or its daemon is surely dead. */
+/* Removes its files. Only while nobody else can take the number, or its daemon is surely dead. Where their
+ * filesystem hangs they stay: whoever reads them compares them with the kernel's identity of the disk. */
 void disk_forget(uint32_t number);
 
 /* Removes the socket directory of the server that the daemon with this identity had started, and that is

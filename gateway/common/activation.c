@@ -363,15 +363,20 @@ static void activation_end_program(struct activation *activation)
 	activation_wait(activation, MINDER_KILLED_MS);
 }
 
+void activation_leave_files(struct activation *activation)
+{
+	activation->files_stay = true;
+}
+
 void activation_stop(struct activation *activation)
 {
 	if (activation->pid > 0)
 		activation_end_program(activation);
 	if (activation->directory[0] && activation->minder_fd >= 0) /* all zero: never started */
 		close(activation->minder_fd);
-	if (activation->socket_path[0])
+	if (activation->socket_path[0] && !activation->files_stay)
 		unlink(activation->socket_path);
-	if (activation->directory[0])
+	if (activation->directory[0] && !activation->files_stay)
 		rmdir(activation->directory);
 	memset(activation, 0, sizeof(*activation));
 	activation->minder_fd = -1;

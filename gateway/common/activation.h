@@ -21,6 +21,7 @@
 struct activation {
 	pid_t pid;	       /* of its minder (minder.h), our child; 0: none is running */
 	int minder_fd;	       /* readable once the program has ended; -1 when none is running */
+	bool files_stay;       /* activation_leave_files() */
 	char program[64];      /* argv[0], for messages */
 	char directory[96];    /* its own, server-TAG, 0700; "" when there is none */
 	char socket_path[108]; /* what to connect to */
@@ -51,6 +52,9 @@ void activation_target(const struct activation *activation, struct nbd_uri *uri)
  * status 1: see its message above". Does not wait. */
 bool activation_has_ended(const struct activation *activation, char *sentence,
 			  size_t sentence_bytes);
+
+/* Has activation_stop() leave socket and directory alone: their filesystem hangs. */
+void activation_leave_files(struct activation *activation);
 
 /* Ends the program: asks it to, MINDER_STOP_MS, SIGKILL to all of its process group; and removes
  * socket and directory. Nothing happens when none was started. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include "gateway/common/ublk_control.h"
 #include "gateway/disk/partition_table.h"
 #include "gateway/disk/process.h"
+#include "gateway/disk/state_file.h"
 #include "tls/clock.h"
 
 /* A day: what the attendant waits for is ended by being made to fail, not by a clock of its own. */
@@ -187,6 +189,27 @@ static void stop(const struct attendant_request *request, struct attendant_answe
 	memcpy(answer->sentence, stopped.sentence, sizeof(answer->sentence));
 }
 
+static void carry_out(const struct attendant_request *request, struct attendant_answer *answer)
+{
+	switch (request->verb) {
+	case ATTENDANT_START:
+		start(request, answer);
+		break;
+	case ATTENDANT_PROBE:
+		probe(request, answer);
+		break;
+	case ATTENDANT_STOP:
+		stop(request, answer);
+		break;
+	case ATTENDANT_NOTE_SIZE:
+		answer->result = state_file_set_size(request->dev_id, request->size_bytes);
+		break;
+	case ATTENDANT_FORGET:
+		state_files_remove(request->dev_id);
+		break;
+	}
+}
+
 static void attend(int fd)
 {
 	struct attendant_request request;
@@ -197,12 +220,7 @@ static void attend(int fd)
 		/* The driver tells who has the disk open: nobody has to look into processes. */
 		if (request.ask_in_use)
 			process_confine(NULL);
-		if (request.verb == ATTENDANT_START)
-			start(&request, &answer);
-		else if (request.verb == ATTENDANT_PROBE)
-			probe(&request, &answer);
-		else
-			stop(&request, &answer);
+		carry_out(&request, &answer);
 		if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) < 0)
 			break; /* the daemon is gone */
 	}
@@ -305,6 +323,22 @@ void attendant_take(struct attendant *attendant, struct attendant_answer *answer
 	answer->result = -ECHILD;
 	snprintf(answer->sentence, sizeof(answer->sentence),
 		 "the daemon's attendant process was killed");
+}
+
+int attendant_call(struct attendant *attendant, const struct attendant_request *request,
+		   struct attendant_answer *answer, uint32_t timeout_ms)
+{
+	struct pollfd answered = { .fd = attendant->fd, .events = POLLIN };
+	int ret = attendant->fd < 0 ? -EPIPE : attendant_ask(attendant, request);
+
+	if (ret < 0)
+		return ret;
+	if (poll(&answered, 1, (int)timeout_ms) <= 0) {
+		attendant_close(attendant);
+		return -ETIMEDOUT;
+	}
+	attendant_take(attendant, answer);
+	return answer->result == -ECHILD ? -EPIPE : 0;
 }
 
 void attendant_cut(struct attendant *attendant)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * attendant.h - a process beside the daemon that does what may have to wait for the daemon's own
- * disk: START_DEV (which may read the partition table), the first read, the fsync and STOP_DEV.
+ * disk: START_DEV (which may read the partition table), the first read, the fsync and STOP_DEV; and
+ * what may have to wait for another filesystem: the disk's files, once it is live.
  *
  * Why a process: a thread of the daemon that waits uninterruptibly for the disk keeps the char
  * device open when the daemon is killed, and only the char device's release makes the driver fail
@@ -28,6 +29,8 @@ enum attendant_verb {
 	ATTENDANT_START, /* START_DEV */
 	ATTENDANT_PROBE, /* the node is there, opens, has its size; its first block is read */
 	ATTENDANT_STOP,	 /* unless forced: is it in use? fsync, if flush; STOP_DEV (disk_stop.h) */
+	ATTENDANT_NOTE_SIZE, /* state_file_set_size() */
+	ATTENDANT_FORGET,    /* state_files_remove() */
 };
 
 struct attendant_request {
@@ -35,7 +38,7 @@ struct attendant_request {
 	uint32_t dev_id;
 	char device_path[32];
 	pid_t daemon_pid;     /* START */
-	uint64_t size_bytes;  /* PROBE: what it has to be */
+	uint64_t size_bytes;  /* PROBE: what it has to be; NOTE_SIZE: what it is now */
 	uint32_t block_bytes; /* PROBE */
 	bool force;	      /* STOP */
 	bool ask_in_use;      /* START, STOP: TRY_STOP_DEV was granted */
@@ -58,6 +61,10 @@ int attendant_open(struct attendant *attendant, const int *close_fds, uint32_t c
 int attendant_ask(struct attendant *attendant, const struct attendant_request *request);
 /* Takes the answer when fd is readable; an attendant that has ended gives -ECHILD. */
 void attendant_take(struct attendant *attendant, struct attendant_answer *answer);
+/* Asks, and waits for the answer for timeout_ms at most. 0; -ETIMEDOUT: it hangs, and is left behind, so that there
+ * is none any more; -EPIPE: there is none; else as attendant_ask(). */
+int attendant_call(struct attendant *attendant, const struct attendant_request *request,
+		   struct attendant_answer *answer, uint32_t timeout_ms);
 /* It has ended: a thread of ours takes its place, which must not be made to wait for long (see above).
  * 0 or -errno. */
 int attendant_stand_in(struct attendant *attendant);

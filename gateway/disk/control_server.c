@@ -350,7 +350,6 @@ void control_server_stop_listening(struct control_server *server)
 {
 	if (server->fd < 0)
 		return;
-	unlink(server->path);
 	close(server->fd);
 	server->fd = -1;
 }

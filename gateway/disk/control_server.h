@@ -53,7 +53,7 @@ void control_server_reply(struct control_server *server, control_client_id id, j
 void control_server_reply_error(struct control_server *server, control_client_id client, int error,
 				enum exit_code exit_code, const char *sentence);
 
-/* No new clients; the socket's file is removed. Those there stay. */
+/* No new clients; those there stay. The socket's file goes with the disk's other files (state_file.h). */
 void control_server_stop_listening(struct control_server *server);
 /* Gives what was answered up to wait_ms to leave, then closes everything. */
 void control_server_close(struct control_server *server, uint32_t wait_ms);

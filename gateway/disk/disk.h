@@ -138,12 +138,14 @@ bool disk_wait_usable(struct disk *disk);
  * is idle; a few seconds at most, and not at all once a stop is requested. */
 void disk_wait_link(struct disk *disk);
 
-/* --- files.c: N.json of the runtime directory, and N.udev for link.h ----------------------------- */
+/* --- files.c: the disk's files in the runtime directory (state_file.h) --------------------------- */
 
-/* Writes N.<suffix>, whole, under another name first. 0 or -errno. */
-int disk_write_file(uint32_t number, const char *suffix, const char *text);
+/* Writes N.json, before the disk is live. 0 or -errno. */
 int disk_write_state_file(const struct disk *disk);
-void disk_remove_files(const struct disk *disk);
+/* Has the attendant put the size into N.json; waits for it a moment. */
+void disk_note_size(struct disk *disk);
+/* Has them removed, once the char device is closed. false: they were not in time, as the directory hangs. */
+bool disk_remove_files(struct disk *disk);
 /* Has udev look at a disk again, now that its N.udev is another. */
 void disk_announce(uint32_t number);
 

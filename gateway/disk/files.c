@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * files.c - what a disk leaves in the runtime directory for others to read: N.udev for the udev
- * rule, N.json for list and --idempotent. Written whole, under another name, then renamed.
+ * files.c - a disk's files in the runtime directory (state_file.h): when they are written and removed, and by whom.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,31 +13,12 @@
 #include <unistd.h>
 
 #include "gateway/common/log.h"
-#include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/state_file.h"
 
-int disk_write_file(uint32_t number, const char *suffix, const char *text)
-{
-	char path[PATH_MAX], draft[PATH_MAX + 8];
-	size_t bytes = strlen(text);
-	int fd, ret = runtime_dir_file(path, sizeof(path), number, suffix);
-
-	if (ret < 0)
-		return ret;
-	snprintf(draft, sizeof(draft), "%s.new", path);
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, bytes) == (ssize_t)bytes ? 0 : -EIO;
-	if (close(fd) < 0 && ret == 0)
-		ret = -errno;
-	if (ret == 0 && rename(draft, path) < 0)
-		ret = -errno;
-	if (ret < 0)
-		unlink(draft);
-	return ret;
-}
+/* The runtime directory may be on a filesystem that hangs. */
+#define FILES_MS 2000
 
 int disk_write_state_file(const struct disk *disk)
 {
@@ -53,20 +33,50 @@ int disk_write_state_file(const struct disk *disk)
 			   (json_int_t)atomic_load(&disk->shared.size_bytes), "read_only",
 			   disk->geometry.read_only);
 	text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
-	ret = text ? disk_write_file(disk->info.dev_id, "json", text) : -ENOMEM;
+	ret = text ? state_file_write(disk->info.dev_id, "json", text) : -ENOMEM;
 	free(text);
 	json_decref(object);
 	return ret;
 }
 
-void disk_remove_files(const struct disk *disk)
+/* The size that others read. A file that is not written in time keeps the old one. */
+void disk_note_size(struct disk *disk)
 {
-	static const char *const suffixes[] = { "json", "udev" };
-	char path[PATH_MAX];
+	struct attendant_request request = {
+		.verb = ATTENDANT_NOTE_SIZE,
+		.dev_id = disk->info.dev_id,
+		.size_bytes = atomic_load(&disk->shared.size_bytes),
+	};
+	struct attendant_answer answer;
+	int ret = attendant_call(&disk->attendant, &request, &answer, FILES_MS);
 
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-		if (runtime_dir_file(path, sizeof(path), disk->info.dev_id, suffixes[i]) == 0)
-			unlink(path);
+	if (ret == 0)
+		ret = answer.result;
+	if (ret < 0)
+		log_warning("the new size cannot be noted in the runtime directory: %s",
+			    strerror(-ret));
+}
+
+/*
+ * The device is stopped and its char device closed, so that a thread may stand in for the attendant: one that hangs
+ * keeps this process, and nothing of the disk. What is still to be removed when the time is up may be removed later,
+ * or stay: whoever reads such files compares their identity with the driver's.
+ */
+bool disk_remove_files(struct disk *disk)
+{
+	struct attendant_request request = {
+		.verb = ATTENDANT_FORGET,
+		.dev_id = disk->info.dev_id,
+	};
+	struct attendant_answer answer;
+	int ret = attendant_call(&disk->attendant, &request, &answer, FILES_MS);
+
+	if (ret < 0 && ret != -ETIMEDOUT && attendant_stand_in(&disk->attendant) == 0)
+		ret = attendant_call(&disk->attendant, &request, &answer, FILES_MS);
+	if (ret < 0)
+		log_warning("the disk's files in the runtime directory are left there: %s",
+			    strerror(-ret));
+	return ret == 0;
 }
 
 static void announce(const char *directory)

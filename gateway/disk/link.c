@@ -14,6 +14,7 @@
 
 #include "gateway/common/runtime_dir.h"
 #include "gateway/disk/ready.h"
+#include "gateway/disk/state_file.h"
 #include "tls/clock.h"
 
 /* Of its own: who connects with --idempotent holds "lock" until we are usable. It is held for an instant. */
@@ -116,7 +117,7 @@ static int file_write(uint32_t number, const struct link_file *file)
 		 file->text[0] ? "UBLK_NBD_TEXT=" : "", file->text, file->text[0] ? "\n" : "",
 		 file->link[0] ? "UBLK_NBD_LINK=" : "", file->link, file->link[0] ? "\n" : "",
 		 shared);
-	return disk_write_file(number, "udev", text);
+	return state_file_write(number, "udev", text);
 }
 
 /* --- two disks of one text ------------------------------------------------------------------------- */

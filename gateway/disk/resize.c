@@ -142,7 +142,7 @@ static void apply(struct serve *serve)
 		return;
 	}
 	disk->geometry.size_bytes = size_bytes;
-	disk_write_state_file(disk);
+	disk_note_size(disk);
 	log_info("resized from %llu to %llu bytes", (unsigned long long)old_bytes,
 		 (unsigned long long)size_bytes);
 	answer(serve, old_bytes, size_bytes);

@@ -173,7 +173,8 @@ void disk_remove(struct disk *disk)
 	disk->char_fd = -1;
 	if (disk->state >= DISK_ADDED) {
 		/* Once the number is free, another disk may have it, and its files. */
-		disk_remove_files(disk);
+		if (!disk_remove_files(disk))
+			activation_leave_files(&disk->activation);
 		ret = ublk_control_delete(disk->control, disk->info.dev_id, DELETE_MS);
 		if (ret < 0 && ret != -ENODEV)
 			delete_failed(disk, -ret);

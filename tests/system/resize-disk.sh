@@ -5,7 +5,7 @@
 # kernels: 7.3
 # long-kernels: 6.12
 # timeout-s: 600
-# modules: ublk_drv ext4 tls
+# modules: ublk_drv ext4 loop tls
 # suite: test
 # allow-dmesg: I/O error
 
@@ -165,6 +165,54 @@ after_version() {
 	stop_server after
 }
 
+# within SECONDS NAME CODE COMMAND...: as expect_exit, and in time.
+within() {
+	lab_limit_ms=$(($1 * 1000 * ${LAB_SCALE:-1}))
+	shift
+	lab_start_ms=$(uptime_ms)
+	expect_exit "$@"
+	lab_took_ms=$(($(uptime_ms) - lab_start_ms))
+	note "$1: $lab_took_ms ms"
+	[ "$lab_took_ms" -le "$lab_limit_ms" ] || fail "$1" "took $lab_took_ms ms"
+}
+
+# Nothing can be written to the runtime directory: a disk is resized and removed all the same, by its daemon and by
+# whoever removes what a killed daemon left.
+runtime_hangs() {
+	truncate -s 16M "$WORK/runtime"
+	check "mkfs" mkfs.ext4 -q -F "$WORK/runtime"
+	check "mount" mount -o loop "$WORK/runtime" /mnt
+	export UBLK_NBD_RUNTIME_DIR=/mnt/run
+	start_file
+	second=$(ublk-nbd connect --name second $URI) || fail "connect" "a second disk"
+	check "writing to it" dd if=/dev/zero of="$second" bs=4096 count=1 oflag=direct conv=nocreat
+	# What is left behind hangs on purpose, and the kernel is not to complain of it.
+	hung=$(cat /proc/sys/kernel/hung_task_timeout_secs)
+	echo 0 >/proc/sys/kernel/hung_task_timeout_secs
+	check "the runtime directory hangs" fsfreeze --freeze /mnt
+	if has_feature update-size; then
+		truncate -s 64M "$WORK/disk"
+		within 8 "resize" 0 ublk-nbd resize "$DISK"
+		check_equal "the device's size" $((64 << 20)) "$(blockdev --getsize64 "$DISK")"
+		within 8 "status" 0 ublk-nbd status "$DISK"
+	fi
+	within 15 "disconnect" 0 ublk-nbd disconnect "$DISK"
+	check "the disk is gone" test ! -e "/sys/block/${DISK##*/}"
+	[ -z "$LAB_LONG" ] || second_is_killed
+	check "thaw" fsfreeze --unfreeze /mnt
+	[ -n "$LAB_LONG" ] || disconnect_disk "$second"
+	check "whatever hung ends" wait_for umount /mnt
+	echo "$hung" >/proc/sys/kernel/hung_task_timeout_secs
+	unset UBLK_NBD_RUNTIME_DIR
+	stop_server s
+}
+
+second_is_killed() {
+	kill -KILL "$(json .pid <"$UBLK_NBD_RUNTIME_DIR/state/${second##*/ublkb}.json")"
+	within 15 "disconnect, the daemon killed" 8 ublk-nbd disconnect --force "$second"
+	check "the disk is gone" test ! -e "/sys/block/${second##*/}"
+}
+
 resize() {
 	clean_slate
 	run_case "$@"
@@ -202,4 +250,5 @@ else
 	resize "an older driver's refusal is clear" old_kernel_says_why
 fi
 resize "it never shrinks" never_shrinks
+resize "the runtime directory hangs" runtime_hangs
 resize "no server to ask" server_is_gone

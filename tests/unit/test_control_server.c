@@ -20,6 +20,7 @@
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/dial.h"
 #include "gateway/disk/control_server.h"
+#include "gateway/disk/state_file.h"
 #include "tests/unit/runtime_folder.h"
 #include "tls/clock.h"
 
@@ -85,6 +86,7 @@ static int close_server(void **state)
 {
 	(void)state;
 	control_server_close(server, 0);
+	state_files_remove(0);
 	return 0;
 }
 
