@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,20 +66,22 @@ int systemd_journal_open(const char *socket_path, const char *identifier)
 	return error;
 }
 
-void systemd_notify(const char *state)
+int systemd_notify(const char *state)
 {
 	const char *path = secure_getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address;
 	socklen_t address_bytes = path ? address_fill(&address, path) : 0;
 	int fd;
+	bool full;
 
 	if (!address_bytes)
-		return;
+		return 0;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
-	/* Best effort: who supervises us has a timeout of its own. */
-	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
-		      address_bytes);
+		return 0;
+	full = sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT,
+		      (struct sockaddr *)&address, address_bytes) < 0 &&
+	       errno == EAGAIN;
 	close(fd);
+	return full ? -EAGAIN : 0;
 }

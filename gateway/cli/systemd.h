@@ -15,8 +15,8 @@
  */
 int systemd_journal_open(const char *socket_path, const char *identifier);
 
-/* Tells whoever supervises us (NOTIFY_SOCKET) the state ("READY=1"), as sd_notify(3). Where nobody does, or
- * he does not take it, nothing happens. */
-void systemd_notify(const char *state);
+/* Tells whoever supervises us (NOTIFY_SOCKET) the state ("READY=1"), as sd_notify(3), but never waits. 0: told, or
+ * nobody wants to know; -EAGAIN: the supervisor has not read what it was sent before: try again later. */
+int systemd_notify(const char *state);
 
 #endif

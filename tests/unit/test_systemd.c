@@ -20,6 +20,9 @@
 
 #include "gateway/cli/systemd.h"
 
+/* More than any net.unix.max_dgram_qlen lets wait. */
+#define FULL_MAX 100000
+
 static char directory[] = "/tmp/test-systemd-XXXXXX";
 static char place[64];
 
@@ -99,12 +102,32 @@ static void test_notify(void **state)
 	systemd_notify("STOPPING=1");
 }
 
+/* A supervisor that reads nothing: we are told so, and do not wait. */
+static void test_notify_full(void **state)
+{
+	int fd = bound(SOCK_DGRAM, place), told = 0;
+	char text[100];
+
+	(void)state;
+	setenv("NOTIFY_SOCKET", place, 1);
+	alarm(20);
+	while (told < FULL_MAX && systemd_notify("READY=1") == 0)
+		told++;
+	assert_in_range(told, 1, FULL_MAX - 1);
+	assert_int_equal(systemd_notify("READY=1"), -EAGAIN);
+	assert_int_equal(recv(fd, text, sizeof(text), MSG_DONTWAIT), 7);
+	assert_int_equal(systemd_notify("READY=1"), 0);
+	alarm(0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_journal),
 		cmocka_unit_test(test_no_journal),
 		cmocka_unit_test(test_notify),
+		cmocka_unit_test(test_notify_full),
 	};
 	int failed;
 
