@@ -13,7 +13,7 @@
 static const char help[] =
 	"Usage: ublk-nbd connect [OPTION...] TARGET\n"
 	"       ublk-nbd connect [OPTION...] [ PROGRAM ARGUMENT... ]\n"
-	"       ublk-nbd connect [OPTION...] NAME | --all   as configured: ublk-nbd.conf(5)\n"
+	"       ublk-nbd connect [OPTION...] NAME | --all  as in ublk-nbd.conf(5)\n"
 	"Makes a block device of an NBD export and prints its path once it is usable.\n"
 	"      --export NAME          the export, instead of the one in TARGET\n"
 	"      --device N             the device's number (default: the first free one)\n"
