@@ -30,8 +30,8 @@ struct job {
 	uint32_t arrived_bytes; /* of a WRITE's payload */
 	uint32_t error;		/* the wire value of the answer */
 	bool silent;		/* it is never answered */
-	int64_t oldest_ms;	/* it came then, with nothing before it left to answer; 0: else */
-	bool answered;		/* by an early error: its payload is still to be read */
+	int64_t oldest_ms; /* of a silent one: since then all that came before it is answered; 0: not yet */
+	bool answered; /* by an early error: its payload is still to be read */
 	bool carried_out;
 	int64_t carry_out_ms, answer_ms; /* not before */
 

@@ -247,7 +247,6 @@ static void decide(struct peer *peer, struct job *job)
 	}
 	if (chance_one_in(dice, odds->silence)) {
 		job->silent = true;
-		job->oldest_ms = peer->jobs_count == 1 ? shared->now_ms : 0;
 		job->error = 0;
 		job->carry_out_ms += (int64_t)dice_below(dice, LATE_TICKS_MAX) * TICK_MS;
 		peer->faulty = true;
@@ -429,15 +428,19 @@ static void breach(struct peer *peer)
 }
 
 /* A client whose oldest request is left out finds that out in time, whatever else is answered. */
-static void check_silence(const struct peer *peer, const struct job *job)
+static void check_silence(const struct peer *peer, struct job *job)
 {
 	bool quick = job->command == NBD_CMD_READ || job->command == NBD_CMD_WRITE;
 	int64_t ticks = (quick ? QUICK_TICKS : SLOW_TICKS) + SILENCE_SLACK_TICKS;
+	int64_t now_ms = peer->shared->now_ms;
 
-	if (job->silent && job->oldest_ms && !peer->shared->plan->odds.absence &&
-	    peer->shared->now_ms > job->oldest_ms + ticks * TICK_MS)
+	if (!job->silent || peer->jobs[0] != job || peer->shared->plan->odds.absence)
+		return;
+	if (!job->oldest_ms)
+		job->oldest_ms = now_ms;
+	if (now_ms > job->oldest_ms + ticks * TICK_MS)
 		failure_report("the client waits for %lld ms for its oldest request, command %u",
-			       (long long)(peer->shared->now_ms - job->oldest_ms), job->command);
+			       (long long)(now_ms - job->oldest_ms), job->command);
 }
 
 /* Whether something was done about it; *gone: it was answered, and is no more. */

@@ -50,7 +50,7 @@ struct peer {
 	uint8_t header[JOB_HEADER_BYTES_MAX];
 	uint32_t header_bytes;
 	struct job *arriving; /* the WRITE whose payload is being received; one of jobs */
-	struct job **jobs;
+	struct job **jobs;    /* in the order of their arrival */
 	uint32_t jobs_count, jobs_room;
 	struct answer_buffer out;
 	size_t out_sent;
