@@ -88,7 +88,7 @@ printf '[disk a]\ntarget = nbd://h\nname = b\nforeground = yes\n' >"$MAIN"
 check 2 "config: $MAIN:3: 'name' is for the command line, not for a file: a disk has its section's name" \
 	"config: $MAIN:4: 'foreground' is for the command line, not for a file"
 printf '[disk a]\ntarget = nbd://h\ntimeout = 0\nread-only = true\nauto = 1\n' >"$MAIN"
-check 2 "config: $MAIN:3: --timeout: '0' is no time from 100ms to 24h (as in 30, 500ms, 2m, 1h)" \
+check 2 "config: $MAIN:3: --timeout: '0' is not a time from 100ms to 24h (as in 30, 500ms, 2m, 1h)" \
 	"config: $MAIN:4: --read-only: 'true' is neither yes nor no" "config: $MAIN:5: auto: '1' is neither yes nor no"
 printf '[defaults]\ntarget = nbd://h\ndevice = 3\n' >"$MAIN"
 check 2 "config: $MAIN:2: target is a disk's own: it stands in a [disk NAME]" \
