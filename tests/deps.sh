@@ -10,7 +10,7 @@ set -euo pipefail
 # One group a line: what for, then the packages.
 GROUPS_OF_PACKAGES='
 building: gcc make pkg-config libc6-dev liburing-dev libssl-dev libnbd-dev liburiparser-dev libjansson-dev libinih-dev
-unit tests, fuzzing and lint: libcmocka-dev clang libclang-rt-dev llvm clang-format clang-tidy shellcheck man-db groff-base binutils sparse
+unit tests, fuzzing and lint: libcmocka-dev libsystemd0 clang libclang-rt-dev llvm clang-format clang-tidy shellcheck man-db groff-base binutils sparse
 the servers and tools tests use: nbdkit nbd-server nbd-client qemu-utils libnbd-bin fio jq socat openssl
 the virtual machine with a real kernel: qemu-system-x86 busybox-static dash cpio kmod xz-utils zstd debian-archive-keyring
 the debug kernel that make test-kasan builds: flex bison bc libelf-dev

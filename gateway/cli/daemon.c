@@ -104,7 +104,7 @@ static int stderr_open(struct recipe *recipe, bool foreground)
 		recipe->stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, HIGH_FD);
 		return recipe->stderr_fd < 0 ? -open_files_dup_error(errno) : 0;
 	}
-	recipe->stderr_fd = systemd_journal_open(SYSTEMD_JOURNAL_SOCKET, "ublk-nbd");
+	recipe->stderr_fd = systemd_journal_open("ublk-nbd");
 	recipe->journal = recipe->stderr_fd >= 0;
 	if (!recipe->journal)
 		recipe->stderr_fd = log_open_file();
@@ -113,7 +113,7 @@ static int stderr_open(struct recipe *recipe, bool foreground)
 
 void daemon_log_place(char *out, size_t out_bytes)
 {
-	if (!access(SYSTEMD_JOURNAL_SOCKET, F_OK))
+	if (systemd_has_journal())
 		snprintf(out, out_bytes, "journalctl -t ublk-nbd");
 	else if (log_path(out, out_bytes, ""))
 		snprintf(out, out_bytes, LOG_NAME " of the runtime directory");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "gateway/cli/disconnect.h"
 #include "gateway/cli/disks.h"
@@ -14,9 +14,9 @@
 #include "gateway/cli/systemd.h"
 #include "gateway/common/exit_code.h"
 #include "gateway/common/strays.h"
-#include "tls/clock.h"
 
-#define TELL_AGAIN_MS 100
+/* How long our end waits for a supervisor that has not read yet. */
+#define TOLD_MS 500
 
 /* The daemon was killed. Its disk is removed as disconnect removes it, or left: whoever has it in use does not
  * know yet that its I/O fails, and its number would be another disk's. */
@@ -45,40 +45,39 @@ static int remove_killed(const struct daemon *daemon, int signal, const char *de
 									     : (int)exit_code;
 }
 
-/* Until the daemon ends. A supervisor that does not take the state at once is told again. */
-static void watch(const struct daemon *daemon, int interrupt_fd, const char *state)
+/* Until the daemon ends. */
+static void watch(const struct daemon *daemon, int interrupt_fd)
 {
-	bool told = false;
+	while (interrupt_wait(interrupt_fd, daemon->pidfd, INT64_MAX / 2) == 0) {
+		int signal = interrupt_take(interrupt_fd);
 
-	for (;;) {
-		int64_t until_ms = INT64_MAX / 2;
-		int signal, ret;
-
-		told = told || systemd_notify(state) == 0;
-		if (!told)
-			until_ms = clock_now_ms() + TELL_AGAIN_MS;
-		ret = interrupt_wait(interrupt_fd, daemon->pidfd, until_ms);
-		if (ret == 1)
-			return;
-		signal = ret == 0 ? interrupt_take(interrupt_fd) : 0;
 		if (signal)
 			process_signal(daemon->pidfd, signal);
 	}
 }
 
+static int judge(const struct daemon *daemon, int status, const char *device)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status)
+				 : remove_killed(daemon, WTERMSIG(status), device);
+}
+
 int foreground_run(struct daemon *daemon, int interrupt_fd, const char *device)
 {
 	char state[200];
-	int status;
+	int exit_code;
 
 	/* Our end is the service's, or the container's, and with it the daemon's. */
 	strays_ignore();
 	output_release_aside();
 	snprintf(state, sizeof(state), "READY=1\nSTATUS=Serving %s", device);
-	/* A disk in use is served on in spite of SIGTERM, so STOPPING=1 is said when it is true. */
-	watch(daemon, interrupt_fd, state);
+	systemd_notify(state);
+	watch(daemon, interrupt_fd);
+	/* A disk in use is served on in spite of SIGTERM, so this is said when it is true. */
 	systemd_notify("STOPPING=1");
-	status = daemon_reap(daemon);
-	return WIFEXITED(status) ? WEXITSTATUS(status)
-				 : remove_killed(daemon, WTERMSIG(status), device);
+	exit_code = judge(daemon, daemon_reap(daemon), device);
+	if (systemd_notify_wait(TOLD_MS))
+		return exit_code;
+	fflush(NULL);
+	_exit(exit_code);
 }

@@ -1,87 +1,91 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <syslog.h>
-#include <unistd.h>
-
 #include "gateway/cli/systemd.h"
 
-/* What a stream may hold that journald has not read yet, as libsystemd has it. */
-#define SEND_BUFFER_BYTES (8 << 20)
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
 
-/* The address of path, where '@' begins an abstract name. Its length; 0: too long, or no such address. */
-static socklen_t address_fill(struct sockaddr_un *address, const char *path)
+#define LIBRARY	       "libsystemd.so.0"
+#define JOURNAL_SOCKET "/run/systemd/journal/stdout"
+
+#define STATE_BYTES    200
+/* How long a state waits for the one before it. */
+#define BEFORE_MS 500
+
+/* --- the library ------------------------------------------------------------------------------------------ */
+
+/* <systemd/sd-journal.h> and <systemd/sd-daemon.h> declare these; their ABI is that of libsystemd.so.0. */
+static struct {
+	int (*journal_stream_fd)(const char *identifier, int priority, int level_prefix);
+	int (*notify)(int unset_environment, const char *state);
+} library;
+
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+
+static void library_load(void)
 {
-	size_t bytes = strlen(path);
+	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 
-	if ((path[0] != '/' && path[0] != '@') || bytes < 2 || bytes >= sizeof(address->sun_path))
-		return 0;
-	memset(address, 0, sizeof(*address));
-	address->sun_family = AF_UNIX;
-	memcpy(address->sun_path, path, bytes);
-	if (path[0] == '@')
-		address->sun_path[0] = '\0';
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes + (path[0] == '/'));
+	if (!handle)
+		return;
+	*(void **)&library.journal_stream_fd = dlsym(handle, "sd_journal_stream_fd");
+	*(void **)&library.notify = dlsym(handle, "sd_notify");
 }
 
-/* More than is usual takes a privilege. */
-static void grow_send_buffer(int fd)
-{
-	const int bytes = SEND_BUFFER_BYTES;
+/* --- the journal ------------------------------------------------------------------------------------------ */
 
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+bool systemd_has_journal(void)
+{
+	if (access(JOURNAL_SOCKET, F_OK))
+		return false;
+	pthread_once(&library_once, library_load);
+	return library.journal_stream_fd;
 }
 
-int systemd_journal_open(const char *socket_path, const char *identifier)
+int systemd_journal_open(const char *identifier)
 {
-	struct sockaddr_un address;
-	socklen_t address_bytes = address_fill(&address, socket_path);
-	char header[200];
-	/* Identifier, unit (journald knows it), level, whether lines may begin with their own, and whether to
-	 * forward to syslog, the kernel's log and the console. */
-	int bytes =
-		snprintf(header, sizeof(header), "%s\n\n%d\n1\n0\n0\n0\n", identifier, LOG_INFO);
-	int fd, error;
-
-	if (!address_bytes || (size_t)bytes >= sizeof(header))
-		return -EINVAL;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	/* The socket is new: it takes all of the header at once. */
-	if (!connect(fd, (struct sockaddr *)&address, address_bytes) && !shutdown(fd, SHUT_RD) &&
-	    send(fd, header, (size_t)bytes, MSG_NOSIGNAL) == bytes) {
-		grow_send_buffer(fd);
-		return fd;
-	}
-	error = -errno;
-	close(fd);
-	return error;
+	return systemd_has_journal() ? library.journal_stream_fd(identifier, LOG_INFO, 1) : -ENOENT;
 }
 
-int systemd_notify(const char *state)
-{
-	const char *path = secure_getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address;
-	socklen_t address_bytes = path ? address_fill(&address, path) : 0;
-	int fd;
-	bool full;
+/* --- the supervisor --------------------------------------------------------------------------------------- */
 
-	if (!address_bytes)
-		return 0;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return 0;
-	full = sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT,
-		      (struct sockaddr *)&address, address_bytes) < 0 &&
-	       errno == EAGAIN;
-	close(fd);
-	return full ? -EAGAIN : 0;
+static pthread_t teller;
+static bool telling; /* teller has not been joined */
+static char told[STATE_BYTES];
+
+static void *tell(void *argument)
+{
+	(void)argument;
+	pthread_once(&library_once, library_load);
+	/* Whoever supervises us has a timeout of its own for what it is not told. */
+	if (library.notify)
+		library.notify(0, told);
+	return NULL;
+}
+
+bool systemd_notify_wait(uint32_t timeout_ms)
+{
+	struct timespec deadline;
+
+	if (!telling)
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	deadline.tv_sec += timeout_ms / 1000 + deadline.tv_nsec / 1000000000;
+	deadline.tv_nsec %= 1000000000;
+	telling = pthread_clockjoin_np(teller, NULL, CLOCK_MONOTONIC, &deadline) != 0;
+	return !telling;
+}
+
+void systemd_notify(const char *state)
+{
+	if (!secure_getenv("NOTIFY_SOCKET") || !systemd_notify_wait(BEFORE_MS))
+		return;
+	snprintf(told, sizeof(told), "%s", state);
+	telling = pthread_create(&teller, NULL, tell, NULL) == 0;
 }

@@ -308,6 +308,36 @@ in_the_foreground() {
 	check "nothing is left" no_device_left
 }
 
+# A supervisor that has stopped reading, with as much as its socket takes: it is told once it reads, and the signals that
+# come meanwhile go to the daemon.
+supervisor_is_stopped() {
+	qlen=$(cat /proc/sys/net/unix/max_dgram_qlen)
+	echo 0 >/proc/sys/net/unix/max_dgram_qlen
+	socat -u UNIX-RECV:"$WORK/notify" OPEN:"$WORK/told",creat,append &
+	supervisor=$!
+	check "a supervisor" wait_for test -S "$WORK/notify"
+	echo "$qlen" >/proc/sys/net/unix/max_dgram_qlen
+	kill -STOP "$supervisor"
+	echo somebody | socat -u STDIN UNIX-SENDTO:"$WORK/notify"
+	for told in no yes; do
+		rm -f "$WORK/out"
+		NOTIFY_SOCKET=$WORK/notify ublk-nbd connect --foreground $URI >"$WORK/out" 2>"$WORK/err" &
+		front=$!
+		wait_for test -s "$WORK/out" || fail "connect --foreground" "$(cat "$WORK/err")"
+		if [ $told = yes ]; then
+			kill -CONT "$supervisor"
+			check "it is told" wait_for grep -q READY=1 "$WORK/told"
+		fi
+		kill -TERM "$front"
+		wait_for gone "$front" || fail "SIGTERM" "is not passed on"
+		wait "$front"
+		check_equal "its exit code" 0 $?
+		check "nothing is left" no_device_left
+	done
+	check "it is told of the end" wait_for grep -q STOPPING=1 "$WORK/told"
+	kill "$supervisor"
+}
+
 # Whoever connects need not know of the module.
 loads_the_driver() {
 	check "unload it" modprobe -r ublk_drv
@@ -442,6 +472,15 @@ says_it_to_the_journal() {
 	check_equal "lines in the file" "$before" "$(daemon_log_lines)"
 	ublk-nbd disconnect --force "$DISK"
 	check "nothing is left" wait_for no_device_left
+	# Without the library that speaks to it the file is the log's place.
+	library=$(echo /usr/lib/*/libsystemd.so.0)
+	check "hiding libsystemd" mount --bind /dev/null "$library"
+	streams=$(grep -c '^ublk-nbd$' "$WORK/journal")
+	connect_disk -v $URI
+	disconnect_disk
+	check "umount" umount "$library"
+	[ "$(daemon_log_lines)" -gt "${before:-0}" ] || fail "without libsystemd" "nothing is in the file"
+	check_equal "streams to the journal" "$streams" "$(grep -c '^ublk-nbd$' "$WORK/journal")"
 	kill $stub
 	rm -r /run/systemd/journal
 }
@@ -741,8 +780,8 @@ start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring doctor_and_connect_agree \
 	defaults_and_wishes batches json_is_valid names_of_other_bytes usable_at_once idempotent \
 	idempotent_but_dead idempotent_but_degraded idempotent_at_once owners names \
-	names_as_in_readme numbers node_is_gone wrong_use in_the_foreground says_it_to_the_journal \
-	stdout_fails killed_before_told killed_while_starting log_hangs two_containers \
+	names_as_in_readme numbers node_is_gone wrong_use in_the_foreground supervisor_is_stopped \
+	says_it_to_the_journal stdout_fails killed_before_told killed_while_starting log_hangs two_containers \
 	runtime_in_tmp of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
