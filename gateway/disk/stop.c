@@ -179,7 +179,7 @@ void disk_remove(struct disk *disk)
 		if (ret < 0 && ret != -ENODEV)
 			delete_failed(disk, -ret);
 		else if (ret > 0)
-			log_info("gone, but its number stays in use until its last user closes it");
+			log_info("gone, but its number is free only once its last user closes it");
 	}
 	ublk_control_close(disk->control);
 	disk->control = NULL;
