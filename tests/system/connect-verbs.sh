@@ -546,7 +546,7 @@ two_containers() {
 	rm -f "$WORK/out" # of an earlier case: what is there next is connect's
 	# shellcheck disable=SC2016 # the inner shell's
 	in_container one sh -c 'echo $(($0 - 1)) >/proc/sys/kernel/ns_last_pid
-		exec ublk-nbd connect --foreground --device 8 nbd://localhost/one' "$(pid_in two)" >"$WORK/out" 2>"$WORK/err" &
+		exec ublk-nbd connect --foreground --read-only --device 8 nbd://localhost/one' "$(pid_in two)" >"$WORK/out" 2>"$WORK/err" &
 	front=$!
 	wait_for test -s "$WORK/out" || fail "connect --foreground" "$(cat "$WORK/err")"
 	check_equal "its daemon's number" "$(pid_in two)" "$(pid_in one)"
