@@ -58,6 +58,7 @@ struct field {
 	const char *object; /* that it stands in: "target", "tls"; NULL: the configuration itself */
 	const char *name;
 	size_t offset, bytes; /* in struct disk_config */
+	const char *option;   /* of connect, that sets it; "target": the target itself */
 	enum kind kind;
 	enum matters matters;
 	struct disk_limit limit;
@@ -76,49 +77,49 @@ struct field {
 /* In the order in which they are written, and complained about. */
 /* clang-format off */
 static const struct field fields[] = {
-	{ TARGET(transport),	    NAME,   ADDRESS, .names = transport_names },
-	{ TARGET(tls),		    BOOL,   ALWAYS },
-	{ TARGET(vsock_cid),	    NUMBER, ADDRESS, LIMIT(0, UINT32_MAX) },
-	{ TARGET(vsock_port),	    NUMBER, ADDRESS, LIMIT(0, UINT32_MAX) },
-	{ TARGET(tls_verify_peer),  CHOICE, ADDRESS, LIMIT(0, 1) },
-	{ TARGET(host),		    TEXT,   ADDRESS },
-	{ TARGET(port),		    TEXT,   ADDRESS },
-	{ TARGET(socket_path),	    TEXT,   ADDRESS },
-	{ TARGET(export_name),	    TEXT,   ALWAYS },
-	{ TARGET(user),		    TEXT,   ADDRESS },
-	{ TARGET(tls_certificates), TEXT,   ADDRESS },
-	{ TARGET(tls_psk_file),	    TEXT,   ADDRESS },
-	{ TARGET(tls_type),	    TEXT,   ADDRESS },
-	{ TARGET(tls_hostname),	    TEXT,   ADDRESS },
-	{ TLS(no_verify),	    BOOL,   ALWAYS },
-	{ TLS(ktls),		    NAME,   ALWAYS, .names = ktls_names },
-	{ TLS(rekey_records),	    NUMBER, ALWAYS, LIMIT(0, TLS_REKEY_RECORDS_MAX) },
-	{ TLS(hostname),	    TEXT,   ALWAYS },
-	{ TLS(ca),		    TEXT,   ALWAYS },
-	{ TLS(crl),		    TEXT,   ALWAYS },
-	{ TLS(cert),		    TEXT,   ALWAYS },
-	{ TLS(key),		    TEXT,   ALWAYS },
-	{ TLS(passphrase_file),	    TEXT,   ALWAYS },
-	{ TLS(psk_file),	    TEXT,   ALWAYS },
-	{ TLS(psk_identity),	    TEXT,   ALWAYS },
-	{ OWN(command),		    WORDS,  ALWAYS },
-	{ OWN(owner),		    TEXT,   WANTED },
-	{ OWN(name),		    TEXT,   WANTED, .may_lack = true }, /* version 0.1.0 knew none */
-	{ OWN(device),		    CHOICE, CHOSEN, LIMIT(0, 65535) },
-	{ OWN(payload),		    NAME,   ALWAYS, .names = payload_names },
-	{ OWN(connections),	    NUMBER, ALWAYS, LIMIT(1, DISK_CONNECTIONS_MAX, .zero_too = true) },
-	{ OWN(queue_depth),	    NUMBER, ALWAYS, LIMIT(1, DISK_QUEUE_DEPTH_MAX) },
+	{ TARGET(transport),         "target",              NAME,   ADDRESS, .names = transport_names },
+	{ TARGET(tls),               "tls",                 BOOL,   ALWAYS },
+	{ TARGET(vsock_cid),         "target",              NUMBER, ADDRESS, LIMIT(0, UINT32_MAX) },
+	{ TARGET(vsock_port),        "target",              NUMBER, ADDRESS, LIMIT(0, UINT32_MAX) },
+	{ TARGET(tls_verify_peer),   "target",              CHOICE, ADDRESS, LIMIT(0, 1) },
+	{ TARGET(host),              "target",              TEXT,   ADDRESS },
+	{ TARGET(port),              "target",              TEXT,   ADDRESS },
+	{ TARGET(socket_path),       "target",              TEXT,   ADDRESS },
+	{ TARGET(export_name),       "export",              TEXT,   ALWAYS },
+	{ TARGET(user),              "target",              TEXT,   ADDRESS },
+	{ TARGET(tls_certificates),  "target",              TEXT,   ADDRESS },
+	{ TARGET(tls_psk_file),      "target",              TEXT,   ADDRESS },
+	{ TARGET(tls_type),          "target",              TEXT,   ADDRESS },
+	{ TARGET(tls_hostname),      "target",              TEXT,   ADDRESS },
+	{ TLS(no_verify),            "tls-verify",          BOOL,   ALWAYS },
+	{ TLS(ktls),                 "ktls",                NAME,   ALWAYS, .names = ktls_names },
+	{ TLS(rekey_records),        "tls-rekey-records",   NUMBER, ALWAYS, LIMIT(0, TLS_REKEY_RECORDS_MAX) },
+	{ TLS(hostname),             "tls-hostname",        TEXT,   ALWAYS },
+	{ TLS(ca),                   "tls-ca",              TEXT,   ALWAYS },
+	{ TLS(crl),                  "tls-crl",             TEXT,   ALWAYS },
+	{ TLS(cert),                 "tls-cert",            TEXT,   ALWAYS },
+	{ TLS(key),                  "tls-key",             TEXT,   ALWAYS },
+	{ TLS(passphrase_file),      "tls-passphrase-file", TEXT,   ALWAYS },
+	{ TLS(psk_file),             "tls-psk",             TEXT,   ALWAYS },
+	{ TLS(psk_identity),         "tls-user",            TEXT,   ALWAYS },
+	{ OWN(command),              "command",             WORDS,  ALWAYS },
+	{ OWN(owner),                "owner",               TEXT,   WANTED },
+	{ OWN(name),                 "name",                TEXT,   WANTED, .may_lack = true }, /* version 0.1.0 knew none */
+	{ OWN(device),               "device",              CHOICE, CHOSEN, LIMIT(0, 65535) },
+	{ OWN(payload),              "payload",             NAME,   ALWAYS, .names = payload_names },
+	{ OWN(connections),          "connections",         NUMBER, ALWAYS, LIMIT(1, DISK_CONNECTIONS_MAX, .zero_too = true) },
+	{ OWN(queue_depth),          "queue-depth",         NUMBER, ALWAYS, LIMIT(1, DISK_QUEUE_DEPTH_MAX) },
 	/* limit_of() knows better how large a block may be. */
-	{ OWN(block_size_bytes),    NUMBER, ALWAYS, LIMIT(512, 0, .power_of_two = true, .zero_too = true) },
-	{ OWN(max_io_bytes),	    NUMBER, ALWAYS, LIMIT(4096, 32u << 20, .power_of_two = true) },
-	{ OWN(timeout_ms),	    NUMBER, ALWAYS, LIMIT(100, 24 * 3600 * 1000) },
-	{ OWN(dead_timeout_ms),	    NUMBER, ALWAYS, LIMIT(0, 0) },
-	{ OWN(connect_timeout_ms),  NUMBER, ALWAYS, LIMIT(100, 3600 * 1000) },
-	{ OWN(read_only),	    BOOL,   ALWAYS },
-	{ OWN(no_structured),	    BOOL,   ALWAYS },
-	{ OWN(foreground),	    BOOL,   NEVER },
-	{ OWN(verbose),		    BOOL,   NEVER },
-	{ OWN(configured),	    BOOL,   NEVER, .may_lack = true }, /* version 0.2.0 knew none */
+	{ OWN(block_size_bytes),     "block-size",          NUMBER, ALWAYS, LIMIT(512, 0, .power_of_two = true, .zero_too = true) },
+	{ OWN(max_io_bytes),         "max-io-size",         NUMBER, ALWAYS, LIMIT(4096, 32u << 20, .power_of_two = true) },
+	{ OWN(timeout_ms),           "timeout",             NUMBER, ALWAYS, LIMIT(100, 24 * 3600 * 1000) },
+	{ OWN(dead_timeout_ms),      "dead-timeout",        NUMBER, ALWAYS, LIMIT(0, 0) },
+	{ OWN(connect_timeout_ms),   "connect-timeout",     NUMBER, ALWAYS, LIMIT(100, 3600 * 1000) },
+	{ OWN(read_only),            "read-only",           BOOL,   ALWAYS },
+	{ OWN(no_structured),        "no-structured",       BOOL,   ALWAYS },
+	{ OWN(foreground),           "foreground",          BOOL,   NEVER },
+	{ OWN(verbose),              "verbose",             BOOL,   NEVER },
+	{ OWN(configured),           NULL,                  BOOL,   NEVER, .may_lack = true }, /* version 0.2.0 knew none */
 };
 /* clang-format on */
 
@@ -449,7 +450,6 @@ static bool same_value(const struct field *field, const void *a, const void *b)
 	return field->kind == TEXT ? !strcmp(a, b) : !memcmp(a, b, field->bytes);
 }
 
-/* The command itself ALWAYS matters, so both are started or neither is. */
 static bool matters(const struct field *field, const struct disk_config *wanted,
 		    const struct disk_config *there)
 {
@@ -457,7 +457,7 @@ static bool matters(const struct field *field, const struct disk_config *wanted,
 	case ALWAYS:
 		return true;
 	case ADDRESS:
-		return !wanted->command[0];
+		return !wanted->command[0] && !there->command[0];
 	case WANTED:
 		return *(const char *)value_of(field, wanted);
 	case CHOSEN:
@@ -469,14 +469,22 @@ static bool matters(const struct field *field, const struct disk_config *wanted,
 	return false;
 }
 
-bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_config *there)
+const char *disk_config_difference(const struct disk_config *wanted,
+				   const struct disk_config *there, size_t *next)
 {
-	for (size_t i = 0; i < COUNT(fields); i++) {
-		const struct field *field = &fields[i];
+	while (*next < COUNT(fields)) {
+		const struct field *field = &fields[(*next)++];
 
 		if (matters(field, wanted, there) &&
 		    !same_value(field, value_of(field, wanted), value_of(field, there)))
-			return false;
+			return field->option;
 	}
-	return true;
+	return NULL;
+}
+
+bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_config *there)
+{
+	size_t next = 0;
+
+	return !disk_config_difference(wanted, there, &next);
 }

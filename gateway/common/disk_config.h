@@ -90,5 +90,9 @@ int disk_config_from_json(struct disk_config *config, const json_t *object, char
 /* Whether the disk that is there is the wanted one (target, export and options; the owner and the name if one is
  * wanted; the number if both name one): what --idempotent asks. */
 bool disk_config_same_disk(const struct disk_config *wanted, const struct disk_config *there);
+/* The same, field by field: which option of connect ("timeout"; "target" for the target itself) sets the next one
+ * that differs. *next begins with 0. NULL: no further one does. An option that sets several may come again. */
+const char *disk_config_difference(const struct disk_config *wanted,
+				   const struct disk_config *there, size_t *next);
 
 #endif

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "gateway/cli/connect_options.h"
 #include "gateway/common/disk_config.h"
 #include "gateway/common/target_text.h"
 
@@ -534,6 +535,61 @@ static json_t *other_value(const char *key, const json_t *value)
 	return json_is_boolean(value) ? json_boolean(json_is_false(value)) : json_integer(1);
 }
 
+static bool is_option(const char *name)
+{
+	const struct option *option = connect_options_table();
+
+	while (option->name && strcmp(option->name, name))
+		option++;
+	return option->name;
+}
+
+/* Which option it is that differs is told, one that connect has, and no other. */
+static void assert_differs_once(const struct disk_config *wanted, const struct disk_config *there,
+				bool same)
+{
+	size_t next = 0;
+
+	if (!same) {
+		const char *option = disk_config_difference(wanted, there, &next);
+
+		assert_non_null(option);
+		if (strcmp(option, "target") && !is_option(option))
+			fail_msg("connect has no option '%s'", option);
+	}
+	assert_null(disk_config_difference(wanted, there, &next));
+}
+
+static void assert_next_difference(const struct disk_config *wanted,
+				   const struct disk_config *there, size_t *next,
+				   const char *option)
+{
+	const char *found = disk_config_difference(wanted, there, next);
+
+	assert_non_null(found);
+	assert_string_equal(found, option);
+}
+
+static void test_differences(void **state)
+{
+	struct disk_config there = full_of(false), wanted = full_of(false);
+	size_t next = 0;
+
+	(void)state;
+	strcpy(wanted.target.host, "elsewhere");
+	strcpy(wanted.target.export_name, "another");
+	wanted.tls.no_verify = !wanted.tls.no_verify;
+	wanted.timeout_ms++;
+	wanted.verbose = !wanted.verbose;
+	assert_next_difference(&wanted, &there, &next, "target");
+	assert_next_difference(&wanted, &there, &next, "export");
+	assert_next_difference(&wanted, &there, &next, "tls-verify");
+	assert_next_difference(&wanted, &there, &next, "timeout");
+	assert_null(disk_config_difference(&wanted, &there, &next));
+	disk_config_clear(&wanted);
+	disk_config_clear(&there);
+}
+
 static void compare_each(const char *name)
 {
 	struct disk_config there = full_of(false), wanted;
@@ -560,6 +616,7 @@ static void compare_each(const char *name)
 			fail_msg("%s: %s", key, error);
 		if (disk_config_same_disk(&wanted, &there) != same)
 			fail_msg("%s: expected %d", key, same);
+		assert_differs_once(&wanted, &there, same);
 		disk_config_clear(&wanted);
 		json_decref(object);
 	}
@@ -598,12 +655,13 @@ static void test_describe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_strange_export_name),
-		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_each_field_is_needed),
-		cmocka_unit_test(test_ranges),	   cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_command),	   cmocka_unit_test(test_page_size),
-		cmocka_unit_test(test_same_disk),  cmocka_unit_test(test_each_field_counts),
-		cmocka_unit_test(test_format),	   cmocka_unit_test(test_describe),
+		cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_strange_export_name),
+		cmocka_unit_test(test_defaults),    cmocka_unit_test(test_each_field_is_needed),
+		cmocka_unit_test(test_ranges),	    cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_command),	    cmocka_unit_test(test_page_size),
+		cmocka_unit_test(test_same_disk),   cmocka_unit_test(test_each_field_counts),
+		cmocka_unit_test(test_format),	    cmocka_unit_test(test_describe),
+		cmocka_unit_test(test_differences),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
