@@ -18,6 +18,18 @@ static inline int64_t clock_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* So much later, as calls with an absolute deadline on CLOCK_MONOTONIC have it. */
+static inline struct timespec clock_deadline(uint32_t ms)
+{
+	struct timespec deadline;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_nsec += (long)(ms % 1000) * 1000000;
+	deadline.tv_sec += ms / 1000 + deadline.tv_nsec / 1000000000;
+	deadline.tv_nsec %= 1000000000;
+	return deadline;
+}
+
 /* A signal whose handler runs ends the pause early: whoever waits for something looks again then. */
 static inline void clock_pause_ms(uint32_t ms)
 {

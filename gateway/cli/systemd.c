@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tls/clock.h"
+
 #define LIBRARY	       "libsystemd.so.0"
 #define JOURNAL_SOCKET "/run/systemd/journal/stdout"
 
@@ -70,15 +72,9 @@ static void *tell(void *argument)
 
 bool systemd_notify_wait(uint32_t timeout_ms)
 {
-	struct timespec deadline;
+	struct timespec deadline = clock_deadline(timeout_ms);
 
-	if (!telling)
-		return true;
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	deadline.tv_sec += timeout_ms / 1000 + deadline.tv_nsec / 1000000000;
-	deadline.tv_nsec %= 1000000000;
-	telling = pthread_clockjoin_np(teller, NULL, CLOCK_MONOTONIC, &deadline) != 0;
+	telling = telling && pthread_clockjoin_np(teller, NULL, CLOCK_MONOTONIC, &deadline) != 0;
 	return !telling;
 }
 

@@ -320,17 +320,6 @@ int queue_hurry(struct queue *queue, bool hurry)
 	return -pthread_setschedparam(queue->thread, hurry ? SCHED_RR : SCHED_OTHER, &lowest);
 }
 
-static bool join_within(pthread_t thread, uint32_t ms)
-{
-	struct timespec deadline;
-
-	clock_gettime(CLOCK_MONOTONIC, &deadline); /* the time of day may be set meanwhile */
-	deadline.tv_nsec += (long)ms * 1000000;
-	deadline.tv_sec += deadline.tv_nsec / 1000000000;
-	deadline.tv_nsec %= 1000000000;
-	return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &deadline) == 0;
-}
-
 /* In slices: where this daemon does not run for long (a signal stopped it, or the machine was), one of them
  * ends, and the queue's thread still has its time. */
 bool queue_join(struct queue *queue, uint32_t timeout_ms)
@@ -339,8 +328,12 @@ bool queue_join(struct queue *queue, uint32_t timeout_ms)
 
 	if (!queue->thread_started)
 		return true;
-	for (uint32_t i = 0; i < slices && queue->thread_started; i++)
-		queue->thread_started = !join_within(queue->thread, JOIN_SLICE_MS);
+	for (uint32_t i = 0; i < slices && queue->thread_started; i++) {
+		struct timespec deadline = clock_deadline(JOIN_SLICE_MS);
+
+		queue->thread_started =
+			pthread_clockjoin_np(queue->thread, NULL, CLOCK_MONOTONIC, &deadline) != 0;
+	}
 	return !queue->thread_started;
 }
 
