@@ -130,8 +130,19 @@ PEER_UNUSED static struct peer peer_exec(char *const argv[], int listen_fd)
 	return peer;
 }
 
+/* The one that peer_nbd_server() started, and who did; 0: none. */
+static pid_t peer_nbd_server_pid, peer_nbd_server_owner;
+
+PEER_UNUSED static void peer_nbd_server_end(void)
+{
+	if (peer_nbd_server_pid > 0 && peer_nbd_server_owner == getpid())
+		kill(peer_nbd_server_pid, SIGTERM);
+	peer_nbd_server_pid = 0;
+}
+
 /* nbd-server takes no socket from us, and goes into the background: its pid is in a file. It listens at
- * nbd-server.sock in the folder; exports: those sections of its configuration. The pid, to be ended, or 0. */
+ * nbd-server.sock in the folder; exports: those sections of its configuration. The pid, or 0. It ends by
+ * peer_nbd_server_end(), or with the test's program: a failed assertion leaves none behind. One at a time. */
 PEER_UNUSED static pid_t peer_nbd_server(const char *folder, const char *exports)
 {
 	char config[128], pid_path[128];
@@ -160,6 +171,9 @@ PEER_UNUSED static pid_t peer_nbd_server(const char *folder, const char *exports
 			fclose(file);
 	}
 	peer_stop(&peer);
+	peer_nbd_server_pid = pid;
+	peer_nbd_server_owner = getpid();
+	atexit(peer_nbd_server_end);
 	return pid;
 }
 

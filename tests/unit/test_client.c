@@ -19,6 +19,7 @@
 #include "gateway/nbd/client.h"
 #include "gateway/nbd/connection.h"
 #include "tests/unit/bytes.h"
+#include "tests/unit/transport_pair.h"
 
 #define CONNECTIONS 2
 #define DEPTH	    4
@@ -67,17 +68,6 @@ static void done(void *unused, struct block_request *request)
 	done_count++;
 }
 
-static struct transport *open_transport(int *peer)
-{
-	struct transport *transport;
-	int pair[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
-	*peer = pair[1];
-	return transport;
-}
-
 static int setup(void **state)
 {
 	struct transport *transports[CONNECTIONS];
@@ -98,7 +88,7 @@ static int setup(void **state)
 	shared.in_place = true;
 	done_count = 0;
 	for (uint32_t i = 0; i < CONNECTIONS; i++)
-		transports[i] = open_transport(&peers[i]);
+		transports[i] = transport_pair_open(&peers[i]);
 	assert_int_equal(nbd_client_open(&client, &shared, transports, CONNECTIONS), 0);
 	client.base.ring = &ring;
 	client.base.stats = &stats;

@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,6 +19,7 @@
 #include "gateway/nbd/deadline.h"
 #include "gateway/nbd/patience.h"
 #include "gateway/nbd/send.h"
+#include "tests/unit/transport_pair.h"
 
 #define TIMEOUT_MS 2000
 #define TICK_MS	   200
@@ -37,7 +37,6 @@ static int peer_fd;
 
 static int setup(void **state)
 {
-	int pair[2];
 	struct transport *transport;
 
 	(void)state;
@@ -45,9 +44,7 @@ static int setup(void **state)
 	trouble_init(&trouble);
 	shared.export = &export;
 	shared.timeout_ms = TIMEOUT_MS;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
-	peer_fd = pair[1];
+	transport = transport_pair_open(&peer_fd);
 	assert_int_equal(nbd_client_open(&client, &shared, &transport, 1), 0);
 	assert_int_equal(client.base.tick_ms, TICK_MS);
 	client.base.stats = &stats;

@@ -345,7 +345,6 @@ static void test_nbd_server(void **state)
 	struct dial_options options = { .target = &target, .timeout_ms = 30000 };
 	struct dial_result result;
 	char image[64], exports[120];
-	pid_t pid;
 
 	(void)state;
 	target.transport = NBD_TRANSPORT_UNIX;
@@ -354,8 +353,7 @@ static void test_nbd_server(void **state)
 	snprintf(image, sizeof(image), "%s", path_in("nbd-server.img"));
 	make_file(image, 2 << 20);
 	snprintf(exports, sizeof(exports), "[disk]\nexportname = %s\n", image);
-	pid = peer_nbd_server(path_in(""), exports);
-	assert_true(pid > 0);
+	assert_true(peer_nbd_server(path_in(""), exports) > 0);
 	for (int goal = NBD_GOAL_GO; goal <= NBD_GOAL_INFO; goal++) {
 		options.goal = (enum nbd_handshake_goal)goal;
 		if (dial_run(&options, &result))
@@ -366,7 +364,7 @@ static void test_nbd_server(void **state)
 		assert_int_equal(!result.transport, goal == NBD_GOAL_INFO);
 		dial_result_clear(&result);
 	}
-	kill(pid, SIGTERM);
+	peer_nbd_server_end();
 }
 
 /* --- INFO, and servers of the old school -------------------------------------------------------- */

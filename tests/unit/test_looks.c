@@ -201,7 +201,7 @@ static void test_exports_one_refused(void **state)
 	assert_int_equal(RUN(cmd_exports, target), EXIT_CODE_OK);
 	assert_says(printed, "gone  ?             ?           ");
 	assert_says(printed, "access rules");
-	kill(pid, SIGTERM);
+	peer_nbd_server_end();
 	for (int i = 0; i < 500 && !kill(pid, 0); i++)
 		usleep(10000);
 	for (size_t i = 0; i < 4; i++) {

@@ -20,6 +20,7 @@
 #include "gateway/block/ring.h"
 #include "gateway/nbd/client.h"
 #include "gateway/ublk/tags.h"
+#include "tests/unit/transport_pair.h"
 
 static int failing_wait(struct io_uring *ring, unsigned int count);
 
@@ -75,7 +76,6 @@ static bool is_mapped(void *place)
 static void open_queue(void)
 {
 	struct transport *transport;
-	int pair[2];
 
 	memset(&shared, 0, sizeof(shared));
 	memset(&client_shared, 0, sizeof(client_shared));
@@ -88,9 +88,7 @@ static void open_queue(void)
 	client_shared.timeout_ms = 30000;
 	shared.char_fd = memfd_create("char", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(shared.char_fd, CHAR_BYTES), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	server_fd = pair[1];
-	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
+	transport = transport_pair_open(&server_fd);
 	assert_int_equal(nbd_client_open(&client, &client_shared, &transport, 1), 0);
 	assert_int_equal(queue_open(&queue, &shared, 0, &client.base), 0);
 }

@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,6 +18,7 @@
 #include "gateway/nbd/client.h"
 #include "gateway/nbd/connection.h"
 #include "gateway/nbd/replace.h"
+#include "tests/unit/transport_pair.h"
 
 #define CONNECTIONS 2
 
@@ -30,17 +30,6 @@ static struct stats stats;
 static struct trouble trouble;
 static int peers[2 * CONNECTIONS];
 
-static struct transport *open_transport(int *peer)
-{
-	struct transport *transport;
-	int pair[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(transport_plain_open(pair[0], &transport), 0);
-	*peer = pair[1];
-	return transport;
-}
-
 static int setup(void **state)
 {
 	struct transport *transports[CONNECTIONS];
@@ -51,10 +40,10 @@ static int setup(void **state)
 	shared.export = &export;
 	shared.timeout_ms = 1000;
 	for (uint32_t i = 0; i < CONNECTIONS; i++)
-		transports[i] = open_transport(&peers[i]);
+		transports[i] = transport_pair_open(&peers[i]);
 	assert_int_equal(nbd_client_open(&client, &shared, transports, CONNECTIONS), 0);
 	for (uint32_t i = 0; i < CONNECTIONS; i++)
-		client.incoming[i] = open_transport(&peers[CONNECTIONS + i]);
+		client.incoming[i] = transport_pair_open(&peers[CONNECTIONS + i]);
 	client.base.ring = &ring;
 	client.base.stats = &stats;
 	client.base.trouble = &trouble;
