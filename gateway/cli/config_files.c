@@ -91,7 +91,7 @@ static bool file_check(struct config *config, const char *path, int fd, struct s
 	if (fstat(fd, st))
 		FAULT(config, path, "cannot be looked at: %s", strerror(errno));
 	else if (!S_ISREG(st->st_mode))
-		FAULT(config, path, "is no file");
+		FAULT(config, path, "is not a regular file");
 	else if (st->st_size > CONFIG_FILE_BYTES_MAX)
 		FAULT(config, path, "has %lld bytes: %u are allowed", (long long)st->st_size,
 		      CONFIG_FILE_BYTES_MAX);
@@ -270,6 +270,6 @@ int config_load(const char *directory, struct config *config)
 	struct stat st;
 
 	if (!result && directory && (stat(directory, &st) || !S_ISDIR(st.st_mode)))
-		FAULT(config, directory, "is no directory");
+		FAULT(config, directory, "is not a directory");
 	return result;
 }

@@ -197,7 +197,7 @@ static bool key_take(struct reader *reader, char *line, char **value)
 	key = trim(line);
 	*value = trim(equals + 1);
 	if (!key_is_one(key))
-		FAULT(reader, "'%s' is no key", key);
+		FAULT(reader, "'%s' is not a valid key", key);
 	else if (has_comment(*value))
 		FAULT(reader, "%s: ' ;' in the value: a comment has a line of its own", key);
 	else if (reader->section == CONFIG_NOBODY && !reader->section_seen)

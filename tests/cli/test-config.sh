@@ -137,12 +137,12 @@ else
 fi
 rm "$MAIN"
 mkdir "$MAIN"
-check 2 "config: $MAIN: is no file"
+check 2 "config: $MAIN: is not a regular file"
 rmdir "$MAIN"
 truncate -s 1048577 "$MAIN"
 check 2 "config: $MAIN: has 1048577 bytes: 1048576 are allowed"
 rm "$MAIN"
-told 2 "config: $SCRATCH/none: is no directory" -- config check --config "$SCRATCH/none"
+told 2 "config: $SCRATCH/none: is not a directory" -- config check --config "$SCRATCH/none"
 
 # --- connect NAME: the section's options, and those of the command line, which are checked as ever
 printf '[disk a]\ntarget = nbd://127.0.0.1:1/\nread-only = yes\n' >"$MAIN"

@@ -160,9 +160,9 @@ static const struct {
 	  "!1 nobody: [disk ublkb0]: 'ublkb0' is not a valid disk name: " DISK_NAME_RULE "\n" },
 	{ "[disk a]\nread-only\n", "!2 a: 'read-only' is neither [SECTION] nor KEY = VALUE\n" },
 	{ "[disk a]\nowner: x\n", "!2 a: 'owner: x' is neither [SECTION] nor KEY = VALUE\n" },
-	{ "[disk a]\n=x\n", "!2 a: '' is no key\n" },
-	{ "[disk a]\nthe owner=x\n", "!2 a: 'the owner' is no key\n" },
-	{ "[disk a]\nowner:x=y\n", "!2 a: 'owner:x' is no key\n" },
+	{ "[disk a]\n=x\n", "!2 a: '' is not a valid key\n" },
+	{ "[disk a]\nthe owner=x\n", "!2 a: 'the owner' is not a valid key\n" },
+	{ "[disk a]\nowner:x=y\n", "!2 a: 'owner:x' is not a valid key\n" },
 	/* what is lost with a section that cannot be told is looked at all the same, and the next is as good as ever */
 	{ "[disk 1]\nowner=x\n in\n[disk b]\nowner=y\n",
 	  "5 b.owner=y\n!1 nobody: [disk 1]: '1' is not a valid disk name: " DISK_NAME_RULE "\n"
@@ -174,7 +174,7 @@ static const struct {
 	{ "[disk a]\nowner=x\ry\n", "!2 a: the line has a control character\n" },
 	{ "[disk a]\nowner=\033[31m\n", "!2 a: the line has a control character\n" },
 	{ "[disk a]\nowner=\x7f\n", "!2 a: the line has a control character\n" },
-	{ "[disk a]\n\xef\xbb\xbfowner=x\n", "!2 a: '\xef\xbb\xbfowner' is no key\n" },
+	{ "[disk a]\n\xef\xbb\xbfowner=x\n", "!2 a: '\xef\xbb\xbfowner' is not a valid key\n" },
 };
 
 static void test_texts(void **state)
