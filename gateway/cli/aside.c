@@ -2,6 +2,8 @@
 #include "gateway/cli/aside.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
@@ -15,6 +17,17 @@
 /* A child that waits for the disk's daemon in the kernel ends when that wait does. */
 #define ABANDON_MS 200
 
+/* A child that is left behind in the kernel keeps what it has open: nobody who reads our output, or waits for a lock
+ * of ours, is to wait for that. */
+static void let_go_of_files(void)
+{
+	int nothing = open("/dev/null", O_RDWR);
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		dup2(nothing, fd);
+	close_range(STDERR_FILENO + 1, UINT_MAX, 0);
+}
+
 static pid_t child_start(void (*run)(const void *), const void *argument)
 {
 	pid_t parent = getpid(), pid = fork();
@@ -23,6 +36,7 @@ static pid_t child_start(void (*run)(const void *), const void *argument)
 		return pid;
 	/* Whoever gives the command up gives this up. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	let_go_of_files();
 	if (getppid() == parent)
 		run(argument);
 	_exit(0);

@@ -6,14 +6,15 @@
 
 #include "gateway/cli/control_client.h"
 #include "gateway/cli/disconnect.h"
-#include "gateway/cli/driver.h"
 #include "gateway/cli/disks.h"
+#include "gateway/cli/driver.h"
+#include "gateway/cli/holders_aside.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/process.h"
 #include "gateway/cli/reap.h"
 #include "gateway/cli/removal.h"
 #include "gateway/common/disk_stop.h"
-#include "gateway/common/holders.h"
+#include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "tls/clock.h"
 
@@ -37,6 +38,7 @@ struct job {
 	const struct disconnect_options *options;
 	int64_t deadline_ms;
 	int64_t patience_ms; /* until when a transient use is waited for; 0: none was seen yet */
+	bool files_hang; /* those in the runtime directory: they tell nothing, and nobody is reached there */
 	bool all_seen; /* all processes of the machine were looked into, and none had it open */
 	bool in_kernel;
 	bool ours;
@@ -104,7 +106,12 @@ static enum exit_code look(struct job *job)
 
 	if (exit_code != EXIT_CODE_OK)
 		return exit_code;
-	if (!job->in_kernel && job->options->tag == SERVER_TAG_NONE)
+	job->files_hang = !disk_files_answer(job->number);
+	if (job->files_hang)
+		output_warning(VERB,
+			       "the runtime directory %s does not answer: going on without it",
+			       runtime_dir_path());
+	else if (!job->in_kernel && job->options->tag == SERVER_TAG_NONE)
 		job->ours = disk_has_files(job->number);
 	if (job->ours || job->in_kernel)
 		return EXIT_CODE_OK;
@@ -176,7 +183,7 @@ static bool may_pass(struct job *job, const struct holders *holders)
 static bool is_used(struct job *job, struct holders *holders)
 {
 	for (;;) {
-		holders_find(job->number, holders);
+		holders_find_aside(job->number, holders);
 		if (!holders->text[0])
 			return false;
 		if (!may_pass(job, holders))
@@ -215,7 +222,7 @@ static enum exit_code judge_answer(const struct job *job, const json_t *answer)
 		return EXIT_CODE_DATA;
 	}
 	if (exit_code == EXIT_CODE_BUSY) {
-		holders_find(job->number, &holders);
+		holders_find_aside(job->number, &holders);
 		return complain_busy(job, &holders, sentence ? sentence : "the disk is in use");
 	}
 	output_error(VERB, "%s", sentence ? sentence : "the daemon refused without a reason");
@@ -250,6 +257,8 @@ static bool may_lose_writes(const struct job *job)
 	char error[400];
 	bool writable;
 
+	if (job->ours && job->files_hang)
+		return true;
 	if (!job->ours || disk_record_load(job->number, &record, error, sizeof(error)))
 		return false;
 	writable = !record.read_only;
@@ -257,7 +266,7 @@ static bool may_lose_writes(const struct job *job)
 	if (!writable || !disk_stop_is_unwritten(job->number))
 		return writable;
 	/* A file system on it may have what it has not sent yet. */
-	holders_find(job->number, &holders);
+	holders_find_aside(job->number, &holders);
 	return holders.text[0] != '\0';
 }
 
@@ -365,7 +374,7 @@ static bool remove_alone(struct job *job, enum exit_code *exit_code)
 	if (removal.answer.result == -ENODEV)
 		return false;
 	if (removal.answer.result == -EBUSY) {
-		holders_find(job->number, &holders);
+		holders_find_aside(job->number, &holders);
 		if (may_pass(job, &holders))
 			return false;
 		*exit_code =
@@ -432,7 +441,7 @@ static int ask_patiently(struct job *job, json_t **answer)
 		if (error || !is_busy(*answer))
 			return error;
 		warn_of_flush(job, *answer);
-		holders_find(job->number, &holders);
+		holders_find_aside(job->number, &holders);
 		if (!may_pass(job, &holders))
 			return 0;
 		json_decref(*answer);
@@ -445,7 +454,11 @@ static bool daemon_answers(const struct job *job)
 {
 	uint32_t timeout_ms = left_ms(job, 1000) / 2;
 	json_t *status = NULL;
-	int error = control_client_status(
+	int error;
+
+	if (job->files_hang)
+		return false;
+	error = control_client_status(
 		job->number, job->tag,
 		timeout_ms < CONTROL_ALIVE_TIMEOUT_MS ? timeout_ms : CONTROL_ALIVE_TIMEOUT_MS,
 		&status);

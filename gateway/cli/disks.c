@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@ static const char *const suffixes[] = { "json", "sock", "udev" };
 #define SUFFIXES (sizeof(suffixes) / sizeof(suffixes[0]))
 
 /* The runtime directory may be on a filesystem that hangs; the device is more important than its files. */
+/* A local directory answers at once; one that hangs does not at all. */
+#define FILES_MS  3000
 #define FORGET_MS 2000
 
 /* --- numbers ------------------------------------------------------------------------------------------- */
@@ -303,6 +306,25 @@ bool disk_has_files(uint32_t number)
 			return true;
 	}
 	return false;
+}
+
+/* The record is read, and not only found: a file system may know its names and have lost their bytes. */
+static void touch_files(const void *argument)
+{
+	uint32_t number = *(const uint32_t *)argument;
+	char path[PATH_MAX], byte;
+	int file;
+
+	if (record_find(path, number))
+		return;
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file >= 0 && read(file, &byte, 1) >= 0)
+		close(file);
+}
+
+bool disk_files_answer(uint32_t number)
+{
+	return aside_run(touch_files, &number, clock_now_ms() + FILES_MS) != -ETIMEDOUT;
 }
 
 static void forget_files(const void *argument)

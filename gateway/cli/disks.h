@@ -49,6 +49,9 @@ void disk_record_clear(struct disk_record *record);
 
 /* Whether there is any file of the disk. */
 bool disk_has_files(uint32_t number);
+/* Whether the files of a disk in the runtime directory can be read in time, where there are any: the directory may
+ * be on a file system that hangs. Takes up to 3 s. */
+bool disk_files_answer(uint32_t number);
 
 /* Removes its files. Only while nobody else can take the number, or its daemon is surely dead. Where their
  * filesystem hangs they stay: whoever reads them compares them with the kernel's identity of the disk. */
