@@ -36,6 +36,8 @@
 #define RESCUE_MS	 15000u /* after that, with no daemon left */
 #define GARDEN_MS	 300u
 #define REPORT_MS	 60000u
+#define LOOKS		 20 /* after a kill */
+#define LOOK_US		 2000
 #define FULL_COMMANDS	 1000000u /* with as many, everything must have happened */
 #define PATIENCE	 10u
 #define PLACES_PAUSE_US	 500000
@@ -235,15 +237,25 @@ static void end_all(void)
 	}
 }
 
+/* What becomes of a device whose daemon was killed is there for a moment only. */
+static void look_at_the_bereaved(void)
+{
+	for (int i = 0; i < LOOKS && tally_missing(tally); i++) {
+		each_device(garden);
+		usleep(LOOK_US);
+	}
+}
+
 static void watch(struct cast *member)
 {
 	uint64_t now = probe_now_ms();
 
-	if (!member->group)
+	if (!member->group) {
 		spawn(member);
-	else if (!member->killed_ms && now >= member->die_ms)
+	} else if (!member->killed_ms && now >= member->die_ms) {
 		kill_group(member);
-	else if (member->killed_ms && now > member->killed_ms + STUCK_MS * options.scale) {
+		look_at_the_bereaved();
+	} else if (member->killed_ms && now > member->killed_ms + STUCK_MS * options.scale) {
 		atomic_fetch_add(&tally->rescues, 1);
 		end_all();
 	}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # goal: a server that is killed, stopped, or sends garbage at depth 32 costs no more than the I/O in
 #       flight, within --timeout: no wrong byte, no hang, a disk that can be removed, right exit codes
-# method: nbdkit and the hostile server under a verified load; three times each
+# method: nbdkit and the hostile server under a verified load; twice each
 # kernels: 7.3
 # long-kernels: 6.12
 # cpus: 2
@@ -14,7 +14,7 @@
 . /lab/faults.sh
 . /lab/fault-kill.sh
 
-COUNT=3
+COUNT=2
 [ "$LAB_SERIES" = 7.3 ] || COUNT=1
 repeat "the server is killed" server_killed
 repeat "the server is stopped and goes on too late" server_stopped

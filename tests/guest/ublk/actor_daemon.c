@@ -221,6 +221,17 @@ static void clear_way(struct daemon *daemon, struct dice *dice)
 		tell(daemon, TALLY_DEL_ASYNC, (struct control_call){ 0 });
 }
 
+/* While no device was seen in FAIL_IO, which lasts only until somebody deletes or recovers it, most are made such
+ * that they can come to it. */
+static void seek_fail_io(struct ublksrv_ctrl_dev_info *info, const struct tally *tally,
+			 struct dice *dice)
+{
+	if (atomic_load(&tally->states[UBLK_S_DEV_FAIL_IO]) > 0 || dice_percent(dice, 25))
+		return;
+	info->flags &= ~(uint64_t)(UBLK_F_USER_RECOVERY_REISSUE | UBLK_F_UNPRIVILEGED_DEV);
+	info->flags |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_FAIL_IO;
+}
+
 static bool add(struct daemon *daemon, struct dice *dice)
 {
 	struct control_call info = { .buffer = &daemon->info, .length = sizeof(daemon->info) };
@@ -230,6 +241,7 @@ static bool add(struct daemon *daemon, struct dice *dice)
 
 	daemon->recovering = false;
 	volley_info(&daemon->info, dice);
+	seek_fail_io(&daemon->info, daemon->actor->aim.tally, dice);
 	volley_params(&daemon->params, dice);
 	result = tell(daemon, TALLY_ADD, info);
 	if (result == -EEXIST)
