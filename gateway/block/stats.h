@@ -26,7 +26,8 @@
 	X(copied_bytes) /* each copy of a payload byte, by us or for us: socket, buffer, pages */  \
 	X(timeouts)	/* connections given up for their silence */                               \
 	X(connections_lost)                                                                        \
-	X(stale_refusals) /* writes to where an unanswered write may still come to pass */
+	X(carried) /* NBD requests that another queue sent, since the own has no connection */     \
+	X(hold_refusals) /* writes that failed since an older one there may still take effect */
 
 struct stats {
 #define STATS_FIELD(name) _Atomic uint64_t name;

@@ -30,6 +30,7 @@ static const char help[] =
 	"      --force         also a disk in use: its I/O fails, unwritten data is lost;\n"
 	"                      also one whose daemon does not answer, which is killed;\n"
 	"                      also a ublk device of another program\n"
+	"      --force-after TIME  try without force for so long, then with it\n"
 	"  -t, --timeout TIME  how long one device may take (60s)\n"
 	"  -o, --output json   [{\"device\": PATH, \"exit\": STATUS}, ...]\n"
 	"  -v, --verbose       tell each step\n"
@@ -39,12 +40,13 @@ static const char help[] =
 	"in use, or was not removed; 7: no such device, or another command removed it;\n"
 	"8: removed, but the last flush failed or could not be done.\n";
 
-enum { ALL = OPTION_OWN, OWNER, FORCE };
+enum { ALL = OPTION_OWN, OWNER, FORCE, FORCE_AFTER };
 
 static const struct option longs[] = {
 	{ "all", no_argument, NULL, ALL },
 	{ "owner", required_argument, NULL, OWNER },
 	{ "force", no_argument, NULL, FORCE },
+	{ "force-after", required_argument, NULL, FORCE_AFTER },
 	{ "timeout", required_argument, NULL, 't' },
 	OPTIONS_COMMON,
 	{ 0 },
@@ -69,6 +71,9 @@ static bool take_option(struct wanted *wanted, int option)
 	case FORCE:
 		wanted->how.force = true;
 		return true;
+	case FORCE_AFTER:
+		return option_duration_ms(&wanted->common, "--force-after", optarg, &limit,
+					  &wanted->how.force_after_ms);
 	case OWNER:
 		return owner_take(&wanted->common, optarg, wanted->owner);
 	default:

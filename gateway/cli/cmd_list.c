@@ -24,9 +24,10 @@ static const char help[] =
 	"  -h, --help              this text; ublk-nbd-list(1) has more\n"
 	"\n"
 	"STATE is live; starting; stopping; degraded: some connections to its server are\n"
-	"lost, and its I/O may fail; cut-off: none is left; silent: its daemon does not\n"
-	"answer; dead: its daemon is gone; unseen: its daemon is in a container, or has\n"
-	"another runtime directory.\n"
+	"lost; waiting: all are, and I/O waits; failing: I/O fails until the server is\n"
+	"back; refused: a server answers, but not with this disk; silent: its daemon\n"
+	"does not answer; dead: its daemon is gone; unseen: its daemon is in a container,\n"
+	"or has another runtime directory.\n"
 	"'ublk-nbd disconnect' removes a disk in each of these, if it can be flushed.\n";
 
 enum { OWNER = OPTION_OWN };
@@ -44,16 +45,31 @@ static const char *string_of(const json_t *object, const char *key)
 	return value ? value : "";
 }
 
+/* "waiting 12s": how long it has been like that says whether to worry. */
+static const char *state_text(const json_t *disk, char *out, size_t out_bytes)
+{
+	const json_t *since = json_object_get(disk, "state_since_ms");
+	char state[32];
+
+	output_text(state, sizeof(state), disk_state_word(disk));
+	if (json_is_integer(since))
+		snprintf(out, out_bytes, "%s %llds", state,
+			 (long long)json_integer_value(since) / 1000);
+	else
+		snprintf(out, out_bytes, "%s", state);
+	return out;
+}
+
 static void print_row(const json_t *disk)
 {
 	json_int_t size_bytes = json_integer_value(json_object_get(disk, "size_bytes"));
 	const char *owner = string_of(disk, "owner"), *name = string_of(disk, "name");
-	char size[32], target[600], state[32], clean_owner[80], clean_name[80];
+	char size[32], target[600], state[64], clean_owner[80], clean_name[80];
 
-	printf("%-13s %-12s %-11s %-9s %-3s %-12s %s\n", string_of(disk, "device"),
+	printf("%-13s %-12s %-11s %-13s %-3s %-12s %s\n", string_of(disk, "device"),
 	       name[0] ? output_text(clean_name, sizeof(clean_name), name) : "-",
 	       size_bytes > 0 ? output_size(size, sizeof(size), (uint64_t)size_bytes) : "-",
-	       output_text(state, sizeof(state), disk_state_word(disk)),
+	       state_text(disk, state, sizeof(state)),
 	       json_is_true(json_object_get(disk, "read_only")) ? "ro" : "rw",
 	       owner[0] ? output_text(clean_owner, sizeof(clean_owner), owner) : "-",
 	       output_text(target, sizeof(target), string_of(disk, "target")));
@@ -65,7 +81,7 @@ static int print_table(const json_t *disks)
 	size_t i;
 
 	if (json_array_size(disks))
-		printf("%-13s %-12s %-11s %-9s %-3s %-12s %s\n", "DEVICE", "NAME", "SIZE", "STATE",
+		printf("%-13s %-12s %-11s %-13s %-3s %-12s %s\n", "DEVICE", "NAME", "SIZE", "STATE",
 		       "", "OWNER", "TARGET");
 	json_array_foreach(disks, i, disk) print_row(disk);
 	return output_finish(VERB);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_resize.c - the verb "resize": the daemon asks its server for the size again. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,35 +34,6 @@ static const struct option longs[] = {
 	{ 0 },
 };
 
-static int explain(uint32_t number, int error)
-{
-	if (control_client_is_dead(error) || error == -ENODEV || error == -ENXIO) {
-		output_error(VERB,
-			     "no daemon serves device %u: 'ublk-nbd list' shows the disks there "
-			     "are",
-			     number);
-		return EXIT_CODE_NO_DEVICE;
-	}
-	if (error == -EACCES || error == -EPERM) {
-		output_error(VERB, "only root may do this: try sudo");
-		return EXIT_CODE_SYSTEM;
-	}
-	output_error(VERB,
-		     "the daemon of /dev/ublkb%u does not answer: %s; 'ublk-nbd status %u' has "
-		     "more",
-		     number, strerror(-error), number);
-	return EXIT_CODE_FAILURE;
-}
-
-static int refuse(const json_t *answer)
-{
-	const char *sentence = json_string_value(json_object_get(answer, "error"));
-	json_int_t exit_code = json_integer_value(json_object_get(answer, "exit"));
-
-	output_error(VERB, "%s", sentence ? sentence : "the daemon refused without a reason");
-	return exit_code > 0 && exit_code < 256 ? (int)exit_code : EXIT_CODE_FAILURE;
-}
-
 static int print_sizes(uint32_t number, json_int_t before, json_int_t now, bool json)
 {
 	char old_size[32], new_size[32];
@@ -91,13 +61,13 @@ static int resize(const struct options *options, uint32_t number, uint32_t timeo
 		error = control_client_call(number, tag, json_pack("{s:s}", "verb", "resize"),
 					    timeout_ms, &answer);
 	if (error)
-		return explain(number, error);
+		return control_client_explain(VERB, number, error);
 	before = json_integer_value(json_object_get(answer, "old_size_bytes"));
 	now = json_integer_value(json_object_get(answer, "size_bytes"));
 	if (json_is_true(json_object_get(answer, "ok")))
 		exit_code = print_sizes(number, before, now, options->json);
 	else
-		exit_code = refuse(answer);
+		exit_code = control_client_refused(VERB, answer);
 	json_decref(answer);
 	return exit_code;
 }

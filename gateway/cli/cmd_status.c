@@ -150,9 +150,50 @@ static void print_queues_cut_off(const json_t *status)
 	{
 		uint64_t id = (uint64_t)json_integer_value(queue);
 
-		output_field("cut off", "queue %" PRIu64 " (CPUs %s): its requests fail", id,
+		output_field("cut off", "queue %" PRIu64 " (CPUs %s) has no connection", id,
 			     queue_cpus(status, id, cpus, sizeof(cpus)));
 	}
+}
+
+/* Where the disk has lost its server: what that means for its I/O, and until when. */
+static void print_server(const json_t *status)
+{
+	const json_t *server = json_object_get(status, "server"), *dead_in;
+	const char *state = string_of(server, "state");
+
+	if (!state[0])
+		return;
+	dead_in = json_object_get(server, "dead_in_ms");
+	if (strcmp(state, "online"))
+		output_field("server", "%s for %" PRIu64 " s: %s", state,
+			     number_of(server, "since_ms") / 1000, string_of(server, "reason"));
+	if (json_is_integer(dead_in))
+		output_field("I/O fails in", "%" PRIu64 " s",
+			     number_of(server, "dead_in_ms") / 1000);
+	if (number_of(server, "waiting"))
+		output_field("requests waiting", "%" PRIu64 ", the oldest for %" PRIu64 " s",
+			     number_of(server, "waiting"),
+			     number_of(server, "oldest_wait_ms") / 1000);
+	if (strcmp(state, "online") && string_of(server, "last_error")[0])
+		output_field("last attempt", "%s", string_of(server, "last_error"));
+	if (json_is_true(json_object_get(server, "flush_fails")))
+		output_field("FLUSH", "fails: acknowledged writes may be lost; 'ublk-nbd reconnect "
+				      "--accept-loss' ends that");
+}
+
+/* Where writes of a lost connection may still take effect. */
+static void print_holds(const json_t *status)
+{
+	const json_t *holds = json_object_get(status, "holds");
+	char size[32];
+
+	if (number_of(status, "unflushed_writes"))
+		output_field("not flushed", "%" PRIu64 " writes",
+			     number_of(status, "unflushed_writes"));
+	if (number_of(holds, "ranges"))
+		output_field("held", "%s in %" PRIu64 " ranges: newer writes there wait",
+			     output_size(size, sizeof(size), number_of(holds, "bytes")),
+			     number_of(holds, "ranges"));
 }
 
 /* "read_bytes" becomes "read bytes"; those that are still 0 say nothing and are left out. */
@@ -211,6 +252,8 @@ static int print_page(const json_t *status)
 		output_field("in use as", "swap: short of memory, the machine may stand still; see "
 					  "SWAP in ublk-nbd(1)");
 	print_connections(status);
+	print_server(status);
+	print_holds(status);
 	print_queues_cut_off(status);
 	if (string_of(status, "last_error")[0])
 		output_field("last error", "%s (%" PRIu64 " s ago)",
@@ -222,6 +265,21 @@ static int print_page(const json_t *status)
 
 /* --- the verb --------------------------------------------------------------------------------------------- */
 
+/* A monitor shall notice without reading anything. */
+static int judge_connections(const json_t *status, const char *state, const char *device)
+{
+	if (!strcmp(state, "degraded")) {
+		output_warning(VERB, "%s is degraded: it has lost %" PRIu64 " of %zu connections",
+			       device, number_of(status, "connections_lost"),
+			       json_array_size(json_object_get(status, "connections")));
+		return EXIT_CODE_DEGRADED;
+	}
+	if (strcmp(state, "waiting") && strcmp(state, "failing") && strcmp(state, "refused"))
+		return EXIT_CODE_OK;
+	output_warning(VERB, "%s is %s: it has lost its server, and dials it again", device, state);
+	return EXIT_CODE_AWAY;
+}
+
 /* Somebody answered, or the disk is not well: then a program shall notice. */
 static int judge(const json_t *status)
 {
@@ -229,15 +287,8 @@ static int judge(const json_t *status)
 	const char *device = string_of(status, "device");
 
 	if (strcmp(state, "dead") && strcmp(state, "silent") && strcmp(state, "starting") &&
-	    strcmp(state, "unseen")) {
-		if (!strcmp(state, "degraded") || !strcmp(state, "cut-off"))
-			output_warning(VERB,
-				       "%s is %s: it has lost %" PRIu64
-				       " of %zu connections: disconnect it and connect it again",
-				       device, state, number_of(status, "connections_lost"),
-				       json_array_size(json_object_get(status, "connections")));
-		return EXIT_CODE_OK;
-	}
+	    strcmp(state, "unseen"))
+		return judge_connections(status, state, device);
 	if (!strcmp(state, "dead"))
 		output_error(VERB,
 			     "the daemon of %s is dead, its I/O fails: 'ublk-nbd disconnect %s' "

@@ -2,6 +2,7 @@
 #include "gateway/cli/connect.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,13 @@
 #include "gateway/common/exit_code.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/target_text.h"
+#include "tls/clock.h"
+
+/* How often a disk is looked at that waits for its server. */
+#define SERVER_POLL_MS 250
+/* The pause before a server that was not there is tried again: doubled each time, up to the most. */
+#define RETRY_FIRST_MS 250u
+#define RETRY_MOST_MS  10000u
 
 /* --- before ----------------------------------------------------------------------------------------------- */
 
@@ -56,6 +64,7 @@ struct making {
 	const char *verb;
 	int interrupt_fd;
 	struct connect_result *result; /* NULL: standard output is told */
+	bool tries_again, said;	       /* as in struct ready_reader */
 };
 
 /* --- --idempotent ----------------------------------------------------------------------------------------- */
@@ -88,12 +97,14 @@ static json_t *state_if_equal(const struct disk_config *config, uint32_t number)
 	return NULL;
 }
 
-static bool state_is_live(const json_t *state)
+/* With fewer connections it works as well. */
+static bool state_is_usable(const json_t *state)
 {
-	return !strcmp(disk_state_word(state), "live");
+	return !strcmp(disk_state_word(state), "live") ||
+	       !strcmp(disk_state_word(state), "degraded");
 }
 
-/* A live one, if there is any. */
+/* A usable one, if there is any. */
 static json_t *state_of_equal(const struct disk_config *config)
 {
 	uint32_t *numbers = NULL;
@@ -102,10 +113,10 @@ static json_t *state_of_equal(const struct disk_config *config)
 
 	if (disks_list(&numbers, &count))
 		return NULL;
-	for (size_t i = 0; i < count && (!found || !state_is_live(found)); i++) {
+	for (size_t i = 0; i < count && (!found || !state_is_usable(found)); i++) {
 		json_t *state = state_if_equal(config, numbers[i]);
 
-		if (state && (!found || state_is_live(state))) {
+		if (state && (!found || state_is_usable(state))) {
 			json_decref(found);
 			found = state;
 		} else {
@@ -116,15 +127,34 @@ static json_t *state_of_equal(const struct disk_config *config)
 	return found;
 }
 
+/* The same; one that waits for its server is given the time that a connect may take. */
+static json_t *await_server(const struct making *making)
+{
+	const struct disk_config *config = &making->wanted->config;
+	int64_t deadline_ms = clock_now_ms() + config->connect_timeout_ms;
+	json_t *state = state_of_equal(config);
+
+	while (state && !strcmp(disk_state_word(state), "waiting") &&
+	       clock_now_ms() < deadline_ms) {
+		struct pollfd fd = { .fd = making->interrupt_fd, .events = POLLIN };
+
+		if (poll(&fd, 1, SERVER_POLL_MS) > 0)
+			break;
+		json_decref(state);
+		state = state_of_equal(config);
+	}
+	return state;
+}
+
 /* A second disk beside one that may still write what it has would be no repair. */
 static int refuse_second(const char *verb, const json_t *state)
 {
 	static const struct {
 		const char *word, *means;
 	} known[] = {
-		{ "degraded", "some connections to its server are lost ('ublk-nbd status' tells "
-			      "which)" },
-		{ "cut-off", "no connection to its server is left" },
+		{ "waiting", "it has lost its server, and its I/O waits" },
+		{ "failing", "it has lost its server, and its I/O fails" },
+		{ "refused", "its server answers, but does not have this disk any more" },
 		{ "silent", "its daemon does not answer" },
 		{ "unseen", "its daemon cannot be asked from here" },
 	};
@@ -264,6 +294,8 @@ static int make_disk(const struct making *making, struct locks *locks)
 		.verbose = making->wanted->common.verbose,
 		.interrupt_fd = making->interrupt_fd,
 		.connect_timeout_ms = making->wanted->config.connect_timeout_ms,
+		.tries_again = making->tries_again,
+		.said = making->said,
 	};
 	struct daemon daemon;
 	json_t *status = NULL;
@@ -374,14 +406,34 @@ static int make_or_find(const struct making *making)
 
 	if (lock_fd < 0)
 		return lock_failed(making->verb, lock_fd);
-	status = state_of_equal(&making->wanted->config);
+	status = await_server(making);
 	if (!status)
 		return make_named(making, lock_fd);
-	exit_code = state_is_live(status) ? tell_device(making, status, true)
-					  : refuse_second(making->verb, status);
+	exit_code = state_is_usable(status) ? tell_device(making, status, true)
+					    : refuse_second(making->verb, status);
 	json_decref(status);
 	close(lock_fd);
 	return exit_code;
+}
+
+/* --- --retry-for ------------------------------------------------------------------------------------------- */
+
+/* +-25 %, so that many machines that boot at once do not come at the same moment. false: interrupted. */
+static bool retry_pause(const struct making *making, uint32_t pace_ms)
+{
+	int64_t until_ms = clock_now_ms() + pace_ms - pace_ms / 4 + random() % (pace_ms / 2 + 1);
+	struct pollfd fd = { .fd = making->interrupt_fd, .events = POLLIN };
+	int64_t left_ms;
+
+	while ((left_ms = until_ms - clock_now_ms()) > 0)
+		if (poll(&fd, 1, (int)left_ms) > 0 && interrupt_take(making->interrupt_fd))
+			return false;
+	return true;
+}
+
+static int make(const struct making *making)
+{
+	return making->wanted->idempotent ? make_or_find(making) : make_named(making, -1);
 }
 
 int connect_disk(const struct connect_options *wanted, int interrupt_fd,
@@ -394,5 +446,21 @@ int connect_disk(const struct connect_options *wanted, int interrupt_fd,
 		.result = result,
 	};
 
-	return wanted->idempotent ? make_or_find(&making) : make_named(&making, -1);
+	int64_t until_ms = clock_now_ms() + wanted->retry_for_ms;
+	uint32_t pace_ms = RETRY_FIRST_MS;
+
+	srandom((unsigned int)(clock_now_ms() ^ getpid()));
+	for (;;) {
+		int exit_code;
+
+		/* The last attempt is the one that fails after the time. */
+		making.tries_again = clock_now_ms() < until_ms;
+		exit_code = make(&making);
+		if (exit_code != EXIT_CODE_UNREACHABLE || !making.tries_again)
+			return exit_code;
+		making.said = true;
+		if (!retry_pause(&making, pace_ms))
+			return EXIT_CODE_INTERRUPTED;
+		pace_ms = pace_ms < RETRY_MOST_MS / 2 ? 2 * pace_ms : RETRY_MOST_MS;
+	}
 }

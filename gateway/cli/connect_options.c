@@ -23,14 +23,14 @@ static const char help[] =
 	"  -r, --read-only            refuse writes\n"
 	"  -t, --timeout TIME         what a request in flight may take (30s)\n"
 	"      --connect-timeout TIME what name, dial and handshake may take (30s)\n"
-	"      --dead-timeout 0       what requests wait without connection: only 0\n"
-	"      --connections N        1 to 16, if the server allows (4, or the CPUs)\n"
-	"      --queue-depth N        requests at once in each queue, 1 to 4096 (128)\n"
+	"      --retry-for TIME       how long to wait for a server that is not up (0)\n"
+	"      --dead-timeout TIME|never  how long I/O waits for a lost server (10m)\n"
+	"      --server-cache fail|stable, --quiet-time TIME  what a loss may mean\n"
+	"      --connections N, --queue-depth N  1 to 16 (4), 1 to 4096 requests (128)\n"
 	"      --block-size SIZE      logical block (512, or what the server needs)\n"
 	"      --max-io-size SIZE, --payload HOW, --no-structured  tuning, odd servers\n"
 	"      --tls, --tls-..., --ktls  TLS: see ublk-nbd-connect(1)\n"
-	"      --config DIR           the configuration, instead of /etc/ublk-nbd\n"
-	"      --foreground           stay, log to stderr, end with the device\n"
+	"      --config DIR, --foreground  read DIR; stay, and end with the device\n"
 	"  -o, --output json|text     json: all about the device\n"
 	"  -v, --verbose              tell each step\n"
 	"  -h, --help                 this text; ublk-nbd-connect(1) has more\n"
@@ -42,6 +42,9 @@ enum {
 	OWNER,
 	IDEMPOTENT,
 	DEAD_TIMEOUT,
+	QUIET_TIME,
+	RETRY_FOR,
+	SERVER_CACHE,
 	CONNECTIONS,
 	QUEUE_DEPTH,
 	BLOCK_SIZE,
@@ -62,6 +65,9 @@ static const struct option longs[] = {
 	{ "read-only", no_argument, NULL, 'r' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "dead-timeout", required_argument, NULL, DEAD_TIMEOUT },
+	{ "quiet-time", required_argument, NULL, QUIET_TIME },
+	{ "retry-for", required_argument, NULL, RETRY_FOR },
+	{ "server-cache", required_argument, NULL, SERVER_CACHE },
 	{ "connections", required_argument, NULL, CONNECTIONS },
 	{ "queue-depth", required_argument, NULL, QUEUE_DEPTH },
 	{ "block-size", required_argument, NULL, BLOCK_SIZE },
@@ -136,20 +142,49 @@ static bool take_payload(struct connect_options *wanted)
 	return false;
 }
 
+/* What a time may be beside a number, and which value that is. */
+struct time_word {
+	const char *word;
+	uint32_t ms;
+};
+
+/* A time up to 30 days, or one of the words. */
+static bool take_time(const struct options *common, const char *option,
+		      const struct time_word *words, size_t words_count, uint32_t *ms)
+{
+	struct disk_limit limit = { .field = "", .minimum = 0, .maximum = 30u * 24 * 3600 * 1000 };
+
+	for (size_t i = 0; i < words_count; i++) {
+		if (!strcmp(optarg, words[i].word)) {
+			*ms = words[i].ms;
+			return true;
+		}
+	}
+	return option_duration_ms(common, option, optarg, &limit, ms);
+}
+
 static bool take_dead_timeout(struct connect_options *wanted)
 {
-	struct disk_limit any = { .field = "", .minimum = 0, .maximum = UINT32_MAX };
-	uint32_t ms;
+	static const struct time_word never = { "never", DISK_NEVER };
 
-	if (!option_duration_ms(&wanted->common, "--dead-timeout", optarg, &any, &ms))
-		return false;
-	if (ms == 0)
+	return take_time(&wanted->common, "--dead-timeout", &never, 1,
+			 &wanted->config.dead_timeout_ms);
+}
+
+static bool take_quiet_time(struct connect_options *wanted)
+{
+	static const struct time_word words[] = { { "auto", DISK_QUIET_AUTO },
+						  { "never", DISK_NEVER } };
+
+	return take_time(&wanted->common, "--quiet-time", words, 2, &wanted->config.quiet_time_ms);
+}
+
+static bool take_server_cache(struct connect_options *wanted)
+{
+	if (!disk_server_cache_parse(optarg, &wanted->config.server_cache))
 		return true;
-	output_error(
-		wanted->common.verb,
-		"--dead-timeout: '%s': this version does not reconnect yet, so requests cannot "
-		"wait for it: 0 is all it takes",
-		optarg);
+	output_error(wanted->common.verb, "--server-cache: '%s' is neither fail nor stable",
+		     optarg);
 	return false;
 }
 
@@ -212,6 +247,12 @@ static bool take_option(struct connect_options *wanted, int option)
 		return take_payload(wanted);
 	case DEAD_TIMEOUT:
 		return take_dead_timeout(wanted);
+	case QUIET_TIME:
+		return take_quiet_time(wanted);
+	case RETRY_FOR:
+		return take_time(&wanted->common, "--retry-for", NULL, 0, &wanted->retry_for_ms);
+	case SERVER_CACHE:
+		return take_server_cache(wanted);
 	default:
 		return take_number(wanted, option);
 	}

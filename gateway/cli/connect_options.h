@@ -16,6 +16,7 @@ struct connect_options {
 	struct target_options target;
 	const char *word; /* TARGET; NULL with a command and with --all; borrowed from argv */
 	struct disk_config config; /* connect_options_clear() frees what it holds */
+	uint32_t retry_for_ms;	   /* how long a server that is not up yet is waited for; 0: not */
 	bool idempotent;
 	bool all;
 	bool disk_options;	      /* some that say how a disk is, not what the command does */

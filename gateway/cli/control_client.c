@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "gateway/cli/control_client.h"
+#include "gateway/cli/output.h"
+#include "gateway/common/exit_code.h"
 #include "gateway/common/runtime_dir.h"
 #include "gateway/common/server_tag.h"
 #include "tls/clock.h"
@@ -227,4 +229,35 @@ int control_client_status(uint32_t number, uint64_t tag, uint32_t timeout_ms, js
 int control_client_is_dead(int error)
 {
 	return error == -ENOENT || error == -ECONNREFUSED || error == -ESTALE;
+}
+
+/* --- in words --------------------------------------------------------------------------------------------- */
+
+int control_client_explain(const char *verb, uint32_t number, int error)
+{
+	if (control_client_is_dead(error) || error == -ENODEV || error == -ENXIO) {
+		output_error(verb,
+			     "no daemon serves device %u: 'ublk-nbd list' shows the disks there "
+			     "are",
+			     number);
+		return EXIT_CODE_NO_DEVICE;
+	}
+	if (error == -EACCES || error == -EPERM) {
+		output_error(verb, "only root may do this: try sudo");
+		return EXIT_CODE_SYSTEM;
+	}
+	output_error(verb,
+		     "the daemon of /dev/ublkb%u does not answer: %s; 'ublk-nbd status %u' has "
+		     "more",
+		     number, strerror(-error), number);
+	return EXIT_CODE_FAILURE;
+}
+
+int control_client_refused(const char *verb, const json_t *answer)
+{
+	const char *sentence = json_string_value(json_object_get(answer, "error"));
+	json_int_t exit_code = json_integer_value(json_object_get(answer, "exit"));
+
+	output_error(verb, "%s", sentence ? sentence : "the daemon refused without a reason");
+	return exit_code > 0 && exit_code < 256 ? (int)exit_code : EXIT_CODE_FAILURE;
 }

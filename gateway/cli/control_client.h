@@ -34,4 +34,10 @@ int control_client_status(uint32_t number, uint64_t tag, uint32_t timeout_ms, js
 /* Whether error of the above means that no daemon of this disk lives there. */
 int control_client_is_dead(int error);
 
+/* Says why a disk's daemon could not be asked; error: negative errno of control_client_call() or disk_tag(). The exit
+ * code. */
+int control_client_explain(const char *verb, uint32_t number, int error);
+/* Says why the daemon refused ("ok" is false in its answer). The exit code. */
+int control_client_refused(const char *verb, const json_t *answer);
+
 #endif

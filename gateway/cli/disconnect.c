@@ -31,6 +31,8 @@
 /* How long a daemon whose disk is stopped, and that listens no more, is given to end before it is killed by
  * force: another command's stop is at its end. */
 #define ENDING_MS 5000
+/* Between two attempts of --force-after. */
+#define FORCE_PAUSE_MS 500
 
 /* What is known about one device, before anything is done. */
 struct job {
@@ -203,6 +205,17 @@ static void warn_of_unseen(const struct job *job)
 
 /* --- the daemon does it ----------------------------------------------------------------------------------- */
 
+/* Somebody uses the disk. Where its server is lost, and with it what only that could take, the daemon says so itself
+ * (ENOTCONN), and nobody's use is to be ended. */
+static bool is_busy(const json_t *answer)
+{
+	const char *error = json_string_value(json_object_get(answer, "errno"));
+
+	return !json_is_true(json_object_get(answer, "ok")) &&
+	       json_integer_value(json_object_get(answer, "exit")) == EXIT_CODE_BUSY &&
+	       !(error && !strcmp(error, "ENOTCONN"));
+}
+
 static enum exit_code judge_answer(const struct job *job, const json_t *answer)
 {
 	const char *sentence = json_string_value(json_object_get(answer, "error"));
@@ -221,7 +234,7 @@ static enum exit_code judge_answer(const struct job *job, const json_t *answer)
 			     job->number, flush);
 		return EXIT_CODE_DATA;
 	}
-	if (exit_code == EXIT_CODE_BUSY) {
+	if (is_busy(answer)) {
 		holders_find_aside(job->number, &holders);
 		return complain_busy(job, &holders, sentence ? sentence : "the disk is in use");
 	}
@@ -408,12 +421,6 @@ static enum exit_code complain_silent(const struct job *job, int error)
 	return EXIT_CODE_FAILURE;
 }
 
-static bool is_busy(const json_t *answer)
-{
-	return !json_is_true(json_object_get(answer, "ok")) &&
-	       json_integer_value(json_object_get(answer, "exit")) == EXIT_CODE_BUSY;
-}
-
 /* The disk goes on, and the next attempt's flush may well be fine: now is the time to say it. */
 static void warn_of_flush(const struct job *job, const json_t *answer)
 {
@@ -590,7 +597,9 @@ static enum exit_code run(struct job *job)
 	return job->ours && job->in_kernel ? remove_ours(job) : take_down(job);
 }
 
-enum exit_code disconnect_device(uint32_t number, const struct disconnect_options *options)
+/* tag: of the device that was found; SERVER_TAG_NONE stays where there was none. */
+static enum exit_code disconnect_once(uint32_t number, const struct disconnect_options *options,
+				      uint64_t *tag)
 {
 	struct job job = {
 		.number = number,
@@ -602,5 +611,52 @@ enum exit_code disconnect_device(uint32_t number, const struct disconnect_option
 
 	if (job.pidfd >= 0)
 		close(job.pidfd);
+	if (job.in_kernel)
+		*tag = job.tag;
 	return exit_code;
+}
+
+static bool is_final(enum exit_code exit_code)
+{
+	return exit_code == EXIT_CODE_OK || exit_code == EXIT_CODE_DATA ||
+	       exit_code == EXIT_CODE_NO_DEVICE;
+}
+
+/* Tried again until the time is over: its use may end, or its server come back. Only the first attempt says why
+ * it failed. */
+static enum exit_code try_gently(uint32_t number, struct disconnect_options *options)
+{
+	int64_t until_ms = clock_now_ms() + options->force_after_ms;
+	uint32_t timeout_ms = options->timeout_ms;
+	enum exit_code exit_code;
+
+	for (;;) {
+		int64_t left = until_ms - clock_now_ms();
+
+		options->timeout_ms = left < (int64_t)timeout_ms ? (uint32_t)left : timeout_ms;
+		/* From then on this disk is meant, whichever has its number later. */
+		exit_code = disconnect_once(number, options, &options->tag);
+		output_mute(true);
+		if (is_final(exit_code) || clock_now_ms() + FORCE_PAUSE_MS >= until_ms)
+			break;
+		poll(NULL, 0, FORCE_PAUSE_MS);
+	}
+	output_mute(false);
+	options->timeout_ms = timeout_ms;
+	return exit_code;
+}
+
+enum exit_code disconnect_device(uint32_t number, const struct disconnect_options *options)
+{
+	struct disconnect_options how = *options;
+	enum exit_code exit_code;
+
+	if (how.force || !how.force_after_ms)
+		return disconnect_once(number, &how, &how.tag);
+	exit_code = try_gently(number, &how);
+	if (is_final(exit_code))
+		return exit_code;
+	output_warning(VERB, "/dev/ublkb%u is removed by force, as --force-after wants it", number);
+	how.force = true;
+	return disconnect_once(number, &how, &how.tag);
 }

@@ -26,9 +26,11 @@ struct disconnect_options {
 	bool force;
 	bool verbose;
 	uint32_t timeout_ms; /* for the whole of one device */
+	/* Without force it is tried again for so long, then by force; 0: it is not. */
+	uint32_t force_after_ms;
 };
 
-/* Disconnects device number. Complains by itself, under the name of the verb disconnect, but not where the disk
+/* Disconnects device number; with force_after_ms it takes up to that and timeout_ms. Complains by itself, under the name of the verb disconnect, but not where the disk
  * that tag means is gone. EXIT_CODE_OK, _NO_DEVICE (none there, or another has just removed it), _BUSY (in use,
  * or was not removed), _DATA (gone, but the last flush failed or could not be done), _REFUSED, _SYSTEM,
  * _FAILURE. */

@@ -21,7 +21,8 @@
 static const char *const brief_keys[] = {
 	"device",	    "number",		"pid",	 "state",      "target",
 	"export",	    "export_hex",	"owner", "size_bytes", "read_only",
-	"connections_live", "connections_lost", "name",	 "link",       "link_shared_with"
+	"connections_live", "connections_lost", "name",	 "link",       "link_shared_with",
+	"state_since_ms"
 };
 
 #define BRIEF_KEYS (sizeof(brief_keys) / sizeof(brief_keys[0]))
@@ -121,7 +122,7 @@ static bool is_lost(const json_t *connection)
 	return !is_live(connection) && reason && reason[0];
 }
 
-/* Queues none of whose connections is left: each CPU has its queue, and what it asks for fails. */
+/* Queues none of whose connections is left: each CPU has its queue. */
 static json_t *queues_cut_off(const json_t *connections)
 {
 	json_t *queues = json_array();
@@ -145,22 +146,33 @@ static json_t *queues_cut_off(const json_t *connections)
 	return queues;
 }
 
+/* How a disk is that has no connection left. */
+static const char *state_without_server(const json_t *server)
+{
+	if (json_is_true(json_object_get(server, "refused")))
+		return "refused";
+	return json_string_value(json_object_get(server, "state"));
+}
+
 /* A daemon says "live" whatever became of its connections. */
 static void judge_connections(json_t *status)
 {
 	const json_t *connections = json_object_get(status, "connections"), *connection;
-	const json_t *live = json_object_get(status, "connections_live");
+	const json_t *server = json_object_get(status, "server");
 	const char *word = json_string_value(json_object_get(status, "state"));
+	const char *online = json_string_value(json_object_get(server, "state"));
 	uint32_t lost = 0;
 	size_t i;
 
 	if (!word || strcmp(word, "live"))
 		return;
 	json_array_foreach(connections, i, connection) lost += is_lost(connection);
-	if (json_is_integer(live) && json_integer_value(live) == 0)
-		json_object_set_new(status, "state", json_string("cut-off"));
-	else if (lost)
+	if (online && strcmp(online, "online")) {
+		json_object_set_new(status, "state", json_string(state_without_server(server)));
+		json_object_set(status, "state_since_ms", json_object_get(server, "since_ms"));
+	} else if (lost) {
 		json_object_set_new(status, "state", json_string("degraded"));
+	}
 	json_object_set_new(status, "connections_lost", json_integer(lost));
 	json_object_set_new(status, "queues_cut_off", queues_cut_off(connections));
 }

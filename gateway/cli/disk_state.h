@@ -16,8 +16,10 @@
  * process is seen. NULL without memory. Takes up to
  * CONTROL_ALIVE_TIMEOUT_MS.
  *
- * A disk that its daemon calls "live" is "degraded" where some of its connections are lost, and "cut-off" where
- * none is left; "connections_lost" is how many, "queues_cut_off" the numbers of the queues that have none.
+ * A disk that its daemon calls "live" is "degraded" where some of its connections are lost. Where none is left it
+ * is "waiting" (its I/O waits for the server), "failing" (it fails, at once) or "refused" (a server answers, and
+ * does not have this disk; "server" says whether I/O waits). "connections_lost" is how many are lost,
+ * "queues_cut_off" the numbers of the queues that have none.
  */
 json_t *disk_state_full(uint32_t number);
 

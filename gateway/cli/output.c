@@ -93,10 +93,19 @@ __attribute__((format(printf, 3, 0))) static void complain(const char *verb, con
 		hold(whole, (size_t)bytes);
 }
 
+static bool muted;
+
+void output_mute(bool mute)
+{
+	muted = mute;
+}
+
 void output_error(const char *verb, const char *format, ...)
 {
 	va_list arguments;
 
+	if (muted)
+		return;
 	va_start(arguments, format);
 	complain(verb, "", format, arguments);
 	va_end(arguments);
@@ -106,6 +115,8 @@ void output_warning(const char *verb, const char *format, ...)
 {
 	va_list arguments;
 
+	if (muted)
+		return;
 	va_start(arguments, format);
 	complain(verb, "warning: ", format, arguments);
 	va_end(arguments);

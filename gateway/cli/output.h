@@ -13,6 +13,9 @@
 
 #include "gateway/common/exit_code.h"
 
+/* From now on nothing is said but what --verbose asks for: it was said before. false: everything is. */
+void output_mute(bool mute);
+
 /* "ublk-nbd: VERB: message\n"; verb NULL leaves it out. What a server or a file may have put into
  * the message cannot control the terminal: see output_text(). */
 void output_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));

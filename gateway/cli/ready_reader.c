@@ -22,6 +22,14 @@ struct listening {
 	enum exit_code exit_code;
 };
 
+static void say_unreachable(const struct ready_reader *reader, const char *error)
+{
+	if (reader->said)
+		output_progress(reader->verbose, reader->verb, "%s", error);
+	else
+		output_warning(reader->verb, "%s: trying again", error);
+}
+
 static void take_verdict(struct listening *listening, const json_t *object, bool good)
 {
 	const struct ready_reader *reader = listening->reader;
@@ -36,7 +44,11 @@ static void take_verdict(struct listening *listening, const json_t *object, bool
 	}
 	listening->exit_code =
 		exit_code > 0 && exit_code < 256 ? (enum exit_code)exit_code : EXIT_CODE_FAILURE;
-	output_error(reader->verb, "%s", error ? error : "the daemon failed without a reason");
+	if (listening->exit_code == EXIT_CODE_UNREACHABLE && reader->tries_again)
+		say_unreachable(reader, error ? error : "the server cannot be reached");
+	else
+		output_error(reader->verb, "%s",
+			     error ? error : "the daemon failed without a reason");
 }
 
 static void take_line(struct listening *listening, const char *line)

@@ -24,6 +24,8 @@ struct ready_reader {
 	bool verbose;		     /* progress is shown; warnings always are */
 	int interrupt_fd;	     /* of interrupt.h */
 	uint32_t connect_timeout_ms; /* the daemon may be silent so long, and READY_QUIET_MS */
+	/* EXIT_CODE_UNREACHABLE is not the end: its reason is a warning, or, once it was said, progress. */
+	bool tries_again, said;
 };
 
 /*

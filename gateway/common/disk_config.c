@@ -36,6 +36,12 @@ static const char *const payload_names[] = {
 	NULL,
 };
 
+static const char *const server_cache_names[] = {
+	[DISK_CACHE_FAIL] = "fail",
+	[DISK_CACHE_STABLE] = "stable",
+	NULL,
+};
+
 enum kind {
 	WORDS,	/* char *[DISK_COMMAND_ARGS_MAX + 1], owned */
 	TEXT,	/* char[] */
@@ -113,7 +119,9 @@ static const struct field fields[] = {
 	{ OWN(block_size_bytes),     "block-size",          NUMBER, ALWAYS, LIMIT(512, 0, .power_of_two = true, .zero_too = true) },
 	{ OWN(max_io_bytes),         "max-io-size",         NUMBER, ALWAYS, LIMIT(4096, 32u << 20, .power_of_two = true) },
 	{ OWN(timeout_ms),           "timeout",             NUMBER, ALWAYS, LIMIT(100, 24 * 3600 * 1000) },
-	{ OWN(dead_timeout_ms),      "dead-timeout",        NUMBER, ALWAYS, LIMIT(0, 0) },
+	{ OWN(dead_timeout_ms),      "dead-timeout",        NUMBER, ALWAYS, LIMIT(0, UINT32_MAX) },
+	{ OWN(quiet_time_ms),        "quiet-time",          NUMBER, ALWAYS, LIMIT(0, UINT32_MAX), .may_lack = true }, /* nor 0.2.0 */
+	{ OWN(server_cache),         "server-cache",        NAME,   ALWAYS, .names = server_cache_names, .may_lack = true },
 	{ OWN(connect_timeout_ms),   "connect-timeout",     NUMBER, ALWAYS, LIMIT(100, 3600 * 1000) },
 	{ OWN(read_only),            "read-only",           BOOL,   ALWAYS },
 	{ OWN(no_structured),        "no-structured",       BOOL,   ALWAYS },
@@ -187,6 +195,16 @@ int disk_payload_parse(const char *name, enum disk_payload *payload)
 	return 0;
 }
 
+int disk_server_cache_parse(const char *name, enum disk_server_cache *cache)
+{
+	int index = name_find(server_cache_names, name);
+
+	if (index < 0)
+		return -EINVAL;
+	*cache = (enum disk_server_cache)index;
+	return 0;
+}
+
 /* --- life ------------------------------------------------------------------------------------------- */
 
 void disk_config_init(struct disk_config *config)
@@ -197,6 +215,9 @@ void disk_config_init(struct disk_config *config)
 	config->queue_depth = DISK_QUEUE_DEPTH;
 	config->max_io_bytes = DISK_MAX_IO_BYTES;
 	config->timeout_ms = DISK_TIMEOUT_MS;
+	config->dead_timeout_ms = DISK_DEAD_TIMEOUT_MS;
+	config->quiet_time_ms = DISK_QUIET_AUTO;
+	config->server_cache = DISK_CACHE_FAIL;
 	config->connect_timeout_ms = DISK_CONNECT_TIMEOUT_MS;
 	config->payload = DISK_PAYLOAD_AUTO;
 }

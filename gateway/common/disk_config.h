@@ -23,12 +23,25 @@
 #define DISK_TIMEOUT_MS		30000
 #define DISK_CONNECT_TIMEOUT_MS 30000
 #define DISK_MAX_IO_BYTES	(1u << 20)
+#define DISK_DEAD_TIMEOUT_MS	600000
+/* As a dead_timeout_ms or quiet_time_ms: it does not end. */
+#define DISK_NEVER UINT32_MAX
+/* As a quiet_time_ms: DISK_QUIET_CLOSED_MS where the server ended the connection, timeout_ms where it fell
+ * silent. */
+#define DISK_QUIET_AUTO	     (UINT32_MAX - 1)
+#define DISK_QUIET_CLOSED_MS 5000
 
 /* How a block request's bytes reach the daemon; see gateway/ublk/tag_payload.h. */
 enum disk_payload {
 	DISK_PAYLOAD_AUTO, /* the best the kernel grants */
 	DISK_PAYLOAD_MAPPED,
 	DISK_PAYLOAD_USER_COPY,
+};
+
+/* What becomes of writes that the server acknowledged and did not flush yet, when it may have lost them. */
+enum disk_server_cache {
+	DISK_CACHE_FAIL,   /* each FLUSH fails, until the user says that it is seen to */
+	DISK_CACHE_STABLE, /* the server is trusted to have lost nothing */
 };
 
 struct disk_config {
@@ -44,8 +57,11 @@ struct disk_config {
 	uint32_t block_size_bytes;	      /* logical block; 0: what the server needs */
 	uint32_t max_io_bytes;		      /* largest block request; 2^n, 4 KiB..32 MiB */
 	uint32_t timeout_ms;		      /* of one request in flight */
-	/* How long requests wait without any connection: only 0 for now. */
+	/* How long requests wait without any connection; 0: they fail at once. A server of the disk's own
+	 * (command) has none to wait for. */
 	uint32_t dead_timeout_ms;
+	uint32_t quiet_time_ms; /* gateway/nbd/holds.h */
+	enum disk_server_cache server_cache;
 	uint32_t connect_timeout_ms; /* name, dial, TLS and NBD handshake together */
 	bool read_only;
 	bool no_structured; /* do not negotiate structured replies: for tests and odd servers */
@@ -71,6 +87,9 @@ bool disk_limit_allows(const struct disk_limit *limit, uint64_t value);
 
 /* "auto", "mapped", "user-copy". 0, or -EINVAL when name is none of these. */
 int disk_payload_parse(const char *name, enum disk_payload *payload);
+
+/* "fail", "stable". 0, or -EINVAL when name is none of these. */
+int disk_server_cache_parse(const char *name, enum disk_server_cache *cache);
 
 /* "auto", "on", "off". 0, or -EINVAL when name is none of these. */
 int disk_ktls_parse(const char *name, enum tls_ktls *ktls);

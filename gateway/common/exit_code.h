@@ -17,6 +17,9 @@ enum exit_code {
 	EXIT_CODE_NO_DEVICE = 7, /* no such disk */
 	EXIT_CODE_DATA = 8, /* removed, but not known to be flushed: written data may be lost */
 	EXIT_CODE_TLS = 9,  /* certificate, key, PSK, or TLS not to be had */
+	/* Of `status`, for a monitor: the disk is there, and */
+	EXIT_CODE_DEGRADED = 10, /* some of its connections are lost */
+	EXIT_CODE_AWAY = 11,	 /* its server is: I/O waits, or fails */
 	EXIT_CODE_INTERRUPTED = 130,
 };
 

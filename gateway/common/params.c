@@ -162,3 +162,47 @@ bool params_same_terms(const struct nbd_export *a, const struct nbd_export *b)
 	       a->block_minimum_bytes == b->block_minimum_bytes &&
 	       a->payload_max_bytes == b->payload_max_bytes;
 }
+
+/* What the disk uses and the connection lacks; or NULL. */
+static const char *lacking_feature(const struct nbd_export *built_on,
+				   const struct nbd_export *granted, bool several)
+{
+	static const struct {
+		uint16_t flag;
+		const char *name;
+	} used[] = {
+		{ NBD_FLAG_SEND_FLUSH, "FLUSH" },
+		{ NBD_FLAG_SEND_FUA, "FUA" },
+		{ NBD_FLAG_SEND_TRIM, "TRIM" },
+		{ NBD_FLAG_SEND_WRITE_ZEROES, "WRITE_ZEROES" },
+		{ NBD_FLAG_CAN_MULTI_CONN, "CAN_MULTI_CONN" },
+	};
+
+	for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++)
+		if (built_on->flags & used[i].flag && !(granted->flags & used[i].flag) &&
+		    (several || used[i].flag != NBD_FLAG_CAN_MULTI_CONN))
+			return used[i].name;
+	return NULL;
+}
+
+int params_check_terms(const struct nbd_export *built_on, const struct nbd_export *granted,
+		       bool several, char *why, size_t why_bytes)
+{
+	const char *lacking = lacking_feature(built_on, granted, several);
+
+	if (granted->flags & NBD_FLAG_READ_ONLY && !(built_on->flags & NBD_FLAG_READ_ONLY))
+		snprintf(why, why_bytes, "its export is read-only now");
+	else if (lacking)
+		snprintf(why, why_bytes, "it does not support %s any more", lacking);
+	else if (granted->block_minimum_bytes > built_on->block_minimum_bytes)
+		snprintf(why, why_bytes, "its smallest block is %u bytes now, and was %u",
+			 granted->block_minimum_bytes, built_on->block_minimum_bytes);
+	else if (granted->payload_max_bytes < built_on->payload_max_bytes)
+		snprintf(why, why_bytes, "its largest payload is %u bytes now, and was %u",
+			 granted->payload_max_bytes, built_on->payload_max_bytes);
+	else if (granted->framing != built_on->framing)
+		snprintf(why, why_bytes, "its replies are framed in another way");
+	else
+		return 0;
+	return -EINVAL;
+}

@@ -39,6 +39,12 @@ int params_derive(struct disk_geometry *geometry, const struct nbd_export *expor
  * same. The size may differ (a resize wants another one), and so may what is only preferred or shown. */
 bool params_same_terms(const struct nbd_export *a, const struct nbd_export *b);
 
+/* Whether a disk that is built on one may go on with a connection that another server, or the same one at another
+ * time, granted: it lacks nothing that the disk uses, but for its size, which is the caller's to compare. several:
+ * connections are mixed. 0, or -EINVAL with why, for people: "its export is read-only now". */
+int params_check_terms(const struct nbd_export *built_on, const struct nbd_export *granted,
+		       bool several, char *why, size_t why_bytes);
+
 /* The driver's parameters for this geometry. */
 void params_fill(struct ublk_params *params, const struct disk_geometry *geometry,
 		 const struct nbd_export *export);

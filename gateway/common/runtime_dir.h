@@ -28,6 +28,7 @@
  *     "unseen": true beside it: not all processes could be looked into for one that had the disk open
  *     in use: a failure with "flush": "Input/output error" beside it when the fsync that it began with failed
  *   {"verb": "resize"}                       -> {"ok": true, "old_size_bytes": A, "size_bytes": B}
+ *   {"verb": "reconnect", "accept_loss": BOOL} -> {"ok": true}: the lost server is dialled now
  *   any failure                              -> {"ok": false, "errno": "EBUSY", "exit": EXIT, "error": "sentence"}
  *
  * STATUS: {"device": "/dev/ublkb0", "number": 0, "identity": "756e...", "pid": 1, "state": "live", "target": "nbd://...",
@@ -37,7 +38,11 @@
  *   "payload_max_bytes": N, "timeout_ms": N, "connections": [{"queue": 0, "transport": "plain", "peer":
  *   "127.0.0.1:10809", "state": "live|retiring|condemned|dead", "in_flight": 0, "reason": ""}],
  *   "connections_live": 1, "stats": {"reads": N, ..., "read_bytes": N, "copied_bytes": N, "errors": N, "sends": N, "receives": N, ...}}
- * The command line makes "degraded" or "cut-off" of "live" where connections are lost (gateway/cli/disk_state.h).
+ *   and "server": {"state": "online|waiting|failing", "since_ms": N, "reason": "", "waiting": N, "oldest_wait_ms": N,
+ *   "dead_in_ms": N|null, "next_dial_ms": N|null, "attempts": N, "refused": false, "last_error": "", "flush_fails": false},
+ *   "unflushed_writes": N, "holds": {"ranges": N, "bytes": N, "ends_in_ms": N|null}.
+ * The command line makes "degraded", "waiting", "failing" or "refused" of "live" where connections are lost
+ * (gateway/cli/disk_state.h).
  */
 #ifndef GATEWAY_COMMON_RUNTIME_DIR_H
 #define GATEWAY_COMMON_RUNTIME_DIR_H

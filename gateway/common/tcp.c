@@ -37,3 +37,14 @@ void tcp_set_user_timeout(int fd, int64_t timeout_ms)
 
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value));
 }
+
+bool tcp_abort(int fd)
+{
+	const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+	int protocol = 0;
+	socklen_t bytes = sizeof(protocol);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &bytes) || protocol != IPPROTO_TCP)
+		return false;
+	return connect(fd, &nowhere, sizeof(nowhere)) == 0;
+}

@@ -66,6 +66,7 @@ struct disk {
 	struct ublksrv_ctrl_dev_info info; /* as granted; dev_id is the number */
 	char device_path[32];		   /* "/dev/ublkb0"; "" before ADDED */
 	int char_fd;
+	int link_fd; /* eventfd of client_shared.link */
 	struct queue_shared shared;
 	struct nbd_client_shared client_shared;
 	struct queue *queues;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -125,6 +126,9 @@ static bool open_signals(struct disk *disk)
 	disk->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (disk->signal_fd < 0)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "signalfd: %s", strerror(errno));
+	disk->link_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (disk->link_fd < 0)
+		return disk_fail(disk, EXIT_CODE_SYSTEM, "eventfd: %s", strerror(errno));
 	return true;
 }
 
@@ -184,7 +188,7 @@ static void leave_mounts(void)
 
 int main(int argc, char **argv)
 {
-	static struct disk disk = { .ready_fd = -1, .char_fd = -1 };
+	static struct disk disk = { .ready_fd = -1, .char_fd = -1, .link_fd = -1 };
 	struct arguments arguments;
 	enum exit_code exit_code;
 	int ret;

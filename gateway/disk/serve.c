@@ -16,6 +16,7 @@
 #include "gateway/disk/control_server.h"
 #include "gateway/disk/disk.h"
 #include "gateway/disk/ready.h"
+#include "gateway/disk/reconnect_status.h"
 #include "gateway/disk/serve.h"
 #include "gateway/disk/status.h"
 #include "tls/clock.h"
@@ -27,7 +28,17 @@
 #define LATE_MS 1000
 
 /* Fixed places in the poll set; the control server's entries follow, then the queues'. */
-enum { POLL_SIGNAL, POLL_ATTENDANT, POLL_RESIZE, POLL_SERVER, POLL_READY, POLL_SWAPS, POLL_FIXED };
+enum {
+	POLL_SIGNAL,
+	POLL_ATTENDANT,
+	POLL_RESIZE,
+	POLL_SERVER,
+	POLL_READY,
+	POLL_SWAPS,
+	POLL_LINK,
+	POLL_DIAL,
+	POLL_FIXED
+};
 
 static void take_signals(struct serve *serve)
 {
@@ -36,6 +47,21 @@ static void take_signals(struct serve *serve)
 	while (read(serve->disk->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
 			stopping_signal(serve);
+}
+
+static json_t *build_status(struct serve *serve)
+{
+	json_t *status = status_build(serve->disk);
+
+	if (status)
+		reconnect_status_add(&serve->reconnect, status);
+	return status;
+}
+
+static void take_reconnect(struct serve *serve, control_client_id client, bool accept_loss)
+{
+	reconnect_now(&serve->reconnect, accept_loss);
+	control_server_reply(serve->disk->control_server, client, json_pack("{s:b}", "ok", 1));
 }
 
 static void take_request(void *context, control_client_id client, const char *verb,
@@ -47,11 +73,14 @@ static void take_request(void *context, control_client_id client, const char *ve
 	if (!strcmp(verb, "status"))
 		control_server_reply(
 			server, client,
-			json_pack("{s:b, s:o}", "ok", 1, "status", status_build(serve->disk)));
+			json_pack("{s:b, s:o}", "ok", 1, "status", build_status(serve)));
 	else if (!strcmp(verb, "disconnect"))
 		stopping_begin(serve, json_is_true(json_object_get(request, "force")), client);
 	else if (!strcmp(verb, "resize"))
 		resize_begin(serve, client);
+	else if (!strcmp(verb, "reconnect"))
+		take_reconnect(serve, client,
+			       json_is_true(json_object_get(request, "accept_loss")));
 	else
 		control_server_reply_error(server, client, EOPNOTSUPP, EXIT_CODE_USAGE,
 					   "unknown verb: the daemon may be of another version");
@@ -164,6 +193,8 @@ static uint32_t fill(struct serve *serve, struct pollfd *fds)
 					    .events = POLLIN };
 	fds[POLL_READY] = (struct pollfd){ .fd = disk->ready_fd, .events = POLLIN };
 	fds[POLL_SWAPS] = (struct pollfd){ .fd = serve->swaps_fd, .events = POLLPRI };
+	fds[POLL_LINK] = (struct pollfd){ .fd = disk->link_fd, .events = POLLIN };
+	fds[POLL_DIAL] = (struct pollfd){ .fd = reconnect_fd(&serve->reconnect), .events = POLLIN };
 	count += control_server_poll_fill(disk->control_server, fds + count);
 	for (uint32_t i = 0; i < disk->queues_count; i++)
 		fds[count++] = (struct pollfd){ .fd = disk->queues[i].report_fd, .events = POLLIN };
@@ -182,6 +213,29 @@ static void note_time(struct serve *serve, int wait_ms)
 	control_server_forgive(serve->disk->control_server, serve->now_ms - before_ms - wait_ms);
 }
 
+/* Whether lost connections may be dialled again. */
+static bool may_reconnect(const struct serve *serve)
+{
+	return !serve->resize_task && !serve->resize_handed_over && !serve->disk->stopped &&
+	       !(serve->disk->stopper_running && serve->stop_hurried);
+}
+
+/* How long this thread may sleep. Without clients, a stop or a resize there is no deadline to keep. */
+static int sleep_ms(const struct serve *serve, bool clients)
+{
+	const struct disk *disk = serve->disk;
+	int wait_ms = may_reconnect(serve) ? reconnect_wait_ms(&serve->reconnect) : -1;
+
+	if (control_server_has_lines(disk->control_server))
+		return 0;
+	if (serve->resize_handed_over)
+		return HANDOVER_POLL_MS;
+	if (wait_ms < 0 &&
+	    (clients || disk->stopper_running || disk->stopped || serve->resize_task))
+		wait_ms = IDLE_POLL_MS;
+	return wait_ms;
+}
+
 static void turn(struct serve *serve)
 {
 	struct disk *disk = serve->disk;
@@ -189,15 +243,8 @@ static void turn(struct serve *serve)
 	bool clients = control_server_expire(disk->control_server,
 					     serve->now_ms); /* first: it closes some */
 	uint32_t count = fill(serve, fds);
-	int wait_ms = -1;
+	int wait_ms = sleep_ms(serve, clients);
 
-	/* Without clients, a stop or a resize there is no deadline to keep: sleep for good. */
-	if (clients || disk->stopper_running || disk->stopped || serve->resize_task)
-		wait_ms = IDLE_POLL_MS;
-	if (serve->resize_handed_over)
-		wait_ms = HANDOVER_POLL_MS;
-	if (control_server_has_lines(disk->control_server))
-		wait_ms = 0;
 	if (poll(fds, count, wait_ms) < 0)
 		return;
 	note_time(serve, wait_ms);
@@ -210,6 +257,7 @@ static void turn(struct serve *serve)
 	if (fds[POLL_READY].revents && !ready_was_taken(disk))
 		stopping_untaken(serve);
 	resize_look(serve);
+	reconnect_look(&serve->reconnect, serve->now_ms, may_reconnect(serve));
 	check_server(serve, &fds[POLL_SERVER]);
 	if (fds[POLL_SWAPS].revents)
 		check_swap(disk);
@@ -232,6 +280,7 @@ bool serve_open(struct serve *serve, struct disk *disk)
 	if (ret < 0)
 		return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot listen on the control socket: %s",
 				 strerror(-ret));
+	reconnect_open(&serve->reconnect, disk);
 	return true;
 }
 
@@ -242,6 +291,7 @@ void serve_run(struct serve *serve)
 	while (!stopping_is_over(serve))
 		turn(serve);
 	resize_abandon(serve);
+	reconnect_close(&serve->reconnect);
 	if (serve->swaps_fd >= 0)
 		close(serve->swaps_fd);
 	serve->swaps_fd = -1;

@@ -8,6 +8,7 @@
 #include "gateway/common/dial_task.h"
 #include "gateway/disk/control_server.h"
 #include "gateway/disk/disk.h"
+#include "gateway/disk/reconnect.h"
 
 struct serve {
 	struct disk *disk;
@@ -35,8 +36,9 @@ struct serve {
 	uint32_t resize_transports_count;
 	uint64_t resize_troubles; /* trouble_count() when they were handed over */
 	bool resize_handed_over;  /* to the queues, which have not all taken them yet */
-	bool server_gone;	  /* the server we started has ended */
-	int swaps_fd;		  /* /proc/swaps, which tells when it changes; -1 */
+	struct reconnect reconnect;
+	bool server_gone; /* the server we started has ended */
+	int swaps_fd;	  /* /proc/swaps, which tells when it changes; -1 */
 };
 
 /* Listens on the control socket. false: disk->sentence says why. */

@@ -432,6 +432,20 @@ static bool check_budget(struct disk *disk)
 		limit, disk->config.payload == DISK_PAYLOAD_MAPPED ? ", or --payload auto" : "");
 }
 
+static uint32_t quiet_ms(const struct disk *disk, uint32_t automatic_ms)
+{
+	return disk->config.quiet_time_ms == DISK_QUIET_AUTO ? automatic_ms
+							     : disk->config.quiet_time_ms;
+}
+
+/* A queue has something for another. */
+static void wake_queue(void *context, uint32_t queue_id)
+{
+	struct disk *disk = context;
+
+	queue_request(&disk->queues[queue_id], QUEUE_REQUEST_LOOK);
+}
+
 static void share(struct disk *disk)
 {
 	struct queue_shared *shared = &disk->shared;
@@ -443,7 +457,10 @@ static void share(struct disk *disk)
 	shared->depth = disk->info.queue_depth;
 	shared->max_io_bytes = disk->geometry.max_io_bytes;
 
-	stale_init(&client->stale);
+	holds_init(&client->holds);
+	server_link_init(&client->link, disk->link_fd);
+	client->link.counts_unflushed = disk->export->flags & NBD_FLAG_SEND_FLUSH;
+	client->link.trusts_server = disk->config.server_cache == DISK_CACHE_STABLE;
 	atomic_store(&client->export_size_bytes, disk->export->size_bytes);
 	client->export = disk->export;
 	client->depth = shared->depth;
@@ -451,7 +468,11 @@ static void share(struct disk *disk)
 	client->in_place = shared->mapped;
 	client->parts_max = disk->geometry.parts_max;
 	client->timeout_ms = disk->config.timeout_ms;
+	client->quiet_closed_ms = quiet_ms(disk, DISK_QUIET_CLOSED_MS);
+	client->quiet_silent_ms = quiet_ms(disk, disk->config.timeout_ms);
 	client->fua_always = disk->geometry.fua_always;
+	client->wake = wake_queue;
+	client->wake_context = disk;
 }
 
 static bool open_queues(struct disk *disk)
@@ -469,7 +490,9 @@ static bool open_queues(struct disk *disk)
 		if (ret < 0)
 			return disk_fail(disk, EXIT_CODE_SYSTEM, "cannot set up queue %u: %s", id,
 					 strerror(-ret));
+		disk->client_shared.clients[id] = &disk->clients[id];
 	}
+	disk->client_shared.clients_count = disk->queues_count;
 	return true;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/common/log.h"
+#include "gateway/disk/reconnect_status.h"
 #include "gateway/disk/serve.h"
 #include "gateway/nbd/patience.h"
 #include "tls/clock.h"
@@ -132,9 +133,15 @@ static uint64_t receives(const struct disk *disk)
 	return sum;
 }
 
+/* How long the server may take to answer once that is to end soon; a server that is away has no time. */
+static int64_t forced_patience_ms(const struct serve *serve)
+{
+	return reconnect_is_away(&serve->reconnect) ? 0 : FORCED_STOP_MS;
+}
+
 static void go_on(struct serve *serve, bool force)
 {
-	int64_t deadline_ms = clock_now_ms() + FORCED_STOP_MS;
+	int64_t deadline_ms = clock_now_ms() + forced_patience_ms(serve);
 
 	serve->stop_forced |= force;
 	serve->stop_hurried |= force;
@@ -167,8 +174,8 @@ static void begin(struct serve *serve, bool force)
 	serve->stop_forced = force;
 	serve->stop_hurried = force || hurried;
 	serve->stop_overdue = 0;
-	serve->stop_deadline_ms =
-		clock_now_ms() + (serve->stop_hurried ? FORCED_STOP_MS : gentle_patience_ms(disk));
+	serve->stop_deadline_ms = clock_now_ms() + (serve->stop_hurried ? forced_patience_ms(serve)
+									: gentle_patience_ms(disk));
 	serve->stop_receives = receives(disk);
 	serve->stop_forgiven_ms = 0;
 }
@@ -189,8 +196,28 @@ void stopping_forgive(struct serve *serve, int64_t absence_ms)
 	serve->stop_forgiven_ms = absence_ms;
 }
 
+/* Its server is away, and with it what only that could take. */
+static bool is_refused_for_loss(struct serve *serve, control_client_id client)
+{
+	char sentence[400];
+
+	if (!reconnect_status_loss(&serve->reconnect, sentence, sizeof(sentence)))
+		return false;
+	if (client) {
+		control_server_reply_error(serve->disk->control_server, client, ENOTCONN,
+					   EXIT_CODE_BUSY, sentence);
+		return true;
+	}
+	serve->refused_ms = clock_now_ms();
+	log_warning("asked to end, but %s; or send SIGTERM again within %d s", sentence,
+		    SIGNAL_MEMORY_MS / 1000);
+	return true;
+}
+
 void stopping_begin(struct serve *serve, bool force, control_client_id client)
 {
+	if (!force && serve->disk->state != DISK_STOPPING && is_refused_for_loss(serve, client))
+		return;
 	add_client(serve, client);
 	if (serve->disk->state == DISK_STOPPING) {
 		go_on(serve, force);

@@ -7,13 +7,16 @@
 #include <string.h>
 
 #include "gateway/common/log.h"
+#include "gateway/nbd/carry.h"
 #include "gateway/nbd/connection.h"
 #include "gateway/nbd/deadline.h"
+#include "gateway/nbd/join.h"
 #include "gateway/nbd/leave.h"
 #include "gateway/nbd/receive.h"
 #include "gateway/nbd/replace.h"
 #include "gateway/nbd/send.h"
 #include "gateway/nbd/settle.h"
+#include "gateway/nbd/waiting.h"
 
 /* --- a block request as wire requests ------------------------------------------------------------ */
 
@@ -78,28 +81,24 @@ int nbd_client_split_request(struct split *split, const struct nbd_client_shared
 
 /* --- submit ------------------------------------------------------------------------------------- */
 
-/* Whether the block request must not reach the server: see stale.h. */
-static bool meets_stale_write(struct nbd_client *client, const struct block_request *request)
+/* An older write that the server never answered may still be carried out here, and always may: see holds.h. */
+static void log_held_for_ever(struct nbd_client *client, const struct wire_request *request)
 {
 	static _Thread_local struct log_limit limit = LOG_LIMIT_INIT;
 	struct block_backend *base = &client->base;
 	uint32_t held;
 
-	if (!block_request_changes(request) || stale_is_empty(&client->shared->stale) ||
-	    !stale_overlaps(&client->shared->stale, request->offset_bytes, request->length_bytes))
-		return false;
-	stats_add(&base->stats->stale_refusals, 1);
+	stats_add(&base->stats->hold_refusals, 1);
 	trouble_note(base->trouble, false,
 		     "writing %u bytes at %llu is refused: the server never answered an earlier "
 		     "write there, and may still carry it out",
-		     request->length_bytes, (unsigned long long)request->offset_bytes);
+		     request->nbd.length_bytes, (unsigned long long)request->nbd.offset_bytes);
 	if (log_limit_pass(&limit, &held))
 		log_error("queue %u tag %u: writing %u bytes at %llu is refused: the server never "
 			  "answered an earlier write there, and may still carry it out; disconnect "
 			  "and connect again%s",
-			  base->queue_id, request->tag, request->length_bytes,
-			  (unsigned long long)request->offset_bytes, log_limit_held_text(held));
-	return true;
+			  base->queue_id, request->tag, request->nbd.length_bytes,
+			  (unsigned long long)request->nbd.offset_bytes, log_limit_held_text(held));
 }
 
 /* Ours to keep: the kernel asked for something that the disk's own limits exclude. */
@@ -120,30 +119,120 @@ static void log_refused(const struct block_backend *base, const struct wire_requ
 			  strerror(-error), log_limit_held_text(held));
 }
 
-/* false: no connection is left, or the server does not take it. */
-static bool enqueue_part(struct nbd_client *client, struct wire_request *request)
-{
-	struct connection *connection = connection_pick(client, request->nbd.length_bytes);
-	int ret;
+/* What becomes of a part that has no connection. */
+enum fate { FATE_SENT, FATE_WAITS, FATE_FAILS, FATE_NEEDLESS };
 
-	if (!connection) {
-		connection_note_cut_off(client);
+static bool is_carried(struct nbd_client *client, const struct wire_request *request)
+{
+	return nbd_client_split(client, request->tag)->loan != NULL;
+}
+
+/* With no connection left. */
+static enum fate fate_without_connection(struct nbd_client *client, struct wire_request *request)
+{
+	struct server_link *link = &client->shared->link;
+
+	if (is_carried(client, request))
+		return FATE_WAITS;
+	if (server_link_state(link) == LINK_ONLINE && !client->giving_up &&
+	    carry_lend(client, request))
+		return FATE_SENT;
+
+	if (request->nbd.command == NBD_CMD_FLUSH && link->counts_unflushed &&
+	    server_link_unflushed(link) == 0)
+		return FATE_NEEDLESS;
+	if (waiting_is_allowed(client))
+		return FATE_WAITS;
+	waiting_note_failure(client, request);
+	connection_note_cut_off(client);
+	return FATE_FAILS;
+}
+
+static bool flush_must_fail(struct nbd_client *client, const struct wire_request *request)
+{
+	if (request->nbd.command != NBD_CMD_FLUSH ||
+	    !atomic_load_explicit(&client->shared->link.flush_fails, memory_order_relaxed))
 		return false;
-	}
-	ret = nbd_request_check(&request->nbd, client->export);
-	if (ret < 0) {
-		log_refused(&client->base, request, ret);
-		return false;
-	}
-	send_enqueue(connection, request);
+	trouble_note(client->base.trouble, false,
+		     "FLUSH fails: writes that the server had acknowledged may be lost");
 	return true;
 }
 
-/* With no connection left the request fails at once. So it does when the client is leaving: nothing may
+/* Whether it has to wait for an older write of a lost connection, or fails because of that. */
+static enum hold_answer meets_hold(struct nbd_client *client, const struct wire_request *request)
+{
+	enum hold_answer answer;
+
+	if (holds_are_empty(&client->shared->holds) || request->sent_before ||
+	    !wire_request_changes_export(request))
+		return HOLD_NONE;
+	answer = holds_meet(&client->shared->holds, request->nbd.offset_bytes,
+			    request->nbd.length_bytes, client->base.now_ms);
+	if (answer == HOLD_NEVER)
+		log_held_for_ever(client, request);
+	return answer;
+}
+
+/* Enqueues it, if it can go out now. */
+static enum fate enqueue_part(struct nbd_client *client, struct wire_request *request)
+{
+	struct connection *connection = connection_pick(client, request->nbd.length_bytes);
+	enum hold_answer hold;
+	int ret;
+
+	if (flush_must_fail(client, request))
+		return FATE_FAILS;
+	ret = nbd_request_check(&request->nbd, client->export);
+	if (ret < 0) {
+		log_refused(&client->base, request, ret);
+		return FATE_FAILS;
+	}
+	hold = meets_hold(client, request);
+	if (hold == HOLD_NEVER)
+		return FATE_FAILS;
+	if (hold == HOLD_WAIT && (connection || waiting_is_allowed(client)))
+		return FATE_WAITS;
+	if (!connection)
+		return fate_without_connection(client, request);
+	if (request->nbd.command == NBD_CMD_FLUSH)
+		nbd_client_split(client, request->tag)->flush_mark =
+			server_link_flush_mark(&client->shared->link);
+	send_enqueue(connection, request);
+	return FATE_SENT;
+}
+
+/* What is carried for another queue does not wait here. */
+static void give_back_part(struct nbd_client *client, struct wire_request *request)
+{
+	nbd_client_split(client, request->tag)->loan->lost = true;
+	settle_part_failed(client, request);
+}
+
+static void place_part(struct nbd_client *client, struct wire_request *request)
+{
+	switch (enqueue_part(client, request)) {
+	case FATE_SENT:
+		break;
+	case FATE_WAITS:
+		if (is_carried(client, request))
+			give_back_part(client, request);
+		else
+			waiting_add(client, request);
+		break;
+	case FATE_NEEDLESS:
+		settle_part_needless(client, request);
+		break;
+	case FATE_FAILS:
+		settle_part_failed(client, request);
+		break;
+	}
+}
+
+/* With no connection left the request waits, or fails at once. It fails when the client is leaving: nothing may
  * follow its last FLUSH and DISC. */
 static void dispatch(struct nbd_client *client, struct split *split)
 {
-	bool refused = client->leaving != LEAVE_NONE || meets_stale_write(client, split->request);
+	bool refused = client->leaving != LEAVE_NONE;
 
 	client->export->size_bytes =
 		atomic_load_explicit(&client->shared->export_size_bytes, memory_order_relaxed);
@@ -156,9 +245,32 @@ static void dispatch(struct nbd_client *client, struct split *split)
 		request->nbd.cookie = split_cookie(split, part);
 		nbd_request_move_rx(&request->nbd, NBD_RX_IDLE);
 		request->connection = NULL;
-		if (refused || !enqueue_part(client, request))
+		request->losses = split->loan ? split->loan->losses : 0;
+		request->sent_before = split->loan && split->loan->sent;
+		if (refused)
 			settle_part_failed(client, request);
+		else
+			place_part(client, request);
 	}
+}
+
+/* What other queues, which have no connection, left here; and what this one left with others. */
+static void look_at_loans(struct nbd_client *client)
+{
+	struct loan *loan = loan_take_to_carry(&client->box);
+
+	while (loan) {
+		struct loan *next = loan->next;
+		struct split *split = carry_begin(client, loan);
+
+		if (split) { /* a part is not split once more */
+			nbd_client_split_request(split, client->shared);
+			split->parts[0].payload_offset_bytes = loan->payload_offset_bytes;
+			dispatch(client, split);
+		}
+		loan = next;
+	}
+	carry_take_back(client);
 }
 
 static void submit(struct block_backend *backend, struct block_request *request)
@@ -203,9 +315,34 @@ static void completed(struct block_backend *backend, const struct io_uring_cqe *
 		receive_completed(connection, cqe->res, cqe->flags);
 }
 
+/* Quiet times end, and --dead-timeout does, without a completion. */
 static void tick(struct block_backend *backend, int64_t due_ms)
 {
-	deadline_look(nbd_client_of(backend), due_ms);
+	struct nbd_client *client = nbd_client_of(backend);
+
+	deadline_look(client, due_ms);
+	if (waiting_is_empty(client))
+		return;
+	join_seek_life(client);
+	client->parked_look |= connection_pick(client, 0) || !waiting_is_allowed(client) ||
+			       server_link_state(&client->shared->link) == LINK_ONLINE;
+}
+
+/* Places again what waits; what has to wait longer has waited since the same time. */
+static void look_at_parked(struct nbd_client *client)
+{
+	int64_t since_ms = atomic_load(&client->parked_since_ms);
+	struct wire_request *request = waiting_take_all(client);
+
+	client->parked_look = false;
+	while (request) {
+		struct wire_request *next = request->next;
+
+		place_part(client, request);
+		request = next;
+	}
+	if (!waiting_is_empty(client))
+		atomic_store(&client->parked_since_ms, since_ms);
 }
 
 /* What came while connections were replaced. */
@@ -227,11 +364,17 @@ static void advance(struct block_backend *backend, bool asked)
 
 	if (asked && atomic_exchange(&client->replace_asked, false))
 		replace_begin(client);
+	join_look(client, asked);
+	if (loan_box_was_filled(&client->box))
+		look_at_loans(client);
 	if (client->replacing != REPLACE_NONE) {
 		replace_advance(client);
 		if (client->replacing == REPLACE_NONE)
 			dispatch_held(client);
 	}
+	client->parked_look |= asked;
+	if (client->parked_look && client->replacing == REPLACE_NONE && !waiting_is_empty(client))
+		look_at_parked(client);
 	if (client->replacing == REPLACE_NONE && client->leaving == LEAVE_NONE &&
 	    client->connections_retiring > 0)
 		leave_retiring(client);
@@ -242,6 +385,8 @@ static void condemn(struct block_backend *backend, const char *why)
 	struct nbd_client *client = nbd_client_of(backend);
 
 	client->replace_cancelled = client->replacing != REPLACE_NONE;
+	client->giving_up = true;
+	client->parked_look = true;
 	for (uint32_t i = 0; i < client->connections_count; i++)
 		connection_condemn(&client->connections[i], 0, "%s", why);
 }
@@ -250,7 +395,7 @@ static bool leave(struct block_backend *backend)
 {
 	struct nbd_client *client = nbd_client_of(backend);
 
-	return client->replacing == REPLACE_NONE && leave_all(client);
+	return client->replacing == REPLACE_NONE && carry_end(client) && leave_all(client);
 }
 
 static bool is_busy(const struct block_backend *backend)
@@ -330,6 +475,17 @@ uint64_t nbd_client_memory_bytes(const struct nbd_client_shared *shared)
 	       (sizeof(struct split) + (uint64_t)shared->parts_max * sizeof(struct wire_request));
 }
 
+static void open_carried(struct nbd_client *client)
+{
+	for (uint32_t i = 0; i < LOANS_MAX; i++) {
+		uint16_t tag = (uint16_t)(client->shared->depth + client->connections_count + i);
+
+		client->carried[i].tag = tag;
+		client->carried[i].parts = &client->carried_parts[i];
+		client->carried_parts[i].tag = tag;
+	}
+}
+
 static int open_splits(struct nbd_client *client)
 {
 	const struct nbd_client_shared *shared = client->shared;
@@ -340,6 +496,7 @@ static int open_splits(struct nbd_client *client)
 	if (!client->splits || !client->parts || !client->export)
 		return -ENOMEM;
 	*client->export = *shared->export;
+	open_carried(client);
 	for (uint16_t tag = 0; tag < shared->depth; tag++) {
 		struct split *split = &client->splits[tag];
 
@@ -359,6 +516,7 @@ int nbd_client_open(struct nbd_client *client, struct nbd_client_shared *shared,
 	int ret = 0;
 
 	memset(client, 0, sizeof(*client));
+	loan_box_open(&client->box);
 	client->base.ops = &client_ops;
 	client->base.tick_ms = deadline_tick_ms(shared->timeout_ms);
 	client->shared = shared;
@@ -376,8 +534,10 @@ void nbd_client_close(struct nbd_client *client)
 {
 	for (uint32_t i = 0; i < client->connections_count; i++) {
 		connection_close(&client->connections[i]);
+		transport_close(client->joining[i]);
 		transport_close(client->incoming[i]);
 		transport_close(client->outgoing[i]);
+		client->joining[i] = NULL;
 		client->incoming[i] = NULL;
 		client->outgoing[i] = NULL;
 	}

@@ -5,11 +5,15 @@
  * those below it, and none above:
  *
  *   client              what the queue's thread calls (gateway/block/backend.h)
- *   replace             connections that are replaced
+ *   carry               requests of a queue that has no connection, on another's
+ *   replace, join       connections that are replaced, and that come back
  *   leave, deadline     connections that are left, or condemned in time
  *   send, receive       between the requests and the sockets
  *   connection          a connection's life
- *   settle, patience, stale, batch, wire_request
+ *   settle              the end of wire requests
+ *   waiting             requests that no connection has
+ *   server_link         whether the disk has its server
+ *   patience, holds, loan, batch, wire_request
  *
  * Queue thread only, but for what is _Atomic, and where it says otherwise.
  */
@@ -23,7 +27,9 @@
 #include "gateway/block/backend.h"
 #include "gateway/common/disk_config.h"
 #include "gateway/nbd/batch.h"
-#include "gateway/nbd/stale.h"
+#include "gateway/nbd/holds.h"
+#include "gateway/nbd/loan.h"
+#include "gateway/nbd/server_link.h"
 #include "gateway/nbd/wire_request.h"
 #include "proto/reply.h"
 #include "tls/transport.h"
@@ -34,6 +40,7 @@ enum { NBD_RING_SEND = RING_BACKEND, NBD_RING_RECEIVE };
 /* A block request, and its parts; or, of a connection, a request of its own (FLUSH, DISC). */
 struct split {
 	struct block_request *request; /* NULL for a connection's own */
+	struct loan *loan;	       /* of a part that is carried for another queue; else NULL */
 	bool active;		       /* from submit until done */
 	bool held;		       /* active, but no part is made until replace.h is done */
 	uint16_t tag;
@@ -41,10 +48,12 @@ struct split {
 	uint16_t parts_open;  /* parts that are not final, or are SENDING */
 	uint32_t generation;  /* goes into cookies: a reply to an older request is not found */
 	int error;	      /* the first failure of any part, negative errno; 0 none */
+	uint64_t flush_mark;  /* of a FLUSH: server_link_flush_mark() */
 	struct wire_request *parts; /* room for parts_max */
 };
 
-/* generation (32 bits) | part (16) | tag (16). A connection's own requests use tags from the depth on. */
+/* generation (32 bits) | part (16) | tag (16). A connection's own requests use tags from the depth on, and what is
+ * carried for others those behind. */
 static inline uint64_t split_cookie(const struct split *split, uint16_t part)
 {
 	return wire_cookie(split->generation, part, split->tag);
@@ -92,6 +101,8 @@ struct connection {
 	struct split own;	     /* FLUSH, DISC: one at a time */
 	struct wire_request request; /* its only part */
 	bool leaving;		     /* DISC was queued: nothing may follow it */
+	bool fell_silent;	     /* it was condemned because an answer was overdue */
+	uint32_t answers;	     /* final replies since it was made */
 
 	/* what patience.h and deadline.h go by */
 	uint64_t sequence_next;
@@ -112,13 +123,32 @@ struct nbd_client_shared {
 	uint16_t parts_max;
 	uint32_t max_io_bytes;
 	uint32_t timeout_ms;
+	/* Quiet times (holds.h), of a loss where the peer ended the connection, and of one that fell silent. */
+	uint32_t quiet_closed_ms, quiet_silent_ms;
 	bool in_place;	    /* the payload's kind (gateway/block/payload.h) */
 	bool fua_always;    /* FUA without FLUSH: every write carries it */
-	struct stale stale; /* writes of lost connections; every queue's thread writes it */
+	struct holds holds; /* writes of lost connections; every queue's thread writes it */
+	/* All clients of the disk, by queue; 0: there is one. They are woken for loans (carry.h). */
+	struct nbd_client *clients[DISK_CONNECTIONS_MAX];
+	uint32_t clients_count;
+	void (*wake)(void *context, uint32_t queue_id);
+	void *wake_context;
+	struct server_link link;
 };
 
 /* How far replace.h is. */
 enum replace_state { REPLACE_NONE, REPLACE_DRAINING, REPLACE_FLUSHING, REPLACE_LEAVING };
+
+/* A connection that main has dialled for a place whose own is DEAD; see join.h. */
+enum join_state {
+	JOIN_NONE,
+	JOIN_ASKED, /* joining is the queue's */
+	JOIN_TAKEN, /* the connection has it; outgoing is the former transport, the main thread's to close */
+	JOIN_REFUSED, /* joining is the main thread's again */
+};
+
+/* A FLUSH of the client's own that shows whether the server lives; see join.h. */
+enum probe_state { PROBE_NONE, PROBE_ASKED, PROBE_SENT, PROBE_ANSWERED, PROBE_FAILED };
 
 /* How far leave.h is. */
 enum leave_state { LEAVE_NONE, LEAVE_FLUSHING, LEAVE_DISCONNECTING };
@@ -135,11 +165,24 @@ struct nbd_client {
 	uint32_t connection_next;
 	bool wrote; /* something was acknowledged that a FLUSH would make durable */
 
+	/* Parts of active requests that are on no connection (waiting.h); by their next. */
+	struct wire_request *parked_head, *parked_tail;
+	_Atomic uint32_t parked_count;
+	_Atomic int64_t parked_since_ms; /* when the list was last empty */
+	bool parked_look;		 /* something has changed for them */
+	bool giving_up; /* the disk is being removed by force: nothing waits any more */
+
 	enum leave_state leaving;
 	struct connection
 		*flushing; /* whose own request is the FLUSH that is under way; else NULL */
 	_Atomic int
 		flush_error; /* positive errno of the last FLUSH; 0 when it was not needed or done */
+
+	/* carry.h: what this queue lent to others, what others left here, and what is under way for them. */
+	struct loan loans[LOANS_MAX];
+	struct loan_box box;
+	struct split carried[LOANS_MAX];
+	struct wire_request carried_parts[LOANS_MAX];
 
 	/* For client_replace(), one for each connection: incoming is the other threads' before they
 	 * ask; outgoing is theirs, to be closed, once replaced is not 0: 1, or negative errno. */
@@ -149,6 +192,12 @@ struct nbd_client {
 	_Atomic int replaced;
 	enum replace_state replacing;
 	bool replace_cancelled; /* the disk is being removed by force */
+
+	/* For join.h; the transports belong to the main thread but where the state says otherwise. */
+	struct transport *joining[DISK_CONNECTIONS_MAX];
+	_Atomic(enum join_state) joins[DISK_CONNECTIONS_MAX];
+	_Atomic(enum probe_state) probe;
+	struct connection *probing; /* whose own request it is */
 };
 
 static inline struct nbd_client *nbd_client_of(const struct block_backend *backend)
@@ -165,13 +214,30 @@ static inline struct split *nbd_client_split(struct nbd_client *client, uint32_t
 		return &client->splits[tag];
 	if (tag - depth < client->connections_count)
 		return &client->connections[tag - depth].own;
+	if (tag - depth - client->connections_count < LOANS_MAX)
+		return &client->carried[tag - depth - client->connections_count];
 	return NULL;
+}
+
+/* Where a wire request's bytes are: the payload, and the tag that names it there. */
+static inline struct payload *nbd_client_payload(struct nbd_client *client,
+						 const struct wire_request *request, uint16_t *tag)
+{
+	const struct loan *loan = NULL;
+
+	*tag = request->tag;
+	if (request->tag >= client->shared->depth)
+		loan = nbd_client_split(client, request->tag)->loan;
+	if (!loan)
+		return client->base.payload;
+	*tag = loan->request.tag;
+	return loan->payload;
 }
 
 /* How many there are. */
 static inline uint32_t nbd_client_splits(const struct nbd_client *client)
 {
-	return client->shared->depth + client->connections_count;
+	return client->shared->depth + client->connections_count + LOANS_MAX;
 }
 
 static inline enum connection_state connection_state(const struct connection *connection)

@@ -180,6 +180,8 @@ void connection_replace(struct connection *connection, struct transport *transpo
 	connection->transport = transport;
 	connection->file = file;
 	connection->leaving = false;
+	connection->fell_silent = false;
+	connection->answers = 0;
 	connection->receive_empty = false;
 	connection->direct_request = NULL;
 	connection->answered_lowest = UINT64_MAX;
@@ -219,7 +221,9 @@ static void abandon(struct connection *connection)
 	if (connection_state(connection) == CONNECTION_RETIRING)
 		connection->client->connections_retiring--;
 	connection_move(connection, CONNECTION_CONDEMNED);
-	shutdown(connection->transport->fd, SHUT_RDWR);
+	/* What is still queued in the kernel must not reach the server later; after DISC, it must. */
+	if (connection->leaving || !tcp_abort(connection->transport->fd))
+		shutdown(connection->transport->fd, SHUT_RDWR);
 	if (connection->send_armed)
 		cancel(connection, NBD_RING_SEND);
 	if (connection->receive_armed)
@@ -300,6 +304,7 @@ void connection_drain(struct connection *connection)
 	connection->sending_head = NULL;
 	connection->sending_tail = NULL;
 	settle_connection(connection);
+	server_link_changed(&connection->client->shared->link);
 }
 
 /* --- which of several ---------------------------------------------------------------------------- */

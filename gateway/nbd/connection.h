@@ -9,9 +9,9 @@
  * RETIRING: the server answered a request with ESHUTDOWN, which asks for a soft disconnect (NBD
  * protocol, "Terminating the transmission phase"). It gets no new requests, answers those it has,
  * whose deadlines go on, and then leave.h sends DISC.
- * CONDEMNED: the socket is shut down and what the ring has of it is cancelled; no request is ended yet,
- * since an operation may still refer to its memory. DEAD: what had no final reply was ended with an
- * error; the object waits to be freed with its client, or to be given another transport.
+ * CONDEMNED: the socket is aborted and what the ring has of it is cancelled; no request is settled yet, since
+ * an operation may still refer to its memory. DEAD: what had no final reply waits for another connection, or
+ * has failed (settle.h); the object waits to be given another transport, or to be freed with its client.
  *
  * Queue thread only, but for open and close.
  */

@@ -115,6 +115,7 @@ static void look_at(struct nbd_client *client, struct wire_request *request)
 	    is_being_read(request))
 		return;
 	stats_add(&client->base.stats->timeouts, 1);
+	connection->fell_silent = true;
 	connection_condemn(connection, 0,
 			   "tag %u: no answer to %s within its time (--timeout is %u ms)",
 			   request->tag, nbd_request_text(&request->nbd, text, sizeof(text)),

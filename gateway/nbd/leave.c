@@ -75,7 +75,14 @@ static void start_flushing(struct nbd_client *client)
 	int ret = leave_begin_flush(client);
 
 	client->leaving = LEAVE_FLUSHING;
+	/* What may be lost already is not made durable by another FLUSH. */
+	if (client->wrote && atomic_load(&client->shared->link.flush_fails))
+		atomic_store(&client->flush_error, EIO);
 	if (ret == 0 || !client->wrote || !(client->shared->export->flags & NBD_FLAG_SEND_FLUSH))
+		return;
+	/* Another queue's FLUSH may have covered all that this one wrote. */
+	if (client->shared->link.counts_unflushed &&
+	    server_link_unflushed(&client->shared->link) == 0)
 		return;
 	connection_note_cut_off(client);
 	atomic_store(&client->flush_error, EIO);
@@ -83,6 +90,8 @@ static void start_flushing(struct nbd_client *client)
 
 bool leave_all(struct nbd_client *client)
 {
+	if (client->probing)
+		return false; /* its connection's own request is under way (join.h) */
 	if (client->leaving == LEAVE_NONE)
 		start_flushing(client);
 	if (client->leaving == LEAVE_FLUSHING && !leave_is_flushing(client)) {

@@ -9,6 +9,7 @@
 #include "gateway/nbd/patience.h"
 #include "gateway/nbd/settle.h"
 #include "proto/error.h"
+#include "proto/wire.h"
 #include "tls/tls.h"
 
 /* From here on it pays to wait for the whole rest of a payload instead of taking what is there. */
@@ -19,14 +20,14 @@
 static void *direct_place(struct connection *connection, struct nbd_request *nbd,
 			  uint64_t offset_bytes)
 {
-	const struct payload *payload = connection->client->base.payload;
 	const struct wire_request *request = wire_request_of(nbd);
+	uint16_t tag;
+	const struct payload *payload = nbd_client_payload(connection->client, request, &tag);
 
 	if (!payload->ops->in_place)
 		return NULL;
 	return payload->ops
-		->place(payload, request->tag,
-			request->payload_offset_bytes + (uint32_t)offset_bytes)
+		->place(payload, tag, request->payload_offset_bytes + (uint32_t)offset_bytes)
 		.memory;
 }
 
@@ -67,16 +68,16 @@ void receive_arm(struct connection *connection)
 
 static int take_data(struct connection *connection, const struct nbd_reply_event *event)
 {
-	struct payload *payload = connection->client->base.payload;
 	struct wire_request *request = wire_request_of(event->request);
 	uint32_t offset_bytes = request->payload_offset_bytes + (uint32_t)event->offset_bytes;
+	uint16_t tag;
+	struct payload *payload = nbd_client_payload(connection->client, request, &tag);
 
 	if (event->type == NBD_REPLY_HOLE)
-		return payload->ops->zero(payload, request->tag, offset_bytes, event->length_bytes);
+		return payload->ops->zero(payload, tag, offset_bytes, event->length_bytes);
 	stats_add(&connection->client->base.stats->copied_bytes,
 		  event->length_bytes); /* the socket's */
-	return payload->ops->store(payload, request->tag, offset_bytes, event->data,
-				   event->length_bytes);
+	return payload->ops->store(payload, tag, offset_bytes, event->data, event->length_bytes);
 }
 
 /* The server's message is its own text: what is not plain ASCII is not logged. */
@@ -125,8 +126,21 @@ static void log_scattered(struct connection *connection, const struct wire_reque
 			    log_limit_held_text(held));
 }
 
+/* The first answer since a connection was lost or made. */
+static void server_lives(const struct nbd_client *client)
+{
+	holds_server_lives(&client->shared->holds, client->base.now_ms);
+	server_link_answered(&client->shared->link);
+}
+
 static void take_final(struct connection *connection, struct wire_request *request)
 {
+	if (request->nbd.error != NBD_ESHUTDOWN) { /* which says that nothing will be answered */
+		connection->answers++;
+		if (atomic_load_explicit(&connection->client->shared->link.unproven,
+					 memory_order_relaxed))
+			server_lives(connection->client);
+	}
 	if (request->nbd.scattered)
 		log_scattered(connection, request);
 	patience_answered(connection, request);

@@ -62,19 +62,20 @@ static uint32_t batch_bytes_needed(const struct connection *connection,
 /* Puts a WRITE's payload into the batch. 0 or -errno. */
 static int gather_payload(struct connection *connection, const struct wire_request *request)
 {
-	struct payload *payload = connection->client->base.payload;
 	uint32_t offset_bytes = request->payload_offset_bytes,
 		 length_bytes = request->nbd.length_bytes;
 	struct batch *batch = &connection->batch;
+	uint16_t tag;
+	struct payload *payload = nbd_client_payload(connection->client, request, &tag);
 	int ret;
 
 	if (payload->ops->in_place && !batch->copies) {
-		batch_refer(batch, payload->ops->place(payload, request->tag, offset_bytes).memory,
+		batch_refer(batch, payload->ops->place(payload, tag, offset_bytes).memory,
 			    length_bytes);
 		return 0;
 	}
-	ret = payload->ops->load(payload, request->tag, offset_bytes,
-				 batch_extend(batch, length_bytes), length_bytes);
+	ret = payload->ops->load(payload, tag, offset_bytes, batch_extend(batch, length_bytes),
+				 length_bytes);
 	if (ret < 0)
 		batch_unextend(batch, length_bytes);
 	return ret;
@@ -137,6 +138,7 @@ static void push_sending(struct connection *connection, struct wire_request *req
 static void start_request(struct connection *connection, struct wire_request *request)
 {
 	wire_request_move_tx(request, TX_SENDING);
+	request->answers_before = connection->answers;
 	if (request->nbd.command != NBD_CMD_DISC)
 		nbd_request_expect(&request->nbd);
 	push_sending(connection, request);

@@ -3,8 +3,10 @@
  * wire_request.h - one NBD request on its way: a part of a block request, or a connection's own.
  *
  *   tx:  IDLE -> QUEUED -> SENDING -> SENT -> IDLE (once all parts are closed)
- *        QUEUED -> IDLE                  (its connection is gone: ended)
- *        SENDING|SENT -> QUEUED | IDLE   (its connection is gone and drained: requeued | ended)
+ *        QUEUED -> IDLE                  (its connection is gone)
+ *        SENDING|SENT -> IDLE            (its connection is gone and drained)
+ *
+ * A part that is IDLE, and not closed, waits for another connection (waiting.h).
  *   rx:  proto/request.h
  *
  * tx and rx are apart because a reply may come before the send that carried its request has completed.
@@ -39,7 +41,10 @@ struct wire_request {
 	int64_t deadline_ms;	       /* CLOCK_MONOTONIC; moves on as deadline.h says */
 	int64_t deadline_last_ms;      /* but never past this */
 	uint8_t reading_ticks;	       /* since it was due: there was still something to read */
-	struct wire_request *next;     /* in that connection's send queue or batch */
+	uint8_t losses;		       /* connections that were lost while it may have been why */
+	bool sent_before; /* on a connection that was lost: the server may carry it out twice */
+	uint32_t answers_before;   /* of its connection, when it was sent */
+	struct wire_request *next; /* in that connection's send queue or batch, or parked */
 };
 
 /* Checked: any other move is a mistake of our own, and ends the program. */
@@ -48,8 +53,8 @@ static inline void wire_request_move_tx(struct wire_request *request, enum tx_st
 	static const uint8_t legal[] = {
 		[TX_IDLE] = 1u << TX_QUEUED,
 		[TX_QUEUED] = 1u << TX_SENDING | 1u << TX_IDLE,
-		[TX_SENDING] = 1u << TX_SENT | 1u << TX_QUEUED | 1u << TX_IDLE,
-		[TX_SENT] = 1u << TX_IDLE | 1u << TX_QUEUED,
+		[TX_SENDING] = 1u << TX_SENT | 1u << TX_IDLE,
+		[TX_SENT] = 1u << TX_IDLE,
 	};
 
 	assert(legal[request->tx] & 1u << to);

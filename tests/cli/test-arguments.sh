@@ -23,7 +23,7 @@ fits_screen() {
 # --- verbs and help
 fits_screen --help
 fits_screen -h
-for verb in connect disconnect list status resize config exports map info doctor; do
+for verb in connect disconnect list status reconnect resize config exports map info doctor; do
 	fits_screen $verb --help
 	fits_screen $verb -h
 	refused 2 "unknown option '--nonsense'" $verb --nonsense
@@ -46,6 +46,7 @@ refused 2 "options are written out: --help" list --hel
 refused 2 "TARGET is missing" connect
 refused 2 "more words than TARGET" connect $T $T
 refused 2 "DEVICE is missing" status
+refused 2 "DEVICE is missing" reconnect
 refused 2 "DEVICE is missing" resize
 refused 2 "DEVICE is missing" disconnect
 refused 2 "more words than DEVICE" disconnect 0 1
@@ -82,9 +83,11 @@ refused 2 "--timeout: '25h'" connect --timeout 25h $T
 refused 2 "--timeout: '1d'" connect --timeout 1d $T
 refused 2 "--timeout: '1.5'" connect --timeout 1.5 $T
 refused 2 "--connect-timeout: '2h' is not a time from 100ms to 1h" connect --connect-timeout 2h $T
-refused 2 "--dead-timeout: '10'" connect --dead-timeout 10 $T
-refused 2 "does not reconnect yet" connect --dead-timeout 1ms $T
-refused 2 "--dead-timeout: 'never'" connect --dead-timeout never $T
+refused 2 "--dead-timeout: 'ever' is not a time from 0s to 720h" connect --dead-timeout ever $T
+refused 2 "--dead-timeout: 'auto'" connect --dead-timeout auto $T
+refused 2 "--quiet-time: '-1'" connect --quiet-time -1 $T
+refused 2 "--quiet-time: 'always'" connect --quiet-time always $T
+refused 2 "--server-cache: 'replay' is neither fail nor stable" connect --server-cache replay $T
 refused 2 "--timeout: '0' is not a time from 1s to 1h" disconnect --timeout 0 1
 refused 2 "--timeout: 'x'" resize --timeout x 1
 

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "gateway/nbd/connection.h"
+#include "gateway/nbd/join.h"
 #include "tests/model/failure.h"
 #include "tests/model/tally.h"
 
@@ -91,12 +93,70 @@ static void replace(struct asker *asker)
 		failure_report("a replacement ended with %d", outcome);
 }
 
+/* As gateway/disk/reconnect.c does where no other connection works: a FLUSH covers nothing of another one. */
+static void suspect_loss(struct nbd_client *client)
+{
+	struct server_link *link = &client->shared->link;
+	uint32_t dead = 0;
+
+	for (uint32_t i = 0; i < client->connections_count; i++)
+		dead += connection_state(&client->connections[i]) == CONNECTION_DEAD;
+	if (dead == client->connections_count && server_link_unflushed(link) > 0 &&
+	    !(client->shared->export->flags & NBD_FLAG_CAN_MULTI_CONN))
+		atomic_store(&link->flush_fails, true);
+}
+
+static bool await_join(struct asker *asker, uint32_t index)
+{
+	struct nbd_client *client = &asker->driver->client;
+
+	while (atomic_load(&client->joins[index]) == JOIN_ASKED && nap(asker))
+		;
+	if (atomic_load(&client->joins[index]) == JOIN_TAKEN)
+		return true;
+	return false;
+}
+
+static void bring_back(struct asker *asker, uint32_t index)
+{
+	struct driver *driver = asker->driver;
+	struct nbd_client *client = &driver->client;
+	bool taken;
+
+	suspect_loss(client);
+	client->joining[index] =
+		server_connect(driver->server, chance_one_in(&asker->dice, ENDED_ONE_IN));
+	join_ask(client, index);
+	driver_wish(driver, DRIVER_WISH_LOOK);
+	taken = await_join(asker, index);
+	if (atomic_load(&driver->done))
+		return; /* the client's end closes what it has */
+	transport_close(taken ? client->outgoing[index] : client->joining[index]);
+	client->outgoing[index] = NULL;
+	client->joining[index] = NULL;
+	atomic_store(&client->joins[index], JOIN_NONE);
+	if (taken)
+		tally_add(rejoined, 1);
+}
+
+static void bring_all_back(struct asker *asker)
+{
+	struct nbd_client *client = &asker->driver->client;
+
+	for (uint32_t i = 0; i < client->connections_count; i++)
+		if (connection_state(&client->connections[i]) == CONNECTION_DEAD &&
+		    !asker->condemned && !asker->gave_up && chance_one_in(&asker->dice, 4))
+			bring_back(asker, i);
+}
+
 static void look(struct asker *asker)
 {
 	struct driver *driver = asker->driver;
 	const struct plan *plan = driver->plan;
 	uint32_t submitted = atomic_load(&driver->submitted);
 
+	if (plan->waits)
+		bring_all_back(asker);
 	if (plan->replace_every && submitted >= asker->replace_at) {
 		asker->replace_at = submitted + plan->replace_every;
 		replace(asker);

@@ -40,7 +40,19 @@ static void describe(const struct block_request *request, char *out, size_t out_
 		 request->length_bytes, (unsigned long long)request->offset_bytes);
 }
 
-static void check_error(const struct driver *driver, const struct block_request *request)
+/* Where requests wait for connections, a loss alone fails none, but one that was there at each of many. */
+static bool is_without_excuse(struct driver *driver)
+{
+	const struct odds *odds = &driver->plan->odds;
+	struct trouble_note note = { .text = "" };
+
+	trouble_since(&driver->trouble, 0, &note);
+	return driver->plan->waits && !driver->wished && !driver->leaving && !odds->error &&
+	       !odds->early_error && !odds->payload_fault &&
+	       !atomic_load(&driver->shared.link.flush_fails) && !strstr(note.text, "in a row");
+}
+
+static void check_error(struct driver *driver, const struct block_request *request)
 {
 	bool optional = request->op == BLOCK_TRIM || request->op == BLOCK_WRITE_ZEROES;
 	int error = request->error;
@@ -51,6 +63,9 @@ static void check_error(const struct driver *driver, const struct block_request 
 		failure_report("%s ended with error %d, which no request may", text, error);
 	if (error == 0 && driver->tags[request->tag].late)
 		failure_report("%s succeeded, though the client was leaving", text);
+	if (error != 0 && is_without_excuse(driver))
+		failure_report("%s ended with error %d, and no more than connections were lost",
+			       text, error);
 	if (error != 0 && driver->plan->calm && !driver->wished && !driver->tags[request->tag].late)
 		failure_report("%s ended with error %d, and nothing was wrong", text, error);
 }
@@ -175,9 +190,46 @@ static int64_t limit_ms(const struct driver *driver, const struct block_request 
 	int64_t ms = patience_ms(&driver->shared, quick ? NBD_CMD_READ : NBD_CMD_FLUSH);
 
 	ms = ms * PATIENCE_QUEUE_FACTOR + SLACK_TICKS * (int64_t)driver->client.base.tick_ms;
-	if (driver->client.replacing != REPLACE_NONE)
+	if (driver->client.replacing != REPLACE_NONE || driver->plan->waits)
 		ms += HELD_TIMEOUTS * (int64_t)driver->plan->timeout_ms;
 	return ms;
+}
+
+/* Where a lost write may take effect twice, two that are under way at once would leave no order: the second one's
+ * effect may come between those of the first. Nobody who wants an order has two of them under way. */
+static bool meets_another_write(const struct driver *driver, const struct block_request *request)
+{
+	uint64_t end_bytes = request->offset_bytes + request->length_bytes;
+
+	for (uint16_t i = 0; driver->plan->waits && i < driver->plan->depth; i++) {
+		const struct block_request *other = &driver->tags[i].request;
+
+		if (driver->tags[i].active && block_request_changes(other) &&
+		    block_request_changes(request) &&
+		    request->offset_bytes < other->offset_bytes + other->length_bytes &&
+		    other->offset_bytes < end_bytes)
+			return true;
+	}
+	return false;
+}
+
+static void choose(struct driver *driver, struct block_request *request)
+{
+	struct block_request chosen;
+
+	do
+		request_choose(&chosen, driver->plan, &driver->dice);
+	while (meets_another_write(driver, &chosen));
+	*request = chosen;
+}
+
+/* A newer write that has to wait, as the client sees it. */
+static void count_held(struct driver *driver, const struct block_request *request)
+{
+	if (driver->plan->waits && block_request_changes(request) &&
+	    holds_meet(&driver->shared.holds, request->offset_bytes, request->length_bytes,
+		       driver->client.base.now_ms) == HOLD_WAIT)
+		tally_add(held, 1);
 }
 
 static void submit(struct driver *driver, uint16_t number)
@@ -185,7 +237,8 @@ static void submit(struct driver *driver, uint16_t number)
 	struct block_backend *backend = &driver->client.base;
 	struct driver_tag *tag = &driver->tags[number];
 
-	request_choose(&tag->request, driver->plan, &driver->dice);
+	choose(driver, &tag->request);
+	count_held(driver, &tag->request);
 	tag->request.tag = number;
 	tell_oracle(driver, tag);
 	fill_memory(driver, tag);
@@ -197,13 +250,15 @@ static void submit(struct driver *driver, uint16_t number)
 	driver->active++;
 	atomic_fetch_add(&driver->submitted, 1);
 	if (driver->plan->control == CONTROL_LATE_WRITE)
-		atomic_store(&driver->shared.stale.count, 0);
+		atomic_store(&driver->shared.holds.count, 0);
+	if (driver->plan->control == CONTROL_LOST_MARK)
+		atomic_store(&driver->shared.link.durable, driver->shared.link.acknowledged);
 	backend->ops->submit(backend, &tag->request);
 }
 
 static bool is_cut_off(const struct driver *driver)
 {
-	if (driver->client.replacing != REPLACE_NONE)
+	if (driver->client.replacing != REPLACE_NONE || (driver->plan->waits && !driver->wished))
 		return false;
 	for (uint32_t i = 0; i < driver->client.connections_count; i++)
 		if (connection_works(&driver->client.connections[i]))
@@ -377,7 +432,7 @@ static void take_leave(struct driver *driver)
 		oracle_end_flush(driver->oracle, &driver->last_flush);
 		check_durable(driver);
 	}
-	tally_add(stale_refusals, stats_read(&driver->stats.stale_refusals));
+	tally_add(hold_refusals, stats_read(&driver->stats.hold_refusals));
 	tally_add(timeouts, stats_read(&driver->stats.timeouts));
 	tally_add(connections_lost, stats_read(&driver->stats.connections_lost));
 }
@@ -511,13 +566,18 @@ static void share(struct driver *driver)
 	const struct plan *plan = driver->plan;
 	struct nbd_client_shared *shared = &driver->shared;
 
-	stale_init(&shared->stale);
+	holds_init(&shared->holds);
+	server_link_init(&shared->link, -1);
 	atomic_store(&shared->export_size_bytes, plan->export.size_bytes);
 	shared->export = &plan->export;
 	shared->depth = plan->depth;
 	shared->parts_max = plan->parts_max;
 	shared->max_io_bytes = plan->max_io_bytes;
 	shared->timeout_ms = plan->timeout_ms;
+	shared->quiet_closed_ms = plan->waits ? plan->quiet_ms : HOLDS_NEVER;
+	shared->quiet_silent_ms = shared->quiet_closed_ms;
+	shared->link.waits = plan->waits;
+	shared->link.counts_unflushed = plan->waits && plan->export.flags & NBD_FLAG_SEND_FLUSH;
 	shared->in_place = plan->in_place;
 	shared->fua_always = plan->fua_always;
 }

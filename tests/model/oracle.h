@@ -9,7 +9,7 @@
  *
  *   - once a newer one took effect: one that began after this one had ended. That this one failed, unanswered,
  *     is no excuse: the client must not let a newer write through where an older one may still come
- *     to pass (gateway/nbd/stale.h);
+ *     to pass (gateway/nbd/holds.h);
  *   - once a read that began after it took effect returned another one: reads never go backwards.
  *
  * Of two writes that overlap in time either may win. A failed one may take effect at any time, or never, until

@@ -20,6 +20,8 @@ static const char *const control_names[CONTROLS] = {
 	[CONTROL_DOUBLE_DONE] = "double-done",
 	[CONTROL_LATE_TOUCH] = "late-touch",
 	[CONTROL_NO_TICK] = "no-tick",
+	[CONTROL_NO_QUIET] = "no-quiet",
+	[CONTROL_LOST_MARK] = "lost-mark",
 };
 
 const char *control_name(enum control control)
@@ -29,6 +31,8 @@ const char *control_name(enum control control)
 
 /* A deadline of the client's is ten ticks, whatever the real time (driver.h). */
 #define TIMEOUT_MS 2000
+/* Beyond LATE_TICKS_MAX of peer.c, and what a server that is busy takes to see that a connection has ended. */
+#define QUIET_MS (240 * TIMEOUT_MS / 10)
 
 static void choose_export(struct plan *plan, struct dice *dice)
 {
@@ -109,6 +113,18 @@ static void choose_odds(struct plan *plan, struct dice *dice)
 	odds->absence = sometimes(dice, 8, 5, 50);
 }
 
+/* Requests wait for lost connections. A write that the server never reads has no latest time, and a clock that jumps
+ * is ahead of the server: neither is left to chance then. */
+static void choose_waits(struct plan *plan, struct dice *dice)
+{
+	plan->waits = !plan->calm && chance_one_in(dice, 2);
+	plan->quiet_ms = plan->control == CONTROL_NO_QUIET ? 0 : QUIET_MS;
+	if (!plan->waits)
+		return;
+	plan->odds.deaf = 0;
+	plan->odds.absence = 0;
+}
+
 static void choose_asks(struct plan *plan, struct dice *dice)
 {
 	plan->replace_every = sometimes(dice, 3, 20, plan->requests / 2);
@@ -132,6 +148,7 @@ static void serve_control(struct plan *plan)
 	switch (plan->control) {
 	case CONTROL_LATE_WRITE:
 		plan->calm = false;
+		plan->waits = false;
 		odds->close = 60;
 		odds->silence = 0;
 		odds->delay = 3;
@@ -139,6 +156,22 @@ static void serve_control(struct plan *plan)
 	case CONTROL_NO_TICK:
 		plan->calm = false;
 		odds->silence = 30;
+		break;
+	case CONTROL_NO_QUIET:
+		plan->calm = false;
+		plan->waits = true;
+		odds->close = 60;
+		odds->silence = 0;
+		odds->deaf = 0;
+		odds->absence = 0;
+		odds->delay = 3;
+		break;
+	case CONTROL_LOST_MARK:
+		plan->calm = false;
+		plan->waits = true;
+		odds->close = 30;
+		odds->deaf = 0;
+		odds->absence = 0;
 		break;
 	default:
 		break;
@@ -159,6 +192,7 @@ void plan_make(struct plan *plan, uint64_t seed, enum control control)
 	plan->hot_blocks = chance_between(&dice, 1, plan->blocks / plan->align_blocks);
 	choose_sockets(plan, &dice);
 	choose_odds(plan, &dice);
+	choose_waits(plan, &dice);
 	choose_asks(plan, &dice);
 	serve_control(plan);
 }
@@ -168,17 +202,17 @@ void plan_print(const struct plan *plan)
 	static const char *const framings[] = { "simple", "structured", "extended" };
 	const struct odds *odds = &plan->odds;
 
-	printf("run seed %llu: %s%u connection(s), %s, %s, %s%s, buffers of %u, depth %u, %u "
+	printf("run seed %llu: %s%s%u connection(s), %s, %s, %s%s, buffers of %u, depth %u, %u "
 	       "requests of up to %u "
 	       "KiB to %u KiB, flags 0x%x; one in: delay %u, error %u, early %u, shutdown %u, "
 	       "silence %u, deaf %u, close %u, breach %u, payload %u, absence %u; replace every "
 	       "%u, condemn at %u, give up at %u\n",
-	       (unsigned long long)plan->seed, plan->calm ? "calm, " : "", plan->connections,
-	       framings[plan->export.framing], plan->in_place ? "mapped" : "user-copy",
-	       plan->socket == PLAN_TCP ? "tcp" : "unix", plan->masked ? ", masked" : "",
-	       plan->socket_buffer_bytes, plan->depth, plan->requests, plan->max_io_bytes >> 10,
-	       plan->blocks / 2, plan->export.flags, odds->delay, odds->error, odds->early_error,
-	       odds->shutdown, odds->silence, odds->deaf, odds->close, odds->breach,
-	       odds->payload_fault, odds->absence, plan->replace_every, plan->condemn_at,
-	       plan->give_up_at);
+	       (unsigned long long)plan->seed, plan->calm ? "calm, " : "",
+	       plan->waits ? "waits, " : "", plan->connections, framings[plan->export.framing],
+	       plan->in_place ? "mapped" : "user-copy", plan->socket == PLAN_TCP ? "tcp" : "unix",
+	       plan->masked ? ", masked" : "", plan->socket_buffer_bytes, plan->depth,
+	       plan->requests, plan->max_io_bytes >> 10, plan->blocks / 2, plan->export.flags,
+	       odds->delay, odds->error, odds->early_error, odds->shutdown, odds->silence,
+	       odds->deaf, odds->close, odds->breach, odds->payload_fault, odds->absence,
+	       plan->replace_every, plan->condemn_at, plan->give_up_at);
 }

@@ -25,6 +25,8 @@ enum control {
 	CONTROL_DOUBLE_DONE,  /* a request is done twice */
 	CONTROL_LATE_TOUCH,   /* the memory of a request that is done is written to */
 	CONTROL_NO_TICK,      /* no deadline is looked at */
+	CONTROL_NO_QUIET,     /* newer writes do not wait for the quiet time of a loss */
+	CONTROL_LOST_MARK,    /* what a FLUSH covers is more than was acknowledged before it */
 	CONTROLS
 };
 
@@ -58,6 +60,9 @@ struct plan {
 	uint16_t parts_max;
 	uint32_t max_io_bytes;
 	uint32_t timeout_ms;
+	bool waits; /* lost connections come back, and requests wait for them */
+	uint32_t
+		quiet_ms; /* where it waits: longer than the server takes for what it was left with */
 	bool in_place;
 	bool fua_always;
 	bool write_through; /* the server promises nothing, and has no cache */

@@ -17,10 +17,12 @@
 	X(flushes)                                                                                 \
 	X(trims)                                                                                   \
 	X(zeroes)                                                                                  \
-	X(failures)	  /* requests that failed */                                               \
-	X(stale_refusals) /* the client's own counts (gateway/block/stats.h) */                    \
+	X(failures)	 /* requests that failed */                                                \
+	X(hold_refusals) /* the client's own counts (gateway/block/stats.h) */                     \
 	X(timeouts)                                                                                \
 	X(connections_lost)                                                                        \
+	X(held)	    /* newer writes that waited for a quiet time */                                \
+	X(rejoined) /* connections that came back */                                               \
 	X(replaced) /* replacements, by outcome */                                                 \
 	X(replace_refused)                                                                         \
 	X(replace_cancelled)                                                                       \

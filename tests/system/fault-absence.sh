@@ -93,7 +93,7 @@ silence_is_found_out() {
 	[ $absences -ge 2 ] || fail "the first absence" "was not forgiven"
 	[ $absences -le 3 ] || fail "a silent server" "was borne with for $absences absences"
 	stop_server s KILL
-	disconnect_exits 8
+	disconnect_exits 8 --force
 }
 
 # The stop's deadline is 5 s and four times --timeout; the server's flush is under way meanwhile.

@@ -24,7 +24,8 @@ connect_foreground() {
 	log_mark
 	rm -f "$WORK/exit" "$WORK/device"
 	(
-		ublk-nbd connect --foreground --timeout 1 --connections 1 "$TARGET" \
+		# shellcheck disable=SC2086 # words
+		ublk-nbd connect --foreground $CONNECT_OPTIONS --timeout 1 --connections 1 "$TARGET" \
 			>"$WORK/device" 2>"$WORK/foreground.log"
 		echo $? >"$WORK/exit"
 	) &
@@ -115,7 +116,32 @@ leave_dead_server() {
 	connect_foreground
 	write_some
 	stop_server hostile KILL
-	$1 8
+	wait_for is_failing
+	$1
+	$2 8
+}
+
+is_failing() {
+	[ "$(status_value .state)" = failing ]
+}
+
+# What would be lost is not taken away without force: whoever asks is told, and asks again.
+told_by_disconnect() {
+	disconnect_exits 6
+	check "what would be lost" grep -q 'acknowledged write.* \(is\|are\) not flushed' "$WORK/disconnect.log"
+}
+
+told_by_sigterm() {
+	kill -TERM "$(daemon_pid "$DISK")"
+	wait_for grep -q 'asked to end, but .* acknowledged write.* \(is\|are\) not flushed' "$WORK/foreground.log" ||
+		fail "SIGTERM" "$(cat "$WORK/foreground.log")"
+	sleep 0.3 # signals that come sooner are the same one
+}
+
+forced_by_disconnect() { # CODE
+	disconnect_exits "$1" --force
+	wait_for test -s "$WORK/exit" || fail "disconnect" "the daemon does not end"
+	check_nothing_left
 }
 
 # Nothing was written: there is nothing to lose.
@@ -221,6 +247,7 @@ for way in by_sigterm by_disconnect; do
 	a_case "the flush fails, $way" leave $way 8 --fail flush
 	a_case "the flush is not supported, $way" leave $way 8 --fail flush --fail-error 95
 	a_case "the flush is never answered, $way" leave $way 8 --deaf flush
-	a_case "the server is dead, $way" leave_dead_server $way
 done
+a_case "the server is dead, SIGTERM" leave_dead_server told_by_sigterm by_sigterm
+a_case "the server is dead, disconnect" leave_dead_server told_by_disconnect forced_by_disconnect
 a_case "the server is dead, nothing was written" leave_dead_server_unwritten

@@ -60,7 +60,7 @@ dead_is_dead() {
 	note "ended after $took ms"
 	check "it failed" grep -q 'error=Input/output error' "$WORK/fio.log"
 	[ $took -le $((TIMEOUT_S * 1000 + MARGIN_MS)) ] || fail "the writes" "ended $took ms after the server"
-	disconnect_exits 8
+	disconnect_exits 8 --force
 }
 
 # Each answer is in time; the fortieth comes far too late for who asked for it.

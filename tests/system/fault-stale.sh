@@ -52,7 +52,7 @@ late_write() {
 	check "the block behind" block_is Z 101
 	check "the block before" block_is Z 99
 	expect_fail "a write there, later" put Y 100
-	[ "$(status_value .stats.stale_refusals)" -ge 4 ] || fail "status" "does not count the refusals"
+	[ "$(status_value .stats.hold_refusals)" -ge 4 ] || fail "status" "does not count the refusals"
 	# The queue whose connection was lost can flush nothing: 8, where it is asked to.
 	timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd disconnect "$DISK" 2>"$WORK/disconnect.log"
 	lab_rc=$?

@@ -29,7 +29,7 @@
 
 #define PEER_DRIP_MS 20
 /* For nbd-server to write its pid, 10 ms each: it must not be left behind where the machine is busy. */
-#define NBD_SERVER_TRIES       3000
+#define NBD_SERVER_TRIES 3000
 /* Connections that are tried until it greets, and how long each is waited for. */
 #define NBD_SERVER_GREETINGS   5
 #define NBD_SERVER_GREETING_MS 3000

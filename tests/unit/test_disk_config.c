@@ -123,7 +123,8 @@ static void test_format(void **state)
 		"\"command\":[\"nbdkit\",\"--opt=a b\"],\"owner\":\"me\",\"name\":\"data\","
 		"\"device\":12,\"payload\":\"user-copy\",\"connections\":16,"
 		"\"queue_depth\":4096,\"block_size_bytes\":4096,\"max_io_bytes\":33554432,"
-		"\"timeout_ms\":100,\"dead_timeout_ms\":0,\"connect_timeout_ms\":3600000,"
+		"\"timeout_ms\":100,\"dead_timeout_ms\":600000,\"quiet_time_ms\":4294967294,"
+		"\"server_cache\":\"fail\",\"connect_timeout_ms\":3600000,"
 		"\"read_only\":true,\"no_structured\":true,\"foreground\":true,"
 		"\"verbose\":true,\"configured\":true}";
 	struct disk_config config = full();
@@ -189,7 +190,9 @@ static void test_defaults(void **state)
 	assert_int_equal(config.queue_depth, 128);
 	assert_int_equal(config.timeout_ms, 30000);
 	assert_int_equal(config.connect_timeout_ms, 30000);
-	assert_int_equal(config.dead_timeout_ms, 0);
+	assert_int_equal(config.dead_timeout_ms, 600000);
+	assert_int_equal(config.quiet_time_ms, DISK_QUIET_AUTO);
+	assert_int_equal(config.server_cache, DISK_CACHE_FAIL);
 	assert_int_equal(config.max_io_bytes, 1 << 20);
 	assert_int_equal(config.target.tls_verify_peer, -1);
 	disk_config_clear(&config);
@@ -233,7 +236,8 @@ static void refuse_each(const char *name)
 
 			if (odd) {
 				json_object_set_new(inner, key, json_null());
-			} else if (!strcmp(key, "name") || !strcmp(key, "configured")) {
+			} else if (!strcmp(key, "name") || !strcmp(key, "configured") ||
+				   !strcmp(key, "quiet_time_ms") || !strcmp(key, "server_cache")) {
 				/* older versions had none */
 				json_decref(object);
 				continue;
@@ -270,7 +274,10 @@ static const struct range {
 	{ "block_size_bytes", { 0, 512, 1024, 4096 }, { 1, 256, 3000, 1 << 17 } },
 	{ "max_io_bytes", { 4096, 1 << 20, 1 << 25, 8192 }, { 0, 2048, 3 << 20, 1 << 26 } },
 	{ "timeout_ms", { 100, 86400000, 101, 30000 }, { 0, 99, 86400001, -1 } },
-	{ "dead_timeout_ms", { 0, 0, 0, 0 }, { 1, -1, 1000, 1LL << 32 } },
+	{ "dead_timeout_ms", { 0, 1, UINT32_MAX, 600000 }, { -1, 1LL << 32, INT64_MAX, -5 } },
+	{ "quiet_time_ms",
+	  { 0, 1, UINT32_MAX, DISK_QUIET_AUTO },
+	  { -1, 1LL << 32, INT64_MAX, -5 } },
 	{ "connect_timeout_ms", { 100, 3600000, 101, 5000 }, { 0, 99, 3600001, -5 } },
 };
 
@@ -517,13 +524,10 @@ static json_t *other_value(const char *key, const json_t *value)
 		const char *key, *text;
 		json_int_t number;
 	} chosen[] = {
-		{ "transport", "unix", 0 },
-		{ "ktls", "on", 0 },
-		{ "payload", "auto", 0 },
-		{ "block_size_bytes", NULL, 512 },
-		{ "max_io_bytes", NULL, 4096 },
-		{ "timeout_ms", NULL, 101 },
-		{ "connect_timeout_ms", NULL, 101 },
+		{ "transport", "unix", 0 },	   { "ktls", "on", 0 },
+		{ "payload", "auto", 0 },	   { "server_cache", "stable", 0 },
+		{ "block_size_bytes", NULL, 512 }, { "max_io_bytes", NULL, 4096 },
+		{ "timeout_ms", NULL, 101 },	   { "connect_timeout_ms", NULL, 101 },
 	};
 
 	for (size_t i = 0; i < COUNT(chosen); i++)
@@ -605,8 +609,7 @@ static void compare_each(const char *name)
 		json_t *object = json_deep_copy(pattern);
 
 		/* Objects are looked into by themselves, words in test_same_disk(); one has no other value. */
-		if (json_is_object(value) || json_is_array(value) ||
-		    !strcmp(key, "dead_timeout_ms")) {
+		if (json_is_object(value) || json_is_array(value)) {
 			json_decref(object);
 			continue;
 		}

@@ -83,8 +83,8 @@ static void wire_requests_move_as_drawn(void **state)
 	static const bool legal[4][4] = {
 		[TX_IDLE] = { [TX_QUEUED] = true },
 		[TX_QUEUED] = { [TX_SENDING] = true, [TX_IDLE] = true },
-		[TX_SENDING] = { [TX_SENT] = true, [TX_QUEUED] = true, [TX_IDLE] = true },
-		[TX_SENT] = { [TX_IDLE] = true, [TX_QUEUED] = true },
+		[TX_SENDING] = { [TX_SENT] = true, [TX_IDLE] = true },
+		[TX_SENT] = { [TX_IDLE] = true },
 	};
 
 	(void)state;

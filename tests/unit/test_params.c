@@ -196,6 +196,57 @@ static void several_connections_only_where_they_may_be_mixed(void **state)
 	assert_int_equal(geometry.connections, 2);
 }
 
+/* A server that comes back: more than the disk uses is welcome, less is refused, with the reason. */
+static void a_server_that_comes_back_may_not_lack_anything(void **state)
+{
+	static const struct nbd_export built_on = {
+		.size_bytes = 1 << 20,
+		.flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA |
+			 NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_CAN_MULTI_CONN,
+		.block_minimum_bytes = 512,
+		.payload_max_bytes = 1 << 20,
+		.framing = NBD_FRAMING_STRUCTURED,
+	};
+	static const struct {
+		uint16_t without, with;
+		uint32_t minimum_bytes, payload_bytes;
+		enum nbd_framing framing;
+		bool several;
+		const char *why; /* NULL: it may come */
+	} cases[] = {
+		{ 0, 0, 512, 1 << 20, NBD_FRAMING_STRUCTURED, true, NULL },
+		{ 0, NBD_FLAG_SEND_CACHE, 1, 2 << 20, NBD_FRAMING_STRUCTURED, true, NULL },
+		{ NBD_FLAG_CAN_MULTI_CONN, 0, 512, 1 << 20, NBD_FRAMING_STRUCTURED, false, NULL },
+		{ NBD_FLAG_CAN_MULTI_CONN, 0, 512, 1 << 20, NBD_FRAMING_STRUCTURED, true,
+		  "CAN_MULTI_CONN" },
+		{ NBD_FLAG_SEND_FLUSH, 0, 512, 1 << 20, NBD_FRAMING_STRUCTURED, true, "FLUSH" },
+		{ NBD_FLAG_SEND_FUA, 0, 512, 1 << 20, NBD_FRAMING_STRUCTURED, true, "FUA" },
+		{ NBD_FLAG_SEND_TRIM, 0, 512, 1 << 20, NBD_FRAMING_STRUCTURED, true, "TRIM" },
+		{ NBD_FLAG_SEND_WRITE_ZEROES, 0, 512, 1 << 20, NBD_FRAMING_STRUCTURED, true,
+		  "WRITE_ZEROES" },
+		{ 0, NBD_FLAG_READ_ONLY, 512, 1 << 20, NBD_FRAMING_STRUCTURED, true, "read-only" },
+		{ 0, 0, 8192, 1 << 20, NBD_FRAMING_STRUCTURED, true, "8192" },
+		{ 0, 0, 512, 4096, NBD_FRAMING_STRUCTURED, true, "4096" },
+		{ 0, 0, 512, 1 << 20, NBD_FRAMING_SIMPLE, true, "framed" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct nbd_export granted = built_on;
+		char why[200] = "";
+		int ret;
+
+		granted.flags = (uint16_t)((granted.flags & ~cases[i].without) | cases[i].with);
+		granted.block_minimum_bytes = cases[i].minimum_bytes;
+		granted.payload_max_bytes = cases[i].payload_bytes;
+		granted.framing = cases[i].framing;
+		ret = params_check_terms(&built_on, &granted, cases[i].several, why, sizeof(why));
+		assert_int_equal(ret, cases[i].why ? -EINVAL : 0);
+		if (cases[i].why && !strstr(why, cases[i].why))
+			fail_msg("'%s' says nothing of %s", why, cases[i].why);
+	}
+}
+
 static void terms_are_the_same_but_for_size_and_what_is_shown(void **state)
 {
 	struct nbd_export other = export;
@@ -228,6 +279,7 @@ int main(void)
 		cmocka_unit_test_setup(attributes_follow_the_flags, reset),
 		cmocka_unit_test_setup(discard_is_what_was_advertised, reset),
 		cmocka_unit_test_setup(several_connections_only_where_they_may_be_mixed, reset),
+		cmocka_unit_test(a_server_that_comes_back_may_not_lack_anything),
 		cmocka_unit_test_setup(terms_are_the_same_but_for_size_and_what_is_shown, reset),
 	};
 

@@ -86,6 +86,8 @@ static void open_queue(void)
 	client_shared.parts_max = 1;
 	client_shared.max_io_bytes = shared.max_io_bytes;
 	client_shared.timeout_ms = 30000;
+	holds_init(&client_shared.holds);
+	server_link_init(&client_shared.link, -1);
 	shared.char_fd = memfd_create("char", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(shared.char_fd, CHAR_BYTES), 0);
 	transport = transport_pair_open(&server_fd);

@@ -39,6 +39,8 @@ static int setup(void **state)
 	trouble_init(&trouble);
 	shared.export = &export;
 	shared.timeout_ms = 1000;
+	holds_init(&shared.holds);
+	server_link_init(&shared.link, -1);
 	for (uint32_t i = 0; i < CONNECTIONS; i++)
 		transports[i] = transport_pair_open(&peers[i]);
 	assert_int_equal(nbd_client_open(&client, &shared, transports, CONNECTIONS), 0);

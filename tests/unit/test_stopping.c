@@ -57,6 +57,7 @@ static int reset(void **state)
 	disk.config.timeout_ms = TIMEOUT_MS;
 	disk.client_shared.timeout_ms = TIMEOUT_MS;
 	serve.disk = &disk;
+	serve.reconnect.disk = &disk;
 	starts = 0;
 	return 0;
 }

@@ -4,6 +4,9 @@
 # What the tests of everything that goes wrong have in common: the hostile server, a verified load
 # at depth 32, and the look at what is left. To be read by a test after lib.sh: . /lab/faults.sh
 
+# Most of these tests want to see the errors: nothing waits, and no place of a lost write is written again.
+CONNECT_OPTIONS="--dead-timeout 0 --quiet-time never"
+
 RUNTIME=/run/ublk-nbd/state
 DAEMON_LOG=$RUNTIME/daemon.log
 # How much later than --timeout a request may end: the emulator is slow, the host is shared.
@@ -21,6 +24,11 @@ start_hostile() {
 	*) start_server "$lab_name" hostile_server --port "$lab_address" "$@" ;;
 	esac
 	lab_wait_ready "$lab_name" grep -q '^ready' "$WORK/$lab_name.log"
+}
+
+# no_way_back: the server at $SOCKET goes on with the connections it has, and nobody can dial it any more.
+no_way_back() {
+	rm "$SOCKET"
 }
 
 # --- load ----------------------------------------------------------------------------------------

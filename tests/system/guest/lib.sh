@@ -339,10 +339,11 @@ stop_server() {
 
 # --- disks -------------------------------------------------------------------------------------
 
-# connect_disk ARGUMENTS...: ublk-nbd connect; sets DISK to the device's path, shows the error and
-# fails otherwise.
+# connect_disk ARGUMENTS...: ublk-nbd connect, with CONNECT_OPTIONS before them; sets DISK to the device's path,
+# shows the error and fails otherwise.
 connect_disk() {
-	if DISK=$(timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd connect "$@" 2>"$WORK/connect.log"); then
+	# shellcheck disable=SC2086 # words
+	if DISK=$(timeout -k 5 "$WAIT_TIMEOUT_S" ublk-nbd connect ${CONNECT_OPTIONS:-} "$@" 2>"$WORK/connect.log"); then
 		[ -b "$DISK" ] || fail "connect $*" "printed '$DISK', which is no block device"
 	else
 		lab_rc=$?
