@@ -57,7 +57,9 @@ bool places_any_waits(const struct disk *disk)
 const char *places_reason_of_loss(const struct disk *disk)
 {
 	for (struct place at = places_before_all; places_next(disk, &at);)
-		if (places_connection(disk, at)->reason[0])
+		/* Written before it stops to work. */
+		if (!connection_works(places_connection(disk, at)) &&
+		    places_connection(disk, at)->reason[0])
 			return places_connection(disk, at)->reason;
 	return "the connection is gone";
 }

@@ -272,6 +272,7 @@ static void take_dial(struct reconnect *reconnect)
 		snprintf(reconnect->disk->peer_text, sizeof(reconnect->disk->peer_text), "%s",
 			 result.peer_text);
 		reconnect->ready = result.transport;
+		reconnect->asked = false;
 		result.transport = NULL;
 	}
 	dial_result_clear(&result);
@@ -332,33 +333,38 @@ static void ask_probe(struct reconnect *reconnect)
 
 	if (!client)
 		return;
+	reconnect->asked = true;
 	join_ask_probe(client);
 	queue_request(&reconnect->disk->queues[queue], QUEUE_REQUEST_LOOK);
 }
 
-/* Whether a FLUSH on an older connection was answered; asks for it where none is under way. */
-static bool older_server_lives(struct reconnect *reconnect)
+/* What came of a FLUSH, once; PROBE_NONE: there is none. */
+static enum probe_state take_probe(const struct disk *disk)
 {
-	struct nbd_client *client = probed_client(reconnect->disk);
+	struct nbd_client *client = probed_client(disk);
 	enum probe_state probe = client ? atomic_load(&client->probe) : PROBE_NONE;
 
-	if (probe == PROBE_NONE && reconnect->now_ms >= reconnect->dial_ms)
-		ask_probe(reconnect);
-	if (probe == PROBE_FAILED)
-		reconnect->dial_ms = reconnect->now_ms + PROBE_AGAIN_MS;
 	if (probe == PROBE_ANSWERED || probe == PROBE_FAILED)
 		atomic_store(&client->probe, PROBE_NONE);
-	return probe == PROBE_ANSWERED;
+	return probe;
 }
 
-/* A FLUSH that a queue sent by itself, or one that was asked for before the connection was made. */
-static void forget_probe(struct reconnect *reconnect)
+/* Whether a FLUSH on an older connection was answered that was sent after the new one was made; asks for it. One
+ * that was under way before, or that a queue sent by itself (join_seek_life()), says nothing. */
+static bool older_server_lives(struct reconnect *reconnect)
 {
-	struct nbd_client *client = probed_client(reconnect->disk);
-	enum probe_state probe = client ? atomic_load(&client->probe) : PROBE_NONE;
+	enum probe_state probe = take_probe(reconnect->disk);
 
-	if (probe == PROBE_ANSWERED || probe == PROBE_FAILED)
-		atomic_store(&client->probe, PROBE_NONE);
+	if (!reconnect->asked) {
+		if (probe == PROBE_NONE && reconnect->now_ms >= reconnect->dial_ms)
+			ask_probe(reconnect);
+		return false;
+	}
+	if (probe == PROBE_NONE || probe == PROBE_FAILED) {
+		reconnect->asked = false;
+		reconnect->dial_ms = reconnect->now_ms + PROBE_AGAIN_MS;
+	}
+	return probe == PROBE_ANSWERED;
 }
 
 static bool has_ended(const struct transport *transport)
@@ -369,12 +375,12 @@ static bool has_ended(const struct transport *transport)
 }
 
 /* Whether the new connection must lead to the server that the others have: one that was restarted may have lost
- * something. */
+ * something, and nobody was told yet. */
 static bool must_be_same_server(const struct reconnect *reconnect)
 {
 	const struct server_link *link = &reconnect->disk->client_shared.link;
 
-	return link->counts_unflushed && !link->trusts_server;
+	return link->counts_unflushed && !link->trusts_server && !atomic_load(&link->flush_fails);
 }
 
 static void look_at_ready(struct reconnect *reconnect, const struct places_census *census)
@@ -418,6 +424,8 @@ bool reconnect_dials(const struct disk *disk)
 void reconnect_open(struct reconnect *reconnect, struct disk *disk)
 {
 	memset(reconnect, 0, sizeof(*reconnect));
+	srandom((unsigned int)(disk->tag ^
+			       disk->tag >> 32)); /* for pauses: each disk has its own */
 	reconnect->disk = disk;
 	reconnect->now_ms = clock_now_ms();
 	reconnect->since_ms = reconnect->now_ms;
@@ -436,6 +444,8 @@ int reconnect_wait_ms(const struct reconnect *reconnect)
 
 	if (census.dead == 0 && !reconnect->lost_ms && !reconnect->ready)
 		return -1;
+	if (!reconnect_dials(reconnect->disk) && state_of(reconnect) == LINK_FAILING)
+		return -1; /* for good */
 	return LOOK_MS;
 }
 
@@ -456,7 +466,7 @@ static void look_at_dialling(struct reconnect *reconnect, const struct places_ce
 	if (reconnect->ready)
 		look_at_ready(reconnect, census);
 	else
-		forget_probe(reconnect);
+		take_probe(reconnect->disk); /* one that a queue sent by itself */
 	if (!reconnect->task && !reconnect->ready && census->dead > 0 &&
 	    reconnect->now_ms >= reconnect->dial_ms && choose_place(reconnect))
 		dial(reconnect);
@@ -483,6 +493,9 @@ void reconnect_now(struct reconnect *reconnect, bool accept_loss)
 {
 	reconnect->dial_ms = 0;
 	reconnect->pace_ms = 0;
+	if (reconnect->task) /* it may hang */
+		dial_task_abandon(reconnect->task);
+	reconnect->task = NULL;
 	if (!accept_loss)
 		return;
 	server_link_flushed(link_of(reconnect), server_link_flush_mark(link_of(reconnect)));

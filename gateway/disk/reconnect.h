@@ -34,6 +34,7 @@ struct reconnect {
 	uint32_t queue, index;	/* the place that it is for */
 	struct transport
 		*ready;	   /* made and checked, and waits for the FLUSH on another connection */
+	bool asked;	   /* for that FLUSH, since it was made */
 	int64_t dial_ms;   /* when the next one is due */
 	uint32_t pace_ms;  /* the pause before it */
 	uint32_t attempts; /* since a request was answered */

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # goal: a write that a server never answered, and carries out long after its connection was given up,
 #       overwrites nothing that was acknowledged since: its place takes no more writes, on any
-#       connection or queue; every other place does, and all can be read
+#       connection or queue (--quiet-time never), or none for the quiet time; every other place does, and
+#       all can be read
 # method: the hostile server carries its first write out three times --timeout later, whatever became of
 #         the client; other connections of the same disk, on the same queue and on another, go on
 # kernels: 7.3
@@ -70,3 +71,39 @@ a_case() {
 
 a_case "an unanswered write comes late, same queue" late_write 4 user-copy 1
 a_case "an unanswered write comes late, another queue" late_write 2 mapped 2
+
+# sent_again QUIET-S LETTER: the unanswered write is sent again on a new connection and acknowledged; a newer one
+# follows as soon as it may. LETTER is what stands there once the old one has come late.
+sent_again() {
+	start_hostile hostile "$SOCKET" --size 8M --late-write $((TIMEOUT_S * 3000))
+	log_mark
+	connect_disk --dead-timeout $((60 * SCALE)) --quiet-time "$1" --timeout $TIMEOUT_S --queue-depth 32 \
+		--connections 1 "nbd+unix:///?socket=$SOCKET"
+	CPU=1
+	check "the write that is not answered, sent again" put X 100
+	check_equal "connections lost" 1 "$(status_value .stats.connections_lost)"
+	began_ms=$(uptime_ms)
+	head -c 4096 /dev/zero | tr '\0' Y >"$WORK/newer"
+	dd if="$WORK/newer" of="$DISK" bs=4096 count=1 seek=100 oflag=direct conv=nocreat 2>"$WORK/newer.log" &
+	newer=$!
+	[ "$1" = 0 ] || wait_for one_is_held || fail "the newer write" "is not held"
+	beside_ms=$(uptime_ms)
+	check "a write beside it" put Z 101
+	[ "$1" = 0 ] || check "a read of it" block_is X 100
+	beside_ms=$(($(uptime_ms) - beside_ms))
+	check "the newer write" wait $newer
+	note "a newer write took $(($(uptime_ms) - began_ms)) ms, one beside it and a read $beside_ms ms"
+	[ "$1" = 0 ] || [ $beside_ms -lt $(($1 * 500)) ] || fail "what is beside it" "took $beside_ms ms"
+	check "the old one came late" wait_for grep -q '^late' "$WORK/hostile.log"
+	check "what stands there" block_is "$2" 100
+	disconnect_exits 0
+	check_nothing_left
+	stop_server hostile
+}
+
+one_is_held() {
+	[ "$(status_value .server.waiting)" = 1 ] && [ "$(status_value .holds.ranges)" = 1 ]
+}
+
+a_case "an unanswered write comes late, within the quiet time" sent_again $((TIMEOUT_S * 4)) Y
+a_case "an unanswered write comes late, without a quiet time: the control" sent_again 0 X

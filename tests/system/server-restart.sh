@@ -279,10 +279,9 @@ refused_for() {
 }
 
 # Of two queues one has lost its connection, and cannot have another: the other one carries its requests.
+# (nbdkit 1.32 aborts where many requests' client is gone all at once.)
 queue_is_cut_off() {
-	rm -f "$WORK/disk.img"
-	truncate -s $SIZE "$WORK/disk.img"
-	start_nbdkit behind 10812 file "$WORK/disk.img"
+	start_hostile behind 10812 --size $SIZE
 	start_server front socat TCP-LISTEN:10811,fork,reuseaddr TCP:127.0.0.1:10812
 	wait_listen front 10811
 	connect_disk --server-cache stable --queue-depth 32 --connections 2 "$@" nbd://127.0.0.1:10811
@@ -299,7 +298,8 @@ queue_is_cut_off() {
 	finish_load 40
 	note "$*: carried $(status_value .stats.carried): $(cat "$WORK/load.out")"
 	check_load_clean
-	audit
+	disconnect_disk
+	check_nothing_left
 	stop_server front
 	stop_server behind
 }
@@ -319,7 +319,7 @@ server_is_late() {
 	late=$!
 	wait_for grep -q 'trying again' "$WORK/late.log" || fail "connect" "$(cat "$WORK/late.log")"
 	serve
-	check "connect" wait $late
+	check "connect, which said $(tail -n 1 "$WORK/late.log")" wait $late
 	check_equal "what it said" 1 "$(wc -l <"$WORK/late.log")"
 	DISK=$(cat "$WORK/late.out")
 	disconnect_disk
