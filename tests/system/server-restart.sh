@@ -152,6 +152,23 @@ forced_away() {
 	check_nothing_left
 }
 
+# in_background NAME VERB...: its words, as they come (to a file of its own it would say them at its end), and its
+# exit code are in $WORK/NAME.log.
+in_background() {
+	lab_name=$1
+	shift
+	{
+		ublk-nbd "$@" 2>&1
+		echo "exit $?"
+	} | cat >"$WORK/$lab_name.log" &
+}
+
+# check_ended NAME CODE
+check_ended() {
+	wait_for grep -q '^exit' "$WORK/$1.log" || fail "$1" "does not end: $(cat "$WORK/$1.log")"
+	check_equal "$1: $(tr '\n' ' ' <"$WORK/$1.log")" "exit $2" "$(grep '^exit' "$WORK/$1.log")"
+}
+
 # At shutdown: first gently, then by force, and the exit status tells what that cost.
 forced_after() {
 	new_export
@@ -171,12 +188,10 @@ forced_after() {
 	check "writing" dd if=/dev/urandom of="$DISK" bs=4k count=1 oflag=direct
 	stop_server server KILL
 	wait_for state_is waiting || fail "state" "$(status_value .state)"
-	ublk-nbd disconnect --force-after 60 "$DISK" 2>"$WORK/later.log" &
-	later=$!
+	in_background later disconnect --force-after 60 "$DISK"
 	wait_for grep -q 'is not flushed' "$WORK/later.log" || fail "disconnect" "$(cat "$WORK/later.log")"
 	serve
-	wait $later
-	check_equal "with a server that comes back" 8 $?
+	check_ended later 8
 	grep -q 'removed by force' "$WORK/later.log" && fail "force" "$(cat "$WORK/later.log")"
 	check_nothing_left
 	stop_server server
@@ -315,13 +330,12 @@ server_is_late() {
 	expect_exit "no server" 3 ublk-nbd connect nbd://127.0.0.1
 	expect_exit "no server for a second" 3 ublk-nbd connect --retry-for 1 nbd://127.0.0.1
 	said 'trying again' 'connection refused'
-	ublk-nbd connect --retry-for 60 nbd://127.0.0.1 >"$WORK/late.out" 2>"$WORK/late.log" &
-	late=$!
+	in_background late connect --retry-for 60 nbd://127.0.0.1
 	wait_for grep -q 'trying again' "$WORK/late.log" || fail "connect" "$(cat "$WORK/late.log")"
 	serve
-	check "connect, which said $(tail -n 1 "$WORK/late.log")" wait $late
-	check_equal "what it said" 1 "$(wc -l <"$WORK/late.log")"
-	DISK=$(cat "$WORK/late.out")
+	check_ended late 0
+	check_equal "how often it said so" 1 "$(grep -c 'trying again' "$WORK/late.log")"
+	DISK=$(grep '^/dev/' "$WORK/late.log")
 	disconnect_disk
 	stop_server server
 }
