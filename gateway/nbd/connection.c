@@ -298,12 +298,13 @@ void connection_drain(struct connection *connection)
 	if (connection_state(connection) != CONNECTION_CONDEMNED || connection->send_armed ||
 	    connection->receive_armed)
 		return;
-	connection_move(connection, CONNECTION_DEAD);
 	connection->waiting_head = NULL;
 	connection->waiting_tail = NULL;
 	connection->sending_head = NULL;
 	connection->sending_tail = NULL;
 	settle_connection(connection);
+	/* The main thread acts upon DEAD: by then all that was acknowledged here is counted. */
+	connection_move(connection, CONNECTION_DEAD);
 	server_link_changed(&connection->client->shared->link);
 }
 

@@ -20,7 +20,7 @@ void settle_part_carried(struct nbd_client *client, struct wire_request *request
 void settle_part_lost(struct nbd_client *client, struct wire_request *request);
 /* A loan goes back to whose it is; its outcome is in it. */
 void settle_give_back(struct nbd_client *client, struct loan *loan);
-/* The connection became DEAD. A part whose whole answer came keeps it. Each other waits for another connection
+/* The connection is about to be DEAD. A part whose whole answer came keeps it. Each other waits for another connection
  * (waiting.h), or fails where none is waited for. Nobody knows what the server did with it: newer writes to the
  * same place are held (holds.h). */
 void settle_connection(struct connection *connection);
