@@ -169,7 +169,7 @@ int cmd_disconnect(int argc, char **argv)
 		return EXIT_CODE_USAGE;
 	}
 	if (!wanted.all)
-		exit_code = device_find(VERB, argv[optind], &number);
+		exit_code = device_find_anyway(VERB, argv[optind], &number);
 	else
 		exit_code = disks_may_look(VERB) ? EXIT_CODE_OK : EXIT_CODE_SYSTEM;
 	if (exit_code != EXIT_CODE_OK)

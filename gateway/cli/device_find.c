@@ -43,7 +43,7 @@ int device_find_named(const char *name, bool collides, uint32_t *number)
 	return result;
 }
 
-enum exit_code device_find(const char *verb, const char *text, uint32_t *number)
+static enum exit_code find(const char *verb, const char *text, bool anyway, uint32_t *number)
 {
 	bool named = disk_name_is_valid(text);
 	char error[600];
@@ -53,11 +53,13 @@ enum exit_code device_find(const char *verb, const char *text, uint32_t *number)
 		output_error(verb, "%s", error);
 		return EXIT_CODE_USAGE;
 	}
+	if (!named && anyway && !disks_directory_answers())
+		return EXIT_CODE_OK;
 	if (!disks_may_look(verb))
 		return EXIT_CODE_SYSTEM;
 	result = named ? device_find_named(text, false, number) : 0;
 	if (!result)
-		return EXIT_CODE_OK;
+		return anyway || disk_may_look(verb, *number) ? EXIT_CODE_OK : EXIT_CODE_SYSTEM;
 	if (result != -ENOENT) {
 		output_error(verb, "the disks of this machine cannot be listed: %s",
 			     strerror(-result));
@@ -66,4 +68,14 @@ enum exit_code device_find(const char *verb, const char *text, uint32_t *number)
 	output_error(verb, "no disk has the name '%s': 'ublk-nbd list' shows those there are",
 		     text);
 	return EXIT_CODE_NO_DEVICE;
+}
+
+enum exit_code device_find(const char *verb, const char *text, uint32_t *number)
+{
+	return find(verb, text, false, number);
+}
+
+enum exit_code device_find_anyway(const char *verb, const char *text, uint32_t *number)
+{
+	return find(verb, text, true, number);
 }

@@ -14,6 +14,8 @@
 /* EXIT_CODE_OK and the number; else it has complained: _USAGE it is no name of a device, _NO_DEVICE no disk
  * has this NAME, _SYSTEM the disks cannot be looked at (disks_may_look()). */
 enum exit_code device_find(const char *verb, const char *text, uint32_t *number);
+/* The same; a number counts, too, where the runtime directory does not answer (disks_directory_answers()). */
+enum exit_code device_find_anyway(const char *verb, const char *text, uint32_t *number);
 
 /* The disk that has this name, or one that collides with it (disk_name_collides()). 0; -ENOENT: none; else
  * -errno: the disks cannot be listed. */

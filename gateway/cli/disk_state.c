@@ -183,7 +183,7 @@ void disk_state_add_link(json_t *state)
 	char link[sizeof(LINK_FOLDER) + LINK_TEXT_BYTES_MAX] = "", other[32];
 	struct link_file file;
 
-	if (!link_file_read(number, &file))
+	if (!disk_files_answer(number) || !link_file_read(number, &file))
 		return;
 	if (file.link[0])
 		snprintf(link, sizeof(link), LINK_FOLDER "%s", file.link);
@@ -200,6 +200,8 @@ static json_t *state_of(uint32_t number, uint32_t timeout_ms)
 	uint64_t tag;
 	int error = disk_tag(number, &tag);
 
+	if (!error && !disk_files_answer(number)) /* nor does its socket */
+		error = -ETIMEDOUT;
 	if (!error)
 		error = control_client_status(number, tag, timeout_ms, &status);
 	if (error)

@@ -24,8 +24,8 @@ static const char *const suffixes[] = { "json", "sock", "udev" };
 
 #define SUFFIXES (sizeof(suffixes) / sizeof(suffixes[0]))
 
-/* The runtime directory may be on a filesystem that hangs; the device is more important than its files. */
-/* A local directory answers at once; one that hangs does not at all. */
+/* The runtime directory may be on a filesystem that hangs; the device is more important than its files. A local one
+ * answers at once. */
 #define FILES_MS  3000
 #define FORGET_MS 2000
 
@@ -111,10 +111,50 @@ static int list_directory(const char *path, bool (*take)(const char *name, uint3
 	return 0;
 }
 
+/* Its names as well: the kernel may have the directory and not what is in it. */
+static void touch_directory(const void *unused)
+{
+	char error[512], path[PATH_MAX];
+	DIR *directory;
+
+	(void)unused;
+	if (runtime_dir_check(error, sizeof(error)) || runtime_dir_join(path, sizeof(path), ""))
+		return;
+	directory = opendir(path);
+	if (directory && readdir(directory))
+		closedir(directory);
+}
+
+/* Runs that in a child. Once one does not come back nothing more is looked at there: each would take as long. */
+static bool answers(void (*touch)(const void *argument), const void *argument)
+{
+	static bool hangs;
+
+	hangs = hangs || aside_run(touch, argument, clock_now_ms() + FILES_MS) != 0;
+	return !hangs;
+}
+
+bool disks_directory_answers(void)
+{
+	return answers(touch_directory, NULL);
+}
+
+static void complain_of_directory(const char *verb)
+{
+	output_error(verb,
+		     "the runtime directory %s does not answer: its file system hangs; 'ublk-nbd "
+		     "disconnect N' removes a disk without it",
+		     runtime_dir_path());
+}
+
 bool disks_may_look(const char *verb)
 {
 	char error[512];
 
+	if (!disks_directory_answers()) {
+		complain_of_directory(verb);
+		return false;
+	}
 	if (!runtime_dir_check(error, sizeof(error)))
 		return true;
 	output_error(verb, "%s", error);
@@ -263,15 +303,47 @@ static int record_find(char path[PATH_MAX], uint32_t number)
 	return !error && access(path, F_OK) ? -errno : error;
 }
 
+/* The record is read, and not only found: a file system may know its names and have lost their bytes. */
+static void touch_files(const void *argument)
+{
+	uint32_t number = *(const uint32_t *)argument;
+	char path[PATH_MAX], byte;
+	int file;
+
+	if (record_find(path, number))
+		return;
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file >= 0 && read(file, &byte, 1) >= 0)
+		close(file);
+}
+
+bool disk_files_answer(uint32_t number)
+{
+	return answers(touch_files, &number);
+}
+
+bool disk_may_look(const char *verb, uint32_t number)
+{
+	if (disk_files_answer(number))
+		return true;
+	complain_of_directory(verb);
+	return false;
+}
+
 int disk_record_load(uint32_t number, struct disk_record *record, char *error, size_t error_bytes)
 {
 	char path[PATH_MAX];
 	json_error_t json_error;
 	json_t *object;
-	int result = record_find(path, number);
+	int result;
 
 	memset(record, 0, sizeof(*record));
 	record->number = number;
+	if (!disk_files_answer(number)) {
+		snprintf(error, error_bytes, "%s does not answer", runtime_dir_path());
+		return -ETIMEDOUT;
+	}
+	result = record_find(path, number);
 	if (result)
 		return result;
 	object = json_load_file(path, JSON_REJECT_DUPLICATES, &json_error);
@@ -306,25 +378,6 @@ bool disk_has_files(uint32_t number)
 			return true;
 	}
 	return false;
-}
-
-/* The record is read, and not only found: a file system may know its names and have lost their bytes. */
-static void touch_files(const void *argument)
-{
-	uint32_t number = *(const uint32_t *)argument;
-	char path[PATH_MAX], byte;
-	int file;
-
-	if (record_find(path, number))
-		return;
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	if (file >= 0 && read(file, &byte, 1) >= 0)
-		close(file);
-}
-
-bool disk_files_answer(uint32_t number)
-{
-	return aside_run(touch_files, &number, clock_now_ms() + FILES_MS) != -ETIMEDOUT;
 }
 
 static void forget_files(const void *argument)

@@ -26,6 +26,8 @@ struct disk_record {
 
 /* Whether the runtime directory's files are to be believed, or there are none; false: it has complained. */
 bool disks_may_look(const char *verb);
+/* Whether the runtime directory can be read in time; it may be on a file system that hangs. Takes up to 3 s, once. */
+bool disks_directory_answers(void);
 
 /*
  * The numbers of all disks of ours, ascending, malloc()ed (free() them): those the kernel has by a daemon
@@ -52,6 +54,8 @@ bool disk_has_files(uint32_t number);
 /* Whether the files of a disk in the runtime directory can be read in time, where there are any: the directory may
  * be on a file system that hangs. Takes up to 3 s. */
 bool disk_files_answer(uint32_t number);
+/* The same; false: it has complained. */
+bool disk_may_look(const char *verb, uint32_t number);
 
 /* Removes its files. Only while nobody else can take the number, or its daemon is surely dead. Where their
  * filesystem hangs they stay: whoever reads them compares them with the kernel's identity of the disk. */

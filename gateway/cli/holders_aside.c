@@ -23,7 +23,8 @@ static void note_unknown(struct holders *holders)
 {
 	*holders = (struct holders){ .lasting = true, .closed = 1 };
 	snprintf(holders->text, sizeof(holders->text),
-		 "by whom cannot be told: a file system that some process uses does not answer");
+		 "perhaps: who uses it cannot be told, since a file system that some process uses "
+		 "does not answer");
 }
 
 void holders_find_aside(uint32_t number, struct holders *holders)

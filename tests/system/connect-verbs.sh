@@ -4,7 +4,7 @@
 # kernels: 7.3
 # long-kernels: 6.12
 # timeout-s: 600
-# modules: ublk_drv ext4
+# modules: ublk_drv ext4 dm_mod loop
 # files: README.md
 # suite: test
 
@@ -775,12 +775,46 @@ log_hangs() {
 	gone_soon
 }
 
+# The runtime directory is on a file system that hangs: every command ends, and the disk can be removed.
+directory_hangs() {
+	truncate -s 16M "$WORK/fs.img"
+	loop=$(losetup -f --show "$WORK/fs.img")
+	echo "0 32768 linear $loop 0" | dmsetup create --noudevsync frozen
+	dmsetup mknodes
+	check "mkfs" mkfs.ext4 -q -F /dev/mapper/frozen
+	check "mount" mount /dev/mapper/frozen /mnt
+	mkdir -m 700 /mnt/run
+	export UBLK_NBD_RUNTIME_DIR=/mnt/run
+	connect_disk $URI
+	check "writing" dd if=/dev/urandom of="$DISK" bs=4k count=4 oflag=direct
+	sync
+	# What waits for it hangs on purpose, and the kernel is not to complain of it.
+	hung=$(cat /proc/sys/kernel/hung_task_timeout_secs)
+	echo 0 >/proc/sys/kernel/hung_task_timeout_secs
+	check "it hangs" dmsetup suspend --noudevsync --nolockfs frozen
+	drop_caches
+	expect_exit "status" 5 timeout 30 ublk-nbd status "${DISK##*/ublkb}"
+	said 'does not answer'
+	timeout 30 ublk-nbd list >"$WORK/list.log" 2>&1
+	[ $? -lt 100 ] || fail "list" "does not end"
+	expect_exit "disconnect" 0 timeout 60 ublk-nbd disconnect "${DISK##*/ublkb}"
+	said 'going on without it'
+	check "the device is gone" wait_for lab_no_node "${DISK##*/}"
+	check "it goes on" dmsetup resume --noudevsync frozen
+	unset UBLK_NBD_RUNTIME_DIR
+	gone_soon
+	check "umount" wait_for umount /mnt
+	dmsetup remove --noudevsync frozen
+	losetup -d "$loop"
+	echo "$hung" >/proc/sys/kernel/hung_task_timeout_secs
+}
+
 start_nbdkit s 10809 memory 16M
 for verb in loads_the_driver doctor_is_content doctor_explains_io_uring doctor_and_connect_agree \
 	defaults_and_wishes batches json_is_valid names_of_other_bytes usable_at_once idempotent \
 	idempotent_but_failing idempotent_but_degraded idempotent_at_once owners names \
 	names_as_in_readme numbers node_is_gone wrong_use in_the_foreground supervisor_is_stopped \
-	says_it_to_the_journal stdout_fails killed_before_told killed_while_starting log_hangs two_containers \
+	says_it_to_the_journal stdout_fails killed_before_told killed_while_starting log_hangs directory_hangs two_containers \
 	runtime_in_tmp of_version_0_1_0; do
 	ublk-nbd disconnect --all --force >/dev/null 2>&1
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 0 >/proc/sys/kernel/io_uring_disabled
