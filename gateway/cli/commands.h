@@ -14,6 +14,7 @@ int cmd_list(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_reconnect(int argc, char **argv);
 int cmd_resize(int argc, char **argv);
+int cmd_set(int argc, char **argv);
 int cmd_exports(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_info(int argc, char **argv);

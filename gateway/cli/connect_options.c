@@ -4,6 +4,7 @@
 
 #include "gateway/cli/connect_options.h"
 #include "gateway/cli/device_name.h"
+#include "gateway/cli/option_time.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/owner.h"
 #include "gateway/cli/server_command.h"
@@ -142,43 +143,6 @@ static bool take_payload(struct connect_options *wanted)
 	return false;
 }
 
-/* What a time may be beside a number, and which value that is. */
-struct time_word {
-	const char *word;
-	uint32_t ms;
-};
-
-/* A time up to 30 days, or one of the words. */
-static bool take_time(const struct options *common, const char *option,
-		      const struct time_word *words, size_t words_count, uint32_t *ms)
-{
-	struct disk_limit limit = { .field = "", .minimum = 0, .maximum = 30u * 24 * 3600 * 1000 };
-
-	for (size_t i = 0; i < words_count; i++) {
-		if (!strcmp(optarg, words[i].word)) {
-			*ms = words[i].ms;
-			return true;
-		}
-	}
-	return option_duration_ms(common, option, optarg, &limit, ms);
-}
-
-static bool take_dead_timeout(struct connect_options *wanted)
-{
-	static const struct time_word never = { "never", DISK_NEVER };
-
-	return take_time(&wanted->common, "--dead-timeout", &never, 1,
-			 &wanted->config.dead_timeout_ms);
-}
-
-static bool take_quiet_time(struct connect_options *wanted)
-{
-	static const struct time_word words[] = { { "auto", DISK_QUIET_AUTO },
-						  { "never", DISK_NEVER } };
-
-	return take_time(&wanted->common, "--quiet-time", words, 2, &wanted->config.quiet_time_ms);
-}
-
 static bool take_server_cache(struct connect_options *wanted)
 {
 	if (!disk_server_cache_parse(optarg, &wanted->config.server_cache))
@@ -246,11 +210,12 @@ static bool take_option(struct connect_options *wanted, int option)
 	case PAYLOAD:
 		return take_payload(wanted);
 	case DEAD_TIMEOUT:
-		return take_dead_timeout(wanted);
+		return option_dead_timeout(&wanted->common, optarg,
+					   &wanted->config.dead_timeout_ms);
 	case QUIET_TIME:
-		return take_quiet_time(wanted);
+		return option_quiet_time(&wanted->common, optarg, &wanted->config.quiet_time_ms);
 	case RETRY_FOR:
-		return take_time(&wanted->common, "--retry-for", NULL, 0, &wanted->retry_for_ms);
+		return option_retry_for(&wanted->common, optarg, &wanted->retry_for_ms);
 	case SERVER_CACHE:
 		return take_server_cache(wanted);
 	default:

@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
 	{ "disconnect", "DEVICE", "flush and remove a device (--all: every one)", cmd_disconnect },
 	{ "list", "", "the devices of this machine", cmd_list },
 	{ "status", "DEVICE", "all about one device", cmd_status },
+	{ "set", "DEVICE", "other times for a device in use", cmd_set },
 	{ "reconnect", "DEVICE", "dial a lost server now", cmd_reconnect },
 	{ "resize", "DEVICE", "take over the export's new size", cmd_resize },
 	{ "config", "ACTION", "check, show or apply the configured disks", cmd_config },

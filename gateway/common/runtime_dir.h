@@ -28,6 +28,7 @@
  *     "unseen": true beside it: not all processes could be looked into for one that had the disk open
  *     in use: a failure with "flush": "Input/output error" beside it when the fsync that it began with failed
  *   {"verb": "resize"}                       -> {"ok": true, "old_size_bytes": A, "size_bytes": B}
+ *   {"verb": "set", "timeout_ms": N, "dead_timeout_ms": N} -> {"ok": true}: either, or both
  *   {"verb": "reconnect", "accept_loss": BOOL} -> {"ok": true}: the lost server is dialled now
  *   any failure                              -> {"ok": false, "errno": "EBUSY", "exit": EXIT, "error": "sentence"}
  *

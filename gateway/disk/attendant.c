@@ -204,6 +204,10 @@ static void carry_out(const struct attendant_request *request, struct attendant_
 	case ATTENDANT_NOTE_SIZE:
 		answer->result = state_file_set_size(request->dev_id, request->size_bytes);
 		break;
+	case ATTENDANT_NOTE_TIMES:
+		answer->result = state_file_set_times(request->dev_id, request->timeout_ms,
+						      request->dead_timeout_ms);
+		break;
 	case ATTENDANT_FORGET:
 		state_files_remove(request->dev_id);
 		break;

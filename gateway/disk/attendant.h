@@ -29,8 +29,9 @@ enum attendant_verb {
 	ATTENDANT_START, /* START_DEV */
 	ATTENDANT_PROBE, /* the node is there, opens, has its size; its first block is read */
 	ATTENDANT_STOP,	 /* unless forced: is it in use? fsync, if flush; STOP_DEV (disk_stop.h) */
-	ATTENDANT_NOTE_SIZE, /* state_file_set_size() */
-	ATTENDANT_FORGET,    /* state_files_remove() */
+	ATTENDANT_NOTE_SIZE,  /* state_file_set_size() */
+	ATTENDANT_NOTE_TIMES, /* state_file_set_times() */
+	ATTENDANT_FORGET,     /* state_files_remove() */
 };
 
 struct attendant_request {
@@ -40,9 +41,10 @@ struct attendant_request {
 	pid_t daemon_pid;     /* START */
 	uint64_t size_bytes;  /* PROBE: what it has to be; NOTE_SIZE: what it is now */
 	uint32_t block_bytes; /* PROBE */
-	bool force;	      /* STOP */
-	bool ask_in_use;      /* START, STOP: TRY_STOP_DEV was granted */
-	bool flush;	      /* STOP: the disk can be written */
+	uint32_t timeout_ms, dead_timeout_ms; /* NOTE_TIMES */
+	bool force;			      /* STOP */
+	bool ask_in_use;		      /* START, STOP: TRY_STOP_DEV was granted */
+	bool flush;			      /* STOP: the disk can be written */
 };
 
 struct attendant_answer {

@@ -145,6 +145,8 @@ void disk_wait_link(struct disk *disk);
 int disk_write_state_file(const struct disk *disk);
 /* Has the attendant put the size into N.json; waits for it a moment. */
 void disk_note_size(struct disk *disk);
+/* The same of --timeout and --dead-timeout. */
+void disk_note_times(struct disk *disk);
 /* Has them removed, once the char device is closed. false: they were not in time, as the directory hangs. */
 bool disk_remove_files(struct disk *disk);
 /* Has udev look at a disk again, now that its N.udev is another. */

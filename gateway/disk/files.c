@@ -40,21 +40,39 @@ int disk_write_state_file(const struct disk *disk)
 }
 
 /* The size that others read. A file that is not written in time keeps the old one. */
-void disk_note_size(struct disk *disk)
+static void note(struct disk *disk, const struct attendant_request *request, const char *what)
 {
-	struct attendant_request request = {
-		.verb = ATTENDANT_NOTE_SIZE,
-		.dev_id = disk->info.dev_id,
-		.size_bytes = atomic_load(&disk->shared.size_bytes),
-	};
 	struct attendant_answer answer;
-	int ret = attendant_call(&disk->attendant, &request, &answer, FILES_MS);
+	int ret = attendant_call(&disk->attendant, request, &answer, FILES_MS);
 
 	if (ret == 0)
 		ret = answer.result;
 	if (ret < 0)
-		log_warning("the new size cannot be noted in the runtime directory: %s",
+		log_warning("the new %s cannot be noted in the runtime directory: %s", what,
 			    strerror(-ret));
+}
+
+void disk_note_size(struct disk *disk)
+{
+	const struct attendant_request request = {
+		.verb = ATTENDANT_NOTE_SIZE,
+		.dev_id = disk->info.dev_id,
+		.size_bytes = atomic_load(&disk->shared.size_bytes),
+	};
+
+	note(disk, &request, "size");
+}
+
+void disk_note_times(struct disk *disk)
+{
+	const struct attendant_request request = {
+		.verb = ATTENDANT_NOTE_TIMES,
+		.dev_id = disk->info.dev_id,
+		.timeout_ms = disk->config.timeout_ms,
+		.dead_timeout_ms = disk->config.dead_timeout_ms,
+	};
+
+	note(disk, &request, "times");
 }
 
 /*

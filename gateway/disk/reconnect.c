@@ -429,7 +429,14 @@ void reconnect_open(struct reconnect *reconnect, struct disk *disk)
 	reconnect->disk = disk;
 	reconnect->now_ms = clock_now_ms();
 	reconnect->since_ms = reconnect->now_ms;
-	atomic_store(&disk->client_shared.link.waits,
+	reconnect_follow_settings(reconnect);
+}
+
+void reconnect_follow_settings(struct reconnect *reconnect)
+{
+	const struct disk *disk = reconnect->disk;
+
+	atomic_store(&link_of(reconnect)->waits,
 		     reconnect_dials(disk) && disk->config.dead_timeout_ms > 0);
 }
 

@@ -52,6 +52,8 @@ int reconnect_fd(const struct reconnect *reconnect);
 int reconnect_wait_ms(const struct reconnect *reconnect);
 /* Once each turn. idle: whether a dial may be begun (connections are not being replaced, the disk goes on). */
 void reconnect_look(struct reconnect *reconnect, int64_t now_ms, bool idle);
+/* --dead-timeout is another one. */
+void reconnect_follow_settings(struct reconnect *reconnect);
 /* The user wants it now. accept_loss: FLUSH works again, though acknowledged writes may be lost. */
 void reconnect_now(struct reconnect *reconnect, bool accept_loss);
 /* Whether the disk has no connection: nothing is gained by giving the server time. */

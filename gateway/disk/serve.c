@@ -18,6 +18,7 @@
 #include "gateway/disk/ready.h"
 #include "gateway/disk/reconnect_status.h"
 #include "gateway/disk/serve.h"
+#include "gateway/disk/settings.h"
 #include "gateway/disk/status.h"
 #include "tls/clock.h"
 
@@ -78,6 +79,8 @@ static void take_request(void *context, control_client_id client, const char *ve
 		stopping_begin(serve, json_is_true(json_object_get(request, "force")), client);
 	else if (!strcmp(verb, "resize"))
 		resize_begin(serve, client);
+	else if (!strcmp(verb, "set"))
+		settings_take(serve->disk, &serve->reconnect, client, request);
 	else if (!strcmp(verb, "reconnect"))
 		take_reconnect(serve, client,
 			       json_is_true(json_object_get(request, "accept_loss")));

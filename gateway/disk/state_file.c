@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,23 +35,48 @@ int state_file_write(uint32_t number, const char *suffix, const char *text)
 	return ret;
 }
 
-int state_file_set_size(uint32_t number, uint64_t size_bytes)
+/* N.json as an object; NULL: it is not there, or not one. */
+static json_t *load(uint32_t number)
 {
-	char path[PATH_MAX], *text = NULL;
-	int ret = runtime_dir_file(path, sizeof(path), number, "json");
-	json_t *object;
+	char path[PATH_MAX];
 
-	if (ret < 0)
-		return ret;
-	object = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-	if (!object)
-		return -EIO;
-	if (json_object_set_new(object, "size_bytes", json_integer((json_int_t)size_bytes)) == 0)
-		text = json_dumps(object, JSON_INDENT(1));
-	ret = text ? state_file_write(number, "json", text) : -ENOMEM;
+	if (runtime_dir_file(path, sizeof(path), number, "json") < 0)
+		return NULL;
+	return json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+}
+
+/* Writes it back, and frees it. */
+static int save(uint32_t number, json_t *object, bool changed)
+{
+	char *text = changed ? json_dumps(object, JSON_INDENT(1)) : NULL;
+	int ret = text ? state_file_write(number, "json", text) : -ENOMEM;
+
 	free(text);
 	json_decref(object);
 	return ret;
+}
+
+int state_file_set_size(uint32_t number, uint64_t size_bytes)
+{
+	json_t *object = load(number);
+
+	if (!object)
+		return -EIO;
+	return save(number, object,
+		    json_object_set_new(object, "size_bytes",
+					json_integer((json_int_t)size_bytes)) == 0);
+}
+
+int state_file_set_times(uint32_t number, uint32_t timeout_ms, uint32_t dead_timeout_ms)
+{
+	json_t *object = load(number), *config = json_object_get(object, "config");
+
+	if (!object)
+		return -EIO;
+	return save(number, object,
+		    json_object_set_new(config, "timeout_ms", json_integer(timeout_ms)) == 0 &&
+			    json_object_set_new(config, "dead_timeout_ms",
+						json_integer(dead_timeout_ms)) == 0);
 }
 
 void state_files_remove(uint32_t number)

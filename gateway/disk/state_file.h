@@ -17,6 +17,9 @@ int state_file_write(uint32_t number, const char *suffix, const char *text);
 /* Puts another size into N.json. 0 or -errno. */
 int state_file_set_size(uint32_t number, uint64_t size_bytes);
 
+/* Puts other times into the configuration in N.json. 0 or -errno. */
+int state_file_set_times(uint32_t number, uint32_t timeout_ms, uint32_t dead_timeout_ms);
+
 /* Removes all of them. */
 void state_files_remove(uint32_t number);
 

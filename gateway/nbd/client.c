@@ -358,10 +358,26 @@ static void dispatch_held(struct nbd_client *client)
 	}
 }
 
+/* The main thread has set another --timeout. What is under way keeps the deadline that it has. */
+static void follow_timeout(struct nbd_client *client)
+{
+	uint32_t timeout_ms = atomic_load(&client->shared->timeout_ms);
+
+	if (timeout_ms == client->timeout_ms)
+		return;
+	client->timeout_ms = timeout_ms;
+	client->base.tick_ms = deadline_tick_ms(timeout_ms);
+	for (uint32_t i = 0; i < client->connections_count; i++)
+		if (connection_works(&client->connections[i]))
+			connection_follow_timeout(&client->connections[i]);
+}
+
 static void advance(struct block_backend *backend, bool asked)
 {
 	struct nbd_client *client = nbd_client_of(backend);
 
+	if (asked)
+		follow_timeout(client);
 	if (asked && atomic_exchange(&client->replace_asked, false))
 		replace_begin(client);
 	join_look(client, asked);
@@ -518,7 +534,8 @@ int nbd_client_open(struct nbd_client *client, struct nbd_client_shared *shared,
 	memset(client, 0, sizeof(*client));
 	loan_box_open(&client->box);
 	client->base.ops = &client_ops;
-	client->base.tick_ms = deadline_tick_ms(shared->timeout_ms);
+	client->timeout_ms = atomic_load(&shared->timeout_ms);
+	client->base.tick_ms = deadline_tick_ms(client->timeout_ms);
 	client->shared = shared;
 	for (uint32_t i = 0; i < transports_count; i++) {
 		int opened = connection_open(&client->connections[i], client, i, transports[i]);

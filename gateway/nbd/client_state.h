@@ -122,9 +122,10 @@ struct nbd_client_shared {
 	uint16_t depth;
 	uint16_t parts_max;
 	uint32_t max_io_bytes;
-	uint32_t timeout_ms;
+	_Atomic uint32_t timeout_ms; /* the main thread may change it (set) */
 	/* Quiet times (holds.h), of a loss where the peer ended the connection, and of one that fell silent. */
-	uint32_t quiet_closed_ms, quiet_silent_ms;
+	uint32_t quiet_closed_ms;
+	_Atomic uint32_t quiet_silent_ms;
 	bool in_place;	    /* the payload's kind (gateway/block/payload.h) */
 	bool fua_always;    /* FUA without FLUSH: every write carries it */
 	struct holds holds; /* writes of lost connections; every queue's thread writes it */
@@ -170,6 +171,7 @@ struct nbd_client {
 	_Atomic uint32_t parked_count;
 	_Atomic int64_t parked_since_ms; /* when the list was last empty */
 	bool parked_look;		 /* something has changed for them */
+	uint32_t timeout_ms;		 /* shared->timeout_ms, as far as was seen */
 	bool giving_up; /* the disk is being removed by force: nothing waits any more */
 
 	enum leave_state leaving;

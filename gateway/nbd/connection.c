@@ -194,6 +194,11 @@ void connection_replace(struct connection *connection, struct transport *transpo
 	connection_move(connection, CONNECTION_LIVE);
 }
 
+void connection_follow_timeout(const struct connection *connection)
+{
+	set_user_timeout(connection->client, connection->transport->fd);
+}
+
 void connection_close(struct connection *connection)
 {
 	transport_close(connection->transport);

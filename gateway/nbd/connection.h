@@ -43,6 +43,8 @@ bool connection_fits(const struct connection *connection, const struct transport
 /* A DEAD connection goes on with another transport, which it takes over: one that was detached, fits, and is
  * registered with the ring as file. Nothing is refused here any more. The former is the caller's. */
 void connection_replace(struct connection *connection, struct transport *transport, uint32_t file);
+/* --timeout is another one: the kernel's patience with the peer follows. */
+void connection_follow_timeout(const struct connection *connection);
 /* Closes the socket, and gives the memory back unless it is armed. Safe on a zeroed connection. */
 void connection_close(struct connection *connection);
 

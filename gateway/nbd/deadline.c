@@ -119,7 +119,7 @@ static void look_at(struct nbd_client *client, struct wire_request *request)
 	connection_condemn(connection, 0,
 			   "tag %u: no answer to %s within its time (--timeout is %u ms)",
 			   request->tag, nbd_request_text(&request->nbd, text, sizeof(text)),
-			   client->shared->timeout_ms);
+			   client->timeout_ms);
 }
 
 void deadline_look(struct nbd_client *client, int64_t due_ms)

@@ -20,7 +20,8 @@ static inline int64_t patience_ms(const struct nbd_client_shared *shared, uint16
 	bool slow = command == NBD_CMD_FLUSH || command == NBD_CMD_TRIM ||
 		    command == NBD_CMD_WRITE_ZEROES;
 
-	return (int64_t)shared->timeout_ms * (slow ? PATIENCE_SLOW_FACTOR : 1);
+	return (int64_t)atomic_load_explicit(&shared->timeout_ms, memory_order_relaxed) *
+	       (slow ? PATIENCE_SLOW_FACTOR : 1);
 }
 
 /* Its time begins now. */

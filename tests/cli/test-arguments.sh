@@ -23,7 +23,7 @@ fits_screen() {
 # --- verbs and help
 fits_screen --help
 fits_screen -h
-for verb in connect disconnect list status reconnect resize config exports map info doctor; do
+for verb in connect disconnect list status reconnect set resize config exports map info doctor; do
 	fits_screen $verb --help
 	fits_screen $verb -h
 	refused 2 "unknown option '--nonsense'" $verb --nonsense
@@ -47,6 +47,13 @@ refused 2 "TARGET is missing" connect
 refused 2 "more words than TARGET" connect $T $T
 refused 2 "DEVICE is missing" status
 refused 2 "DEVICE is missing" reconnect
+refused 2 "DEVICE is missing" set --timeout 5
+refused 2 "nothing is to be set" set 0
+refused 2 "--dead-timeout: 'auto' is not a time" set --dead-timeout auto 0
+refused 2 "--timeout: '1ms' is not a time from 100ms to 24h" set --timeout 1ms 0
+refused 2 "takes options only" set --all --timeout 5 0
+refused 2 "--force-after: '0' is not a time from 1s to 1h" disconnect --force-after 0 1
+refused 2 "--retry-for: 'never' is not a time" connect --retry-for never $T
 refused 2 "DEVICE is missing" resize
 refused 2 "DEVICE is missing" disconnect
 refused 2 "more words than DEVICE" disconnect 0 1

@@ -27,7 +27,7 @@ wanted() {
 		echo "755 ${1#/}/libexec/ublk-nbd/ublk-nbd-map"
 		echo "755 ${1#/}/libexec/ublk-nbd/ublk-nbd-tls.so"
 		echo "644 $2/54-ublk-nbd.rules"
-		for page in "" -config -connect -disconnect -doctor -exports -info -list -map -reconnect -resize -status; do
+		for page in "" -config -connect -disconnect -doctor -exports -info -list -map -reconnect -resize -set -status; do
 			echo "644 ${1#/}/share/man/man1/ublk-nbd$page.1"
 		done
 		echo "644 ${1#/}/share/man/man5/ublk-nbd.conf.5"

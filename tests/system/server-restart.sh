@@ -225,6 +225,38 @@ dead_timeout() {
 	stop_server server
 }
 
+# Other times for a disk in use, in the midst of an outage.
+other_times() {
+	new_export
+	connect_disk --server-cache stable nbd://127.0.0.1
+	check "a timeout" ublk-nbd set --timeout 7 "$DISK"
+	check_equal "it counts" 7000 "$(status_value .timeout_ms)"
+	check_equal "it is noted" 7000 "$(json .config.timeout_ms <"$RUNTIME/${DISK##*/ublkb}.json")"
+	check_equal "the other one stays" 600000 "$(json .config.dead_timeout_ms <"$RUNTIME/${DISK##*/ublkb}.json")"
+	expect_exit "the disk that it is now" 0 ublk-nbd connect --idempotent --server-cache stable --timeout 7 nbd://127.0.0.1
+	said "^$DISK\$"
+	stop_server server KILL
+	dd if="$DISK" of=/dev/null bs=4k count=1 iflag=direct 2>"$WORK/dd.log" &
+	reader=$!
+	wait_for one_waits
+	check "no patience" ublk-nbd set --dead-timeout 0 --all
+	wait_for gone $reader || fail "reading" "still waits"
+	check "it failed" grep -q 'Input/output error' "$WORK/dd.log"
+	state_is failing || fail "state" "$(status_value .state)"
+	check "patience" ublk-nbd set --dead-timeout never "$DISK"
+	serve
+	wait_for dd if="$DISK" of=/dev/null bs=4k count=1 iflag=direct || fail "reading" "does not work again"
+	stop_server server KILL
+	dd if="$DISK" of=/dev/null bs=4k count=1 iflag=direct 2>"$WORK/dd.log" &
+	reader=$!
+	wait_for one_waits
+	check_equal "never" null "$(status_value .server.dead_in_ms)"
+	serve
+	check "the read goes on" wait $reader
+	disconnect_disk
+	stop_server server
+}
+
 # A restarted server may have lost what it had not flushed; by default nobody is told otherwise.
 cache_is_suspected() {
 	new_export
@@ -354,6 +386,7 @@ case_of "what people are told" words_of_an_outage
 case_of "removed by force while all requests wait" forced_away
 case_of "removed by force after a time" forced_after
 case_of "away for longer than --dead-timeout" dead_timeout
+case_of "other times meanwhile" other_times
 case_of "it may have lost its cache" cache_fails
 case_of "its cache is trusted" cache_is_stable
 case_of "it comes back as another disk" other_disk
