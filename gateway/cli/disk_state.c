@@ -170,8 +170,11 @@ static void judge_connections(json_t *status)
 	if (online && strcmp(online, "online")) {
 		json_object_set_new(status, "state", json_string(state_without_server(server)));
 		json_object_set(status, "state_since_ms", json_object_get(server, "since_ms"));
-	} else if (lost) {
-		json_object_set_new(status, "state", json_string("degraded"));
+	} else if (
+		lost) { /* a daemon of 0.2.0 does not tell of its server, and does not dial it again */
+		bool all = !server && lost == json_array_size(connections);
+
+		json_object_set_new(status, "state", json_string(all ? "failing" : "degraded"));
 	}
 	json_object_set_new(status, "connections_lost", json_integer(lost));
 	json_object_set_new(status, "queues_cut_off", queues_cut_off(connections));

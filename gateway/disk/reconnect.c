@@ -53,7 +53,7 @@ static void describe_time(char *out, size_t out_bytes, uint32_t ms)
 	if (ms == DISK_NEVER)
 		snprintf(out, out_bytes, "for as long as it takes");
 	else
-		snprintf(out, out_bytes, "for up to %.3g s", ms / 1000.0);
+		snprintf(out, out_bytes, "for up to %g s", ms / 1000.0);
 }
 
 static void log_lost(struct reconnect *reconnect)

@@ -119,6 +119,7 @@ struct split *carry_begin(struct nbd_client *client, struct loan *loan)
 	split->loan = loan;
 	split->request = &loan->request;
 	split->active = true;
+	client->carrying++;
 	return split;
 }
 
@@ -132,8 +133,5 @@ bool carry_end(struct nbd_client *client)
 		refuse(client, loan);
 		loan = next;
 	}
-	for (uint32_t i = 0; i < LOANS_MAX; i++)
-		if (client->carried[i].active)
-			return false;
-	return true;
+	return client->carrying == 0;
 }

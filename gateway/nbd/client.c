@@ -137,7 +137,6 @@ static enum fate fate_without_connection(struct nbd_client *client, struct wire_
 	if (server_link_state(link) == LINK_ONLINE && !client->giving_up &&
 	    carry_lend(client, request))
 		return FATE_SENT;
-
 	if (request->nbd.command == NBD_CMD_FLUSH && link->counts_unflushed &&
 	    server_link_unflushed(link) == 0)
 		return FATE_NEEDLESS;
@@ -421,7 +420,7 @@ static bool is_busy(const struct block_backend *backend)
 	for (uint32_t i = 0; i < client->connections_count; i++)
 		if (client->connections[i].own.active)
 			return true;
-	return false;
+	return client->carrying > 0; /* whose deadlines are kept here */
 }
 
 /* --- what the ring has --------------------------------------------------------------------------- */

@@ -185,6 +185,7 @@ struct nbd_client {
 	struct loan_box box;
 	struct split carried[LOANS_MAX];
 	struct wire_request carried_parts[LOANS_MAX];
+	uint32_t carrying; /* how many of them are under way */
 
 	/* For client_replace(), one for each connection: incoming is the other threads' before they
 	 * ask; outgoing is theirs, to be closed, once replaced is not 0: 1, or negative errno. */

@@ -48,6 +48,7 @@ static void end_loan(struct nbd_client *client, struct split *split)
 	loan->losses = split->parts[0].losses;
 	split->loan = NULL;
 	split->request = NULL;
+	client->carrying--;
 	settle_give_back(client, loan);
 }
 

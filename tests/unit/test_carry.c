@@ -165,6 +165,23 @@ static void a_write_goes_out_with_its_bytes(void **state)
 	assert_true(server_link_unflushed(&shared.link) > 0);
 }
 
+/* The carrier has nothing of its own to wait for, and its server is silent. */
+static void what_is_carried_has_its_deadline(void **state)
+{
+	(void)state;
+	shared.timeout_ms = 1000;
+	lose_own();
+	submit(1, BLOCK_READ);
+	carrier_until_idle();
+	carrier.base.now_ms += 2000;
+	carrier.base.ops->tick(&carrier.base, carrier.base.now_ms);
+	carrier_until_idle();
+	look();
+	assert_int_equal(done_count, 1);
+	assert_int_equal(requests[1].error, -EIO);
+	assert_int_equal(stats_read(&carrier_stats.timeouts), 1);
+}
+
 static void the_servers_error_is_its_own(void **state)
 {
 	(void)state;
@@ -245,7 +262,9 @@ static void a_carrier_does_not_leave_before_it_is_done(void **state)
 	(void)state;
 	lose_own();
 	submit(0, BLOCK_READ);
+	assert_false(carrier.base.ops->is_busy(&carrier.base));
 	carrier_until_idle();
+	assert_true(carrier.base.ops->is_busy(&carrier.base)); /* it needs a tick: deadlines */
 	cookie = expect_carried(NBD_CMD_READ);
 	assert_false(carrier.base.ops->leave(&carrier.base));
 	assert_int_equal(carrier.leaving, LEAVE_NONE);
@@ -279,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_read_comes_back),
 		CASE(a_write_goes_out_with_its_bytes),
+		CASE(what_is_carried_has_its_deadline),
 		CASE(the_servers_error_is_its_own),
 		CASE(a_flush_is_carried),
 		CASE(what_the_carrier_loses_waits),
